@@ -1,0 +1,275 @@
+"""The functional API: every argument is checked once, an engine is chosen once, the caller's kind goes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import arrays, engines
+from .arrays import Array
+from .counts import ClassCounts
+from .labels import check_classes
+from .parameters import (
+    TargetParameters,
+    WeightParameters,
+    check_clip,
+    check_count,
+    check_flag,
+    check_ignore_label,
+    check_slab,
+    check_threads,
+    slab_grid,
+)
+
+
+def inner_distance(
+    labels: Any,
+    voxel_size: Any,
+    *,
+    scale: float | None = None,
+    background: str = "zero",
+    no_boundary: str = "extent",
+    ignore_label: int | float | None = None,
+    fill: float = 0.0,
+    engine: str = "auto",
+    threads: int | None = None,
+    out: Any = None,
+) -> Any:
+    """Exact signed distance of every voxel to the nearest object boundary, tanh-normalised.
+
+    The distance runs from the centre of a voxel to the nearest site: the centre of a face between two
+    annotated neighbours with different labels. It is positive where label ≠ 0.
+
+    Parameters
+    ----------
+    labels : array of shape (..., z, y, x) or (..., y, x)
+        NumPy, CuPy or torch, or an object with `__dlpack__`; bool, integers of any width and byte order,
+        float16/32/64 or bfloat16, with any strides. The last `len(voxel_size)` axes are spatial, the axes
+        before them hold independent volumes. NaN marks unannotated voxels.
+    voxel_size : 2 or 3 positive numbers
+        In array-axis order, world units. Fractions are kept.
+    scale : positive number or None
+        The target is `tanh(±d / scale)`, world units; None leaves ±d in world units.
+    background : {"zero", "signed", "times_label"}
+        0 where label = 0; the negative side kept; or the result times the label (DaCapo to the letter).
+    no_boundary : {"extent", "saturate"}
+        Distance in a volume without any site: half its shortest extent, or infinity.
+    ignore_label : number or None
+        This label marks unannotated voxels: they make no sites and receive `fill`.
+    fill : number
+        Target of unannotated voxels.
+    engine : {"auto", "cuda", "cucim", "cpu", "reference"}
+        "auto" lets the data choose: CUDA arrays run on "cuda", host arrays on the fastest host engine.
+        A named engine is used or raises.
+    threads : positive int or None
+        Host threads; None follows torch (1 in a DataLoader worker). `reference` uses one.
+    out : float32 array or None
+        Receives the target: same shape, kind and device as the labels, no overlap with them.
+
+    Returns
+    -------
+    float32 array
+        Same shape, kind and device as `labels`; `out` itself where given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arguments that are not as above, with the value, the shape and what is accepted.
+
+    Notes
+    -----
+    Values are those of `InnerDistancePredictor` and `DistancePredictor` in DaCapo 0.3.5
+    (https://github.com/janelia-cellmap/dacapo), float32 throughout; the README lists the differences.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> inner_distance(np.array([[0, 1, 1, 1]]), voxel_size=(4, 4)).tolist()
+    [[0.0, 2.0, 6.0, 10.0]]
+    """
+    parameters = TargetParameters.checked(voxel_size, scale, background, no_boundary, ignore_label, fill)
+    array = accept_volumes(labels, parameters.voxel_size)
+    destination = None if out is None else arrays.accept_out(out, array)
+    return target(array, parameters, engine, check_threads(threads), out, destination)
+
+
+def balanced_weights(
+    labels: Any,
+    num_classes: int = 2,
+    *,
+    mask: Any = None,
+    slab: Any = None,
+    clip: tuple[float, float] = (0.05, 0.95),
+    counts: ClassCounts | None = None,
+    ignore_label: int | float | None = None,
+    validate: bool | None = None,
+    engine: str = "auto",
+    threads: int | None = None,
+) -> tuple[Any, ClassCounts]:
+    """Weights that give every class the same share of the loss, from class counts that move along.
+
+    Per slab the counts grow by (voxels of the class where mask ≠ 0, sum of the mask); the fraction of a
+    class is `clip(numerator / denominator)`; a voxel weighs `mask / (num_classes × fraction)`.
+
+    Parameters
+    ----------
+    labels : array of any shape
+        Classes 0 … num_classes − 1, as in `inner_distance`. NaN marks unannotated voxels.
+    num_classes : positive int
+    mask : array or None
+        Finite, not negative; None is ones. Shape of the labels, but for leading axes (all but the last two)
+        that are 1 or missing. On the labels' device.
+    slab : one int per axis of the labels, or None
+        Extents of blocks with counts of their own, in C order; −1 is the whole axis, the last block may be
+        ragged. None is one slab, the whole array.
+    clip : (low, high)
+        0 < low <= high <= 1.
+    counts : ClassCounts or None
+        Counts so far, of shape (slabs, classes); None starts at 0 of 1. Not changed.
+    ignore_label : number or None
+        Voxels with this label weigh 0 and are not counted.
+    validate : bool or None
+        Whether to read the labels and the mask and raise for values out of range. None checks host
+        arrays and does not read device arrays; True costs one synchronisation there. Labels out of
+        range that nobody checked weigh 0 and are not counted.
+    engine, threads
+        As in `inner_distance`.
+
+    Returns
+    -------
+    weights : float32 array
+        Same shape, kind and device as `labels`.
+    counts : ClassCounts
+        New counts, this call included.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arguments that are not as above, with the value, the shape and what is accepted.
+
+    Notes
+    -----
+    The rule is that of `balance_weights` in DaCapo 0.3.5, with exact numerators and float64 denominators.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> weights, counts = balanced_weights(np.array([[0, 0, 0, 1]]))
+    >>> counts.to_dicts()
+    [{0: (3, 5.0), 1: (1, 5.0)}]
+    >>> weights.round(3).tolist()
+    [[0.833, 0.833, 0.833, 2.5]]
+    """
+    array = arrays.accept(labels, "labels")
+    if not array.shape or 0 in array.shape:
+        raise ValueError(f"labels have shape {array.shape}: expected at least one axis, and none that is empty")
+    parameters = WeightParameters(
+        num_classes=check_count("num_classes", num_classes),
+        foreground=False,
+        slab=check_slab(slab, array.shape),
+        clip=check_clip(clip),
+        ignore_label=check_ignore_label(ignore_label),
+    )
+    return weights(array, mask, 2, parameters, counts, validate, engine, check_threads(threads))
+
+
+def accept_volumes(labels: Any, voxel_size: tuple[float, ...]) -> Array:
+    """Labels that hold volumes with `len(voxel_size)` spatial axes."""
+    array = arrays.accept(labels, "labels")
+    dims = len(voxel_size)
+    if len(array.shape) < dims:
+        raise ValueError(
+            f"labels have shape {array.shape}: voxel_size={voxel_size} asks for {dims} spatial axes, "
+            f"expected {'(..., z, y, x)' if dims == 3 else '(..., y, x)'}"
+        )
+    if 0 in array.shape:
+        # DaCapo: an obscure error from SciPy.
+        raise ValueError(f"labels have shape {array.shape}: expected no empty axis")
+    return array
+
+
+def target(
+    labels: Array,
+    parameters: TargetParameters,
+    engine: str,
+    threads: int,
+    out: Any = None,
+    destination: Array | None = None,
+) -> Any:
+    """The target of accepted labels, into `out` (accepted as `destination`) or new memory."""
+    runner = engines.choose(engine, labels.on_host, labels.shape)
+    in_place = destination is not None and destination.on_host
+    values = arrays.to_host(destination) if in_place and destination else np.empty(labels.shape, np.float32)
+    runner.inner_distance(arrays.to_host(labels), values, parameters, threads)
+    if destination is None:
+        return arrays.from_host(values, labels)
+    if not in_place:
+        arrays.write_out(values, destination)
+    return out
+
+
+def weights(
+    labels: Array,
+    mask: Any,
+    spatial: int,
+    parameters: WeightParameters,
+    counts: ClassCounts | None,
+    validate: bool | None,
+    engine: str,
+    threads: int,
+) -> tuple[Any, ClassCounts]:
+    """The weights of accepted labels. The last `spatial` axes of a mask do not broadcast."""
+    runner = engines.choose(engine, labels.on_host, labels.shape)
+    check = labels.on_host if validate is None else check_flag("validate", validate)
+    host_labels = arrays.to_host(labels)
+    host_mask = _accept_mask(mask, labels, spatial, check)
+    before = _accept_counts(counts, labels, parameters)
+    if check and not parameters.foreground:
+        check_classes(host_labels, parameters.num_classes, parameters.ignore_label)
+    numerators, denominators = before.on_host()
+    values = runner.balanced_weights(host_labels, host_mask, numerators, denominators, parameters, threads)
+    after = before.with_numbers(numerators, denominators, arrays.device_of(labels))
+    return arrays.from_host(values, labels), after
+
+
+def _accept_mask(mask: Any, labels: Array, spatial: int, check: bool) -> npt.NDArray[Any]:
+    if mask is None:
+        return np.broadcast_to(np.uint8(1), labels.shape)
+    array = arrays.accept(mask, "mask")
+    leading = max(len(labels.shape) - spatial, 0)
+    missing = len(labels.shape) - len(array.shape)
+    fits = 0 <= missing <= leading and all(
+        m == n or (m == 1 and axis < leading)
+        for axis, (m, n) in enumerate(zip(array.shape, labels.shape[max(missing, 0) :], strict=False), start=missing)
+    )
+    if not fits:
+        raise ValueError(
+            f"mask has shape {array.shape}, the labels have {labels.shape}: expected the same shape, "
+            f"but for the first {leading} axes, which may be 1 or missing"
+        )
+    if array.device != labels.device:
+        raise ValueError(f"mask is on {array.device}, the labels are on {labels.device}: expected the same device")
+    values = arrays.to_host(array)
+    if check and values.dtype.kind in "if":
+        with np.errstate(invalid="ignore"):
+            wrong = ~((values >= 0) & np.isfinite(values))
+        if wrong.any():
+            raise ValueError(
+                f"mask of shape {array.shape} holds {values[wrong][0].item()!r}: expected finite values >= 0"
+            )
+    return np.broadcast_to(values, labels.shape)
+
+
+def _accept_counts(counts: ClassCounts | None, labels: Array, parameters: WeightParameters) -> ClassCounts:
+    shape = (int(np.prod(slab_grid(parameters.slab, labels.shape))), parameters.num_classes)
+    if counts is None:
+        return ClassCounts.start(*shape, device=arrays.device_of(labels))
+    if not isinstance(counts, ClassCounts):
+        raise TypeError(f"counts={counts!r}: expected ClassCounts (ClassCounts.from_dicts takes DaCapo's list) or None")
+    if counts.shape != shape:
+        raise ValueError(
+            f"counts have shape {counts.shape}: expected (slabs, classes) = {shape} for labels of shape {labels.shape}"
+        )
+    return counts

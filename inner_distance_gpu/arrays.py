@@ -1,0 +1,219 @@
+"""The only place that knows NumPy, CuPy and torch: what an array is, where it lies, how it goes back.
+
+CuPy is recognised through `sys.modules`, never imported on speculation.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+ACCEPTED = "bool, integers of 8 to 64 bits, float16, bfloat16, float32 or float64"
+_TORCH_DTYPES = frozenset(
+    {torch.bool, torch.uint8, torch.uint16, torch.uint32, torch.uint64}
+    | {torch.int8, torch.int16, torch.int32, torch.int64}
+    | {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+)
+_DLPACK_HOST, _DLPACK_CUDA = {1, 3}, {2, 13}  # kDLCPU, kDLCUDAHost; kDLCUDA, kDLCUDAManaged
+
+
+@dataclass(frozen=True)
+class Array:
+    """An accepted array: the memory, its kind, and where it lies (`"cpu"`, `"cuda:0"`)."""
+
+    data: Any
+    kind: Literal["numpy", "torch", "cupy"]
+    device: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.data.shape)
+
+    @property
+    def on_host(self) -> bool:
+        return self.device == "cpu"
+
+
+def accept(value: Any, name: str) -> Array:
+    """Recognise an array; TypeError for anything else."""
+    if isinstance(value, torch.Tensor):
+        return _accept_torch(value, name)
+    if isinstance(value, np.ndarray):
+        return _accept_numpy(value, name)
+    cupy = sys.modules.get("cupy")
+    if cupy is not None and isinstance(value, cupy.ndarray):
+        return _accept_cupy(value, name)
+    if hasattr(value, "__dlpack__") and hasattr(value, "__dlpack_device__"):
+        return _accept_dlpack(value, name)
+    raise TypeError(
+        f"{name}: expected a NumPy, CuPy or torch array, or an object with __dlpack__; got "
+        f"{type(value).__module__}.{type(value).__qualname__}. "
+        "A list or a lazy array has to be made one first, for instance with numpy.asarray"
+    )
+
+
+def _refuse_dtype(name: str, dtype: Any, shape: Any) -> TypeError:
+    return TypeError(f"{name}: dtype {dtype} (shape {tuple(shape)}) is not accepted; expected {ACCEPTED}")
+
+
+def _accept_numpy(value: npt.NDArray[Any], name: str) -> Array:
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name}: a masked array with shape {value.shape} is not accepted, its mask would be lost; "
+            "fill it (.filled(value)) and name ignore_label=value"
+        )
+    if not _numpy_dtype_accepted(value.dtype):
+        raise _refuse_dtype(name, value.dtype, value.shape)
+    return Array(np.asarray(value), "numpy", "cpu")
+
+
+def _numpy_dtype_accepted(dtype: np.dtype[Any]) -> bool:
+    if dtype.kind == "f":
+        return dtype.itemsize <= 8
+    return dtype.kind in "biu" or dtype.name == "bfloat16"  # bfloat16 is ml_dtypes' extension type
+
+
+def _accept_torch(value: torch.Tensor, name: str) -> Array:
+    shape = tuple(value.shape)
+    if value.is_meta or value.layout != torch.strided or value.is_nested:
+        what = "meta" if value.is_meta else "nested" if value.is_nested else str(value.layout)
+        raise TypeError(f"{name}: a {what} tensor (shape {shape}) is not accepted; expected a dense tensor with data")
+    if value.dtype not in _TORCH_DTYPES:
+        raise _refuse_dtype(name, value.dtype, shape)
+    if value.device.type not in ("cpu", "cuda"):
+        raise ValueError(f"{name}: device {value.device} of shape {shape} is not accepted; expected cpu or cuda")
+    return Array(value.detach(), "torch", str(value.device))
+
+
+def _accept_cupy(value: Any, name: str) -> Array:
+    if not _numpy_dtype_accepted(value.dtype):
+        raise _refuse_dtype(name, value.dtype, value.shape)
+    return Array(value, "cupy", f"cuda:{value.device.id}")
+
+
+def _accept_dlpack(value: Any, name: str) -> Array:
+    device_type = int(value.__dlpack_device__()[0])
+    if device_type in _DLPACK_CUDA:
+        try:
+            import cupy
+        except ImportError:
+            raise TypeError(
+                f"{name}: {type(value).__qualname__} lies on a CUDA device and comes back as a CuPy array, but CuPy "
+                "is not installed: pip install 'inner_distance_gpu[cuda13]' (or cuda12)"
+            ) from None
+        return _accept_cupy(cupy.from_dlpack(value), name)
+    if device_type not in _DLPACK_HOST:
+        raise ValueError(
+            f"{name}: DLPack device type {device_type} of {type(value).__qualname__} is not accepted; "
+            "expected host or CUDA memory"
+        )
+    try:
+        return _accept_numpy(np.from_dlpack(value), name)
+    except (BufferError, RuntimeError) as error:
+        raise TypeError(
+            f"{name}: {type(value).__qualname__} could not be read through DLPack ({error}); expected {ACCEPTED}"
+        ) from None
+
+
+def to_host(array: Array) -> npt.NDArray[Any]:
+    """The values as a NumPy array: a view where NumPy can hold them, a copy of bfloat16 and of device arrays.
+
+    Host NumPy arrays stay NumPy throughout: `torch.from_dlpack` aborts on negative strides and makes
+    read-only arrays writable.
+    """
+    if array.kind == "numpy":
+        bfloat16 = array.data.dtype.kind == "V"
+        return np.asarray(array.data, dtype=np.float32 if bfloat16 else None)
+    if array.kind == "cupy":
+        return np.asarray(array.data.get())
+    tensor = array.data.resolve_neg().cpu()
+    return np.asarray((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())
+
+
+def from_host(values: npt.NDArray[Any], like: Array) -> Any:
+    """`values` as the kind and on the device of `like`; no copy on the host."""
+    if like.kind == "numpy":
+        return values
+    if like.kind == "cupy":
+        import cupy
+
+        with cupy.cuda.Device(like.data.device):
+            return cupy.asarray(values)
+    return torch.from_numpy(values).to(like.device)
+
+
+def device_of(array: Array) -> torch.device:
+    return torch.device(array.device)
+
+
+def accept_out(out: Any, labels: Array) -> Array:
+    """Check that `out` can take the target of `labels`."""
+    result = accept(out, "out")
+    expected = f"expected a writable float32 {labels.kind} array of shape {labels.shape} on {labels.device}"
+    if result.kind != labels.kind:
+        raise TypeError(f"out is a {result.kind} array: {expected}, the kind of the labels")
+    if str(result.data.dtype).removeprefix("torch.") != "float32":
+        raise TypeError(f"out has dtype {result.data.dtype}: {expected}")
+    if result.shape != labels.shape or result.device != labels.device:
+        raise ValueError(f"out has shape {result.shape} on {result.device}: {expected}")
+    if isinstance(out, torch.Tensor) and out.requires_grad:
+        raise ValueError(f"out requires grad: {expected} that does not")
+    if isinstance(out, np.ndarray) and not out.flags.writeable:
+        raise ValueError(f"out is read-only: {expected}")
+    if _overlaps_itself(result):
+        raise ValueError(f"out has elements that share memory (strides {_byte_strides(result)}): {expected}")
+    if _overlap(result, labels):
+        raise ValueError(f"out shares memory with the labels: {expected} with memory of its own")
+    return result
+
+
+def _byte_strides(array: Array) -> tuple[int, ...]:
+    if array.kind == "torch":
+        return tuple(step * array.data.element_size() for step in array.data.stride())
+    return tuple(array.data.strides)
+
+
+def _overlaps_itself(array: Array) -> bool:
+    """Whether the strides are not nested, that is, may reach one element in two ways."""
+    reach = array.data.element_size() if array.kind == "torch" else array.data.itemsize
+    for step, n in sorted((abs(step), n) for step, n in zip(_byte_strides(array), array.shape, strict=True)):
+        if n > 1:
+            if step < reach:
+                return True
+            reach = step * (n - 1) + reach
+    return False
+
+
+def _overlap(first: Array, second: Array) -> bool:
+    if not first.on_host:
+        return _bounds(first)[0] < _bounds(second)[1] and _bounds(second)[0] < _bounds(first)[1]
+    try:
+        return bool(np.shares_memory(_memory(first), _memory(second), max_work=100_000))  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
+
+
+def _memory(array: Array) -> npt.NDArray[Any]:
+    """A host array's own memory, whatever its type means to NumPy."""
+    if array.kind == "numpy":
+        return np.asarray(array.data)
+    tensor = array.data
+    return np.asarray((tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor.resolve_neg()).numpy())
+
+
+def _bounds(array: Array) -> tuple[int, int]:
+    """First byte and the byte after the last of a device array."""
+    start = int(array.data.data_ptr() if array.kind == "torch" else array.data.data.ptr)
+    size = array.data.element_size() if array.kind == "torch" else array.data.itemsize
+    steps = [step * (n - 1) for step, n in zip(_byte_strides(array), array.shape, strict=True)]
+    return start + sum(min(step, 0) for step in steps), start + sum(max(step, 0) for step in steps) + size
+
+
+def write_out(values: npt.NDArray[Any], out: Array) -> None:
+    """Copy host values into a device `out`."""
+    out.data[...] = from_host(values, out)

@@ -1,0 +1,177 @@
+"""ClassCounts: how often each class was seen, per slab, as running numerators and denominators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.distributed as dist
+
+
+class ClassCounts:
+    """Moving class counts: the fraction of class `c` in slab `s` is `numerators[s, c] / denominators[s, c]`.
+
+    Both are float64 torch tensors of shape (slabs, classes) on the device of the labels that were
+    counted: a numerator counts voxels (exact up to 2⁵³), a denominator sums the mask and starts at 1.
+
+    Parameters
+    ----------
+    numerators, denominators : arrays of shape (slabs, classes)
+        Copied as float64. Numerators are at least 0, denominators above 0.
+
+    Raises
+    ------
+    ValueError
+        Shapes that differ or are not (slabs, classes), numbers out of range.
+
+    Examples
+    --------
+    >>> counts = ClassCounts.start(slabs=1, classes=2)
+    >>> counts.to_dicts()
+    [{0: (0, 1.0), 1: (0, 1.0)}]
+    >>> ClassCounts.from_dicts([{0: (30, 101.0), 1: (70, 101.0)}]).numerators
+    tensor([[30., 70.]], dtype=torch.float64)
+    """
+
+    def __init__(self, numerators: Any, denominators: Any) -> None:
+        self.numerators = torch.as_tensor(numerators, dtype=torch.float64).detach().clone()
+        self.denominators = torch.as_tensor(denominators, dtype=torch.float64).detach().clone()
+        shape = tuple(self.numerators.shape)
+        if len(shape) != 2 or 0 in shape or self.denominators.shape != self.numerators.shape:
+            raise ValueError(
+                f"numerators have shape {shape}, denominators {tuple(self.denominators.shape)}: "
+                "expected (slabs, classes) for both"
+            )
+        if self.device.type == "cpu" and not self._in_range():
+            raise ValueError(
+                f"numerators {self.numerators.tolist()}, denominators {self.denominators.tolist()}: "
+                "expected finite numerators >= 0 and finite denominators > 0"
+            )
+        self._reduced = self._stacked()  # what every rank already knows of: see all_reduce
+
+    def _in_range(self) -> bool:
+        finite = torch.isfinite(self._stacked()).all()
+        return bool(finite and (self.numerators >= 0).all() and (self.denominators > 0).all())
+
+    @classmethod
+    def start(cls, slabs: int, classes: int, device: torch.device | str = "cpu") -> ClassCounts:
+        """Counts before anything was counted: 0 of 1 in every slab and class."""
+        zeros = torch.zeros(slabs, classes, dtype=torch.float64, device=device)
+        return cls(zeros, zeros + 1)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(slabs, classes)"""
+        slabs, classes = self.numerators.shape
+        return slabs, classes
+
+    @property
+    def device(self) -> torch.device:
+        return self.numerators.device
+
+    def _stacked(self) -> torch.Tensor:
+        return torch.stack([self.numerators, self.denominators])
+
+    def to_dicts(self) -> list[dict[int, tuple[int, float]]]:
+        """DaCapo's `moving_class_counts`: per slab a dict class -> (numerator, denominator). Synchronises a device."""
+        pairs = zip(self.numerators.tolist(), self.denominators.tolist(), strict=True)
+        return [{c: (int(n), d) for c, (n, d) in enumerate(zip(*slab, strict=True))} for slab in pairs]
+
+    @classmethod
+    def from_dicts(cls, dicts: Iterable[Mapping[int, tuple[float, float]]]) -> ClassCounts:
+        """Counts from DaCapo's list of dicts, one per slab, each with the classes 0 … n − 1 as keys.
+
+        Raises
+        ------
+        ValueError
+            An empty list, slabs with different classes, keys that are not 0 … n − 1, no pair of numbers.
+        """
+        slabs = [dict(slab) for slab in dicts]
+        classes = range(len(slabs[0])) if slabs else range(0)
+        if not classes or any(set(slab) != set(classes) for slab in slabs):
+            raise ValueError(
+                f"counts with classes {[sorted(slab, key=repr) for slab in slabs]}: expected a list with "
+                "one dict per slab, each {0: (numerator, denominator), 1: ...} with the same classes"
+            )
+        try:
+            rows = [[(float(n), float(d)) for n, d in (slab[c] for c in classes)] for slab in slabs]
+        except (TypeError, ValueError):
+            raise ValueError(f"counts {slabs}: expected a pair (numerator, denominator) for each class") from None
+        table = torch.tensor(rows, dtype=torch.float64)
+        return cls(table[..., 0], table[..., 1])
+
+    def reset(self) -> None:
+        """Back to 0 of 1, in place."""
+        self.take(ClassCounts.start(*self.shape, device=self.device))
+
+    def all_reduce(self, group: Any = None) -> None:
+        """Add up, in place, what each rank of `group` counted since the last reduction.
+
+        Every rank has to call it. The state at the last reduction (at first: the counts each rank
+        started from, which must be the same everywhere) enters once. Afterwards all ranks hold the
+        same numbers. Without an initialised process group there is one rank and nothing to add.
+        Reduce before saving a checkpoint that every rank will load.
+        """
+        known = self._reduced.to(self.device)
+        counted = self._stacked() - known
+        if dist.is_available() and dist.is_initialized():
+            home = torch.device("cuda") if dist.get_backend(group) == "nccl" else torch.device("cpu")
+            counted = counted.to(home)
+            dist.all_reduce(counted, group=group)
+        total = known + counted.to(self.device)
+        with torch.inference_mode(False):
+            self.numerators.copy_(total[0])
+            self.denominators.copy_(total[1])
+            self._reduced = total.clone()
+
+    def on_host(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Copies of numerators and denominators for a host engine to add to."""
+        return self.numerators.cpu().numpy().copy(), self.denominators.cpu().numpy().copy()
+
+    def with_numbers(self, numerators: Any, denominators: Any, device: torch.device) -> ClassCounts:
+        """New counts with these numbers; what the ranks have in common is kept."""
+        counts = ClassCounts.__new__(ClassCounts)
+        counts.numerators = torch.as_tensor(numerators, device=device)
+        counts.denominators = torch.as_tensor(denominators, device=device)
+        counts._reduced = self._reduced
+        return counts
+
+    def take(self, other: ClassCounts) -> None:
+        """Take over the numbers of `other`, into the same tensors where the device is the same."""
+        with torch.inference_mode(False):
+            if other.device == self.device:
+                self.numerators.copy_(other.numerators)
+                self.denominators.copy_(other.denominators)
+            else:
+                self.numerators, self.denominators = other.numerators.clone(), other.denominators.clone()
+            self._reduced = other._reduced.clone()
+
+    def state(self) -> torch.Tensor:
+        """Everything, the ranks' common state included, as one float64 tensor (4, slabs, classes)."""
+        return torch.cat([self._stacked(), self._reduced.to(self.device)])
+
+    def load_state(self, state: torch.Tensor) -> None:
+        """Take over what `state` returned, onto the device the counts are on."""
+        if not isinstance(state, torch.Tensor) or tuple(state.shape) != (4, *self.shape):
+            found = tuple(state.shape) if isinstance(state, torch.Tensor) else type(state).__name__
+            raise ValueError(
+                f"saved counts are {found}: expected a tensor of shape (4, slabs, classes) = {(4, *self.shape)}; "
+                "was the transform built with the same channels?"
+            )
+        saved = state.to(self.device, torch.float64)
+        loaded = ClassCounts(saved[0], saved[1])
+        loaded._reduced = saved[2:].clone()
+        self.take(loaded)
+
+    def to(self, device: torch.device | str) -> ClassCounts:
+        """Counts with the same numbers on `device`."""
+        target = torch.device(device)
+        counts = self.with_numbers(self.numerators, self.denominators, target)
+        counts._reduced = self._reduced.to(target)
+        return counts
+
+    def __repr__(self) -> str:
+        return f"ClassCounts(numerators={self.numerators.tolist()}, denominators={self.denominators.tolist()})"

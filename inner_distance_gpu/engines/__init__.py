@@ -1,0 +1,88 @@
+"""Which engines there are, which of them run here, and which one a call gets."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ..parameters import TargetParameters, WeightParameters, check_choice
+
+_NAMES = ("cuda", "cucim", "cpu", "reference")
+_HOST = ("cpu", "reference")  # the fastest first
+_NOT_YET = {name: f"this version has no {name} engine yet" for name in ("cuda", "cucim", "cpu")}
+
+
+class Engine(Protocol):
+    """What every file in this folder provides, as functions of the module."""
+
+    def why_not(self) -> str | None:
+        """None where the engine runs here, or what is missing and how to get it."""
+
+    def inner_distance(
+        self, labels: npt.NDArray[Any], out: npt.NDArray[np.float32], parameters: TargetParameters, threads: int
+    ) -> None:
+        """Write the targets of `labels` (…, *spatial) into `out`, same shape."""
+
+    def balanced_weights(
+        self,
+        labels: npt.NDArray[Any],
+        mask: npt.NDArray[Any],
+        numerators: npt.NDArray[np.float64],
+        denominators: npt.NDArray[np.float64],
+        parameters: WeightParameters,
+        threads: int,
+    ) -> npt.NDArray[np.float32]:
+        """Weights of `labels`; adds to `numerators` and `denominators`, shape (slabs, classes), in place."""
+
+
+def available() -> dict[str, str | None]:
+    """Which engines run on this machine.
+
+    Returns
+    -------
+    dict
+        Engine name -> None where it runs, else why not and what to install.
+
+    Examples
+    --------
+    >>> available()["reference"] is None
+    True
+    """
+    return {name: _why_not(name) for name in _NAMES}
+
+
+def check_name(engine: Any) -> str:
+    return cast(str, check_choice("engine", engine, ("auto", *_NAMES)))
+
+
+def choose(engine: str, on_host: bool, shape: tuple[int, ...]) -> Engine:
+    """The engine of that name, or for "auto" the one the data choose. Raises where it cannot run here."""
+    name = check_name(engine)
+    if name == "auto":
+        name = next(host for host in _HOST if _why_not(host) is None) if on_host else "cuda"
+    reason = _why_not(name)
+    if reason is not None:
+        runs = ", ".join(repr(other) for other, why in available().items() if why is None)
+        where = "host" if on_host else "CUDA"
+        raise ValueError(
+            f"engine={engine!r} for {where} labels of shape {shape}: "
+            f"{name!r} cannot run here ({reason}). Runs here: {runs}"
+        )
+    return cast(Engine, _module(name))
+
+
+def fastest() -> str:
+    """The name of the fastest engine that runs here, the GPU first: what `auto` means on the command line."""
+    return next(name for name in ("cuda", *_HOST) if _why_not(name) is None)
+
+
+def _why_not(name: str) -> str | None:
+    return _NOT_YET[name] if name in _NOT_YET else cast(Engine, _module(name)).why_not()
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{name}")

@@ -1,0 +1,193 @@
+"""Every keyword that is not an array: checked once, here, and carried as one frozen record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+Background = Literal["zero", "signed", "times_label"]
+NoBoundary = Literal["extent", "saturate"]
+Border = Literal["keep", "mask"]
+
+
+@dataclass(frozen=True)
+class TargetParameters:
+    """What decides a target. `scale=None` leaves world units."""
+
+    voxel_size: tuple[float, ...]
+    scale: float | None
+    background: Background
+    no_boundary: NoBoundary
+    ignore_label: int | float | None
+    fill: float
+
+    @classmethod
+    def checked(
+        cls,
+        voxel_size: Any,
+        scale: Any,
+        background: Any,
+        no_boundary: Any,
+        ignore_label: Any,
+        fill: Any,
+    ) -> TargetParameters:
+        return cls(
+            voxel_size=check_voxel_size(voxel_size),
+            scale=check_scale(scale),
+            background=check_choice("background", background, get_args(Background)),
+            no_boundary=check_choice("no_boundary", no_boundary, get_args(NoBoundary)),
+            ignore_label=check_ignore_label(ignore_label),
+            fill=check_fill(fill),
+        )
+
+    def at(self, voxel_size: tuple[float, ...]) -> TargetParameters:
+        """The same with another voxel size for the same number of spatial axes."""
+        if len(voxel_size) != len(self.voxel_size):
+            raise ValueError(
+                f"voxel_size={voxel_size} for one call: expected {len(self.voxel_size)} numbers, "
+                f"as in voxel_size={self.voxel_size}"
+            )
+        return replace(self, voxel_size=voxel_size)
+
+
+@dataclass(frozen=True)
+class WeightParameters:
+    """What decides a weight. `slab` holds the block extents on every axis, −1 resolved.
+
+    With `foreground`, the two classes are label = 0 and label ≠ 0 whatever the ids are; without,
+    the label is the class.
+    """
+
+    num_classes: int
+    foreground: bool
+    slab: tuple[int, ...]
+    clip: tuple[float, float]
+    ignore_label: int | float | None
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
+
+
+def check_voxel_size(voxel_size: Any) -> tuple[float, ...]:
+    """`voxel_size` as floats, in array-axis order, world units; fractions are kept."""
+    expected = "expected 2 or 3 positive finite numbers in array-axis order, such as (40, 4, 4)"
+    if isinstance(voxel_size, (str, bytes, Set, Mapping)) or not isinstance(voxel_size, Iterable):
+        raise TypeError(f"voxel_size={voxel_size!r}: {expected}")
+    try:
+        sizes = tuple(float("" if isinstance(size, (str, bytes)) else size) for size in voxel_size)
+    except (TypeError, ValueError):
+        raise TypeError(f"voxel_size={voxel_size!r}: {expected}") from None
+    if len(sizes) not in (2, 3):
+        raise ValueError(f"voxel_size={sizes} has {len(sizes)} entries: {expected}")
+    if not all(math.isfinite(size) and size > 0 for size in sizes):
+        raise ValueError(f"voxel_size={sizes}: {expected}")
+    return sizes
+
+
+def check_scale(scale: Any) -> float | None:
+    if scale is None:
+        return None
+    expected = "expected a positive finite number in world units, or None for distances without tanh"
+    if not _is_real(scale):
+        raise TypeError(f"scale={scale!r}: {expected}")
+    if not (math.isfinite(scale) and scale > 0):
+        raise ValueError(f"scale={scale!r}: {expected}")
+    return float(scale)
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> Any:
+    if value not in choices or not isinstance(value, str):
+        error = ValueError if isinstance(value, str) else TypeError
+        raise error(f"{name}={value!r}: expected one of {', '.join(map(repr, choices))}")
+    return value
+
+
+def check_ignore_label(ignore_label: Any) -> int | float | None:
+    if ignore_label is None:
+        return None
+    expected = "expected a number that a label can have, or None"
+    if not _is_real(ignore_label):
+        raise TypeError(f"ignore_label={ignore_label!r}: {expected}")
+    if not _is_integer(ignore_label):
+        return float(ignore_label)
+    if not -(2**63) <= ignore_label < 2**64:
+        raise ValueError(f"ignore_label={ignore_label!r}: {expected}")
+    return int(ignore_label)
+
+
+def check_fill(fill: Any) -> float:
+    expected = "expected a number that float32 can hold (NaN and infinities are fine)"
+    if not _is_real(fill):
+        raise TypeError(f"fill={fill!r}: {expected}")
+    if math.isfinite(fill) and abs(fill) > float(np.finfo(np.float32).max):
+        raise ValueError(f"fill={fill!r}: {expected}")
+    return float(fill)
+
+
+def check_threads(threads: Any) -> int:
+    """The number of threads to use; None follows torch, which is set to 1 in DataLoader workers."""
+    if threads is None:
+        import torch
+
+        return torch.get_num_threads()
+    return check_count("threads", threads, "a positive whole number, or None to follow torch")
+
+
+def check_count(name: str, value: Any, expected: str = "a positive whole number") -> int:
+    if not _is_integer(value):
+        raise TypeError(f"{name}={value!r}: expected {expected}")
+    if value < 1:
+        raise ValueError(f"{name}={value!r}: expected {expected}")
+    return int(value)
+
+
+def check_flag(name: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}={value!r}: expected True or False")
+    return bool(value)
+
+
+def check_clip(clip: Any) -> tuple[float, float]:
+    expected = "expected two numbers with 0 < low <= high <= 1, such as (0.05, 0.95)"
+    if isinstance(clip, (str, bytes)) or not isinstance(clip, Iterable):
+        raise TypeError(f"clip={clip!r}: {expected}")
+    bounds = tuple(clip)
+    if len(bounds) != 2 or not all(map(_is_real, bounds)):
+        raise TypeError(f"clip={clip!r}: {expected}")
+    low, high = float(bounds[0]), float(bounds[1])
+    if not 0 < low <= high <= 1:
+        raise ValueError(f"clip={clip!r}: {expected}")
+    return low, high
+
+
+def check_slab(slab: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """`slab` with −1 replaced by the whole axis; None is one slab, the whole array."""
+    if slab is None:
+        return shape
+    expected = (
+        f"expected one block extent per axis of the labels, shape {shape}: "
+        "a positive whole number, or -1 for the whole axis"
+    )
+    if isinstance(slab, (str, bytes)) or not isinstance(slab, Iterable):
+        raise TypeError(f"slab={slab!r}: {expected}")
+    extents = tuple(slab)
+    if not all(map(_is_integer, extents)):
+        raise TypeError(f"slab={slab!r}: {expected}")
+    if len(extents) != len(shape) or any(extent < 1 and extent != -1 for extent in extents):
+        raise ValueError(f"slab={slab!r}: {expected}")
+    return tuple(n if extent == -1 else min(int(extent), n) for extent, n in zip(extents, shape, strict=True))
+
+
+def slab_grid(slab: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """How many slabs there are along each axis; the last one may be ragged."""
+    return tuple(-(-n // extent) for extent, n in zip(slab, shape, strict=True))

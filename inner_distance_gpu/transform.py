@@ -1,0 +1,255 @@
+"""InnerDistanceTransform: labels in, target and weight out, as a torch module with counts in its state."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from . import api, engines
+from .counts import ClassCounts
+from .parameters import (
+    Border,
+    TargetParameters,
+    WeightParameters,
+    check_choice,
+    check_clip,
+    check_count,
+    check_flag,
+    check_threads,
+    check_voxel_size,
+)
+
+Key = str | int
+
+
+class InnerDistanceTransform(torch.nn.Module):
+    """Turn labels into a boundary-distance target and a class-balanced weight.
+
+    Parameters
+    ----------
+    voxel_size : 2 or 3 positive numbers
+        In array-axis order, world units.
+    scale : positive number or None
+        The target is `tanh(±d / scale)`; None leaves world units.
+    channels : positive int
+        With C > 1 the axis in front of the spatial ones is the channel axis, each channel has counts of
+        its own, and all axes before it (the batch) are pooled. 1 pools all leading axes.
+    background, no_boundary, ignore_label, fill, engine, threads
+        As in `inner_distance`.
+    weights : bool
+        False returns the target alone.
+    moving : bool
+        True carries the counts from call to call in `.counts`, in training and in evaluation mode alike;
+        False starts at 0 of 1 in every call.
+    clip : (low, high)
+        Bounds of a class's fraction.
+    border : {"keep", "mask"}
+        "mask", weight 0 where an object outside the array could be nearer, is not implemented yet.
+
+    Attributes
+    ----------
+    counts : ClassCounts
+        Shape (channels, 2): label = 0 and label ≠ 0. Updated in place, part of `state_dict` as extra state,
+        always float64. DataLoader workers count in copies of their own.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arguments that are not as above.
+
+    Examples
+    --------
+    >>> transform = InnerDistanceTransform(voxel_size=(40, 4, 4), scale=50, channels=2)
+    >>> target, weight = transform(torch.randint(0, 2, (8, 2, 6, 20, 20)))  # batch, channel, z, y, x
+    >>> target.shape, weight.dtype
+    (torch.Size([8, 2, 6, 20, 20]), torch.float32)
+    """
+
+    def __init__(
+        self,
+        voxel_size: Any,
+        scale: float | None,
+        *,
+        channels: int = 1,
+        background: str = "zero",
+        no_boundary: str = "extent",
+        ignore_label: int | float | None = None,
+        fill: float = 0.0,
+        weights: bool = True,
+        moving: bool = True,
+        clip: tuple[float, float] = (0.05, 0.95),
+        border: str = "keep",
+        engine: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.target_parameters = TargetParameters.checked(
+            voxel_size, scale, background, no_boundary, ignore_label, fill
+        )
+        self.channels = check_count("channels", channels)
+        self.weights = check_flag("weights", weights)
+        self.moving = check_flag("moving", moving)
+        self.clip = check_clip(clip)
+        self.border: Border = check_choice("border", border, ("keep", "mask"))
+        if self.border == "mask":
+            raise NotImplementedError("border='mask' is not implemented in this version; expected border='keep'")
+        self.engine = engines.check_name(engine)
+        check_threads(threads)
+        self.threads = threads
+        self.counts = ClassCounts.start(self.channels, 2)
+
+    def forward(self, labels: Any, mask: Any = None, *, voxel_size: Any = None) -> Any:
+        """The target of `labels`, and the weight unless `weights=False`.
+
+        Parameters
+        ----------
+        labels : array of shape (..., [C,] z, y, x) or (..., [C,] y, x)
+            As in `inner_distance`.
+        mask : array or None
+            Finite, not negative; None is ones. Shape of the labels, but for leading axes that are 1 or missing.
+        voxel_size : as many numbers as the transform was built with, or None
+            For this call only.
+
+        Returns
+        -------
+        target, weight : float32 arrays
+            Same shape, kind and device as `labels`.
+        """
+        parameters = self.target_parameters
+        if voxel_size is not None:
+            parameters = parameters.at(check_voxel_size(voxel_size))
+        dims = len(parameters.voxel_size)
+        array = api.accept_volumes(labels, parameters.voxel_size)
+        if self.channels > 1 and array.shape[:-dims][-1:] != (self.channels,):
+            raise ValueError(
+                f"labels have shape {array.shape}: expected channels={self.channels} on axis {-dims - 1}, "
+                f"in front of {dims} spatial axes"
+            )
+        if mask is not None and not self.weights:
+            raise ValueError("mask was given to a transform with weights=False, which would not use it: expected None")
+        threads = check_threads(self.threads)
+        if not self.weights:
+            return api.target(array, parameters, self.engine, threads)
+        leading = array.shape[:-dims]
+        if self.channels > 1:
+            leading = (*leading[:-1], 1)
+        weighing = WeightParameters(2, True, (*leading, *array.shape[-dims:]), self.clip, parameters.ignore_label)
+        before = self.counts if self.moving else None
+        # The weight first: it refuses a bad mask before any distance is computed.
+        weight, after = api.weights(array, mask, dims, weighing, before, None, self.engine, threads)
+        target = api.target(array, parameters, self.engine, threads)
+        if self.moving:
+            self.counts.take(after)
+        return target, weight
+
+    def keyed(
+        self, labels: Key = "labels", mask: Key | None = None, target: Key = "target", weight: Key = "weight"
+    ) -> Keyed:
+        """This transform on a batch: reads the entries `labels` and `mask`, sets `target` and `weight`.
+
+        Parameters
+        ----------
+        labels, mask, target, weight : str or int
+            Keys of a mapping, or positions in a tuple or list; a position right behind the end appends.
+            `mask=None` is ones. A target on the labels' own key replaces them.
+
+        Returns
+        -------
+        Keyed
+            A picklable callable batch -> batch. The batch that comes in is not changed.
+
+        Examples
+        --------
+        >>> transform = InnerDistanceTransform((4, 4), scale=10)
+        >>> batch = {"raw": torch.rand(1, 8, 8), "labels": torch.eye(8).bool()[None]}
+        >>> sorted(transform.keyed()(batch))
+        ['labels', 'raw', 'target', 'weight']
+        """
+        return Keyed(self, labels, mask, target, weight)
+
+    def get_extra_state(self) -> torch.Tensor:
+        """The counts, for `state_dict`: no buffers, which `half` would round and DDP would overwrite."""
+        return self.counts.state()
+
+    def set_extra_state(self, state: torch.Tensor) -> None:
+        """The counts, from `load_state_dict`."""
+        self.counts.load_state(state)
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> InnerDistanceTransform:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        device = fn(torch.empty(0, device=self.counts.device)).device
+        if device.type != "meta":
+            self.counts.take(self.counts.to(device))
+        return self
+
+    def extra_repr(self) -> str:
+        p = self.target_parameters
+        return f"voxel_size={p.voxel_size}, scale={p.scale}, channels={self.channels}, background={p.background!r}"
+
+
+class Keyed:
+    """A transform bound to the keys of a batch. Made by `InnerDistanceTransform.keyed`."""
+
+    def __init__(
+        self, transform: InnerDistanceTransform, labels: Key, mask: Key | None, target: Key, weight: Key
+    ) -> None:
+        for name, key in {"labels": labels, "mask": mask, "target": target, "weight": weight}.items():
+            if not isinstance(key, (str, int)) and not (name == "mask" and key is None):
+                raise TypeError(f"{name}={key!r}: expected a string or integer key")
+        if target == weight and transform.weights:
+            raise ValueError(f"target={target!r} and weight={weight!r}: expected two different keys")
+        self.transform = transform
+        self.labels, self.mask, self.target, self.weight = labels, mask, target, weight
+
+    def __call__(self, batch: Any) -> Any:
+        """A shallow copy of `batch` with target and weight.
+
+        Raises
+        ------
+        KeyError
+            A key that the batch does not have; the message lists those it has.
+        """
+        mask = None if self.mask is None else _entry(batch, self.mask)
+        result = self.transform(_entry(batch, self.labels), mask)
+        if not self.transform.weights:
+            return _with_entries(batch, {self.target: result})
+        return _with_entries(batch, dict(zip((self.target, self.weight), result, strict=True)))
+
+    def __repr__(self) -> str:
+        keys = f"labels={self.labels!r}, mask={self.mask!r}, target={self.target!r}, weight={self.weight!r}"
+        return f"{self.transform!r}.keyed({keys})"
+
+
+def _keys(batch: Any) -> list[Any]:
+    if isinstance(batch, Mapping):
+        return list(batch)
+    if isinstance(batch, Sequence) and not isinstance(batch, (str, bytes)):
+        return list(range(len(batch)))
+    raise TypeError(f"batch is a {type(batch).__name__}: expected a mapping, a tuple or a list")
+
+
+def _entry(batch: Any, key: Key) -> Any:
+    keys = _keys(batch)
+    if key not in keys:
+        raise KeyError(f"{key!r} is not in the batch; it has {keys}")
+    return batch[key]
+
+
+def _with_entries(batch: Any, entries: dict[Key, Any]) -> Any:
+    if isinstance(batch, Mapping):
+        changed = copy.copy(batch) if hasattr(batch, "__setitem__") else dict(batch)
+        for key, value in entries.items():
+            changed[key] = value
+        return changed
+    values = list(batch)
+    for place, key in sorted((int(key) if isinstance(key, int) else -1, key) for key in entries):
+        if not 0 <= place <= len(values):
+            raise KeyError(f"{key!r} is no place in a batch of {len(values)}; expected 0 to {len(values)}")
+        values[place : place + 1] = [entries[key]]
+    if isinstance(batch, list):
+        return values
+    fields = getattr(batch, "_fields", None)
+    return type(batch)(*values) if fields is not None and len(fields) == len(values) else tuple(values)
