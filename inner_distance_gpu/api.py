@@ -12,6 +12,7 @@ from .arrays import Array
 from .counts import ClassCounts
 from .labels import check_classes
 from .parameters import (
+    Border,
     TargetParameters,
     WeightParameters,
     check_clip,
@@ -232,6 +233,30 @@ def weights(
     values = runner.balanced_weights(host_labels, host_mask, numerators, denominators, parameters, threads)
     after = before.with_numbers(numerators, denominators, arrays.device_of(labels))
     return arrays.from_host(values, labels), after
+
+
+def target_and_weights(
+    labels: Array,
+    mask: Any,
+    parameters: TargetParameters,
+    weighing: WeightParameters,
+    counts: ClassCounts | None,
+    border: Border,
+    engine: str,
+    threads: int,
+) -> tuple[Any, Any, ClassCounts]:
+    """Target, weight of two classes and counts of accepted labels, from one pass over them."""
+    runner = engines.choose(engine, labels.on_host, labels.shape)
+    host_labels = arrays.to_host(labels)
+    host_mask = _accept_mask(mask, labels, len(parameters.voxel_size), labels.on_host)
+    before = _accept_counts(counts, labels, weighing)
+    numerators, denominators = before.on_host()
+    values = np.empty(labels.shape, np.float32)
+    weight = runner.target_and_weights(
+        host_labels, host_mask, values, numerators, denominators, parameters, weighing, border, threads
+    )
+    after = before.with_numbers(numerators, denominators, arrays.device_of(labels))
+    return arrays.from_host(values, labels), arrays.from_host(weight, labels), after
 
 
 def _accept_mask(mask: Any, labels: Array, spatial: int, check: bool) -> npt.NDArray[Any]:

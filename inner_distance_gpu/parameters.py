@@ -14,6 +14,10 @@ Background = Literal["zero", "signed", "times_label"]
 NoBoundary = Literal["extent", "saturate"]
 Border = Literal["keep", "mask"]
 
+# A site as far away as the border is no farther, though floats may say so: a distance is "larger" than the one to
+# the border when it is so by this fraction. Several times what float32 sums of squares can be off.
+BORDER_SLACK = 2e-6
+
 
 @dataclass(frozen=True)
 class TargetParameters:

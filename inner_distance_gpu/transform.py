@@ -47,7 +47,8 @@ class InnerDistanceTransform(torch.nn.Module):
     clip : (low, high)
         Bounds of a class's fraction.
     border : {"keep", "mask"}
-        "mask", weight 0 where an object outside the array could be nearer, is not implemented yet.
+        "mask" sets the weight to 0 where an object outside the array could be nearer: where the distance is
+        larger than the one from the voxel's centre to the nearest border of the array. Such voxels are counted.
 
     Attributes
     ----------
@@ -94,8 +95,8 @@ class InnerDistanceTransform(torch.nn.Module):
         self.moving = check_flag("moving", moving)
         self.clip = check_clip(clip)
         self.border: Border = check_choice("border", border, ("keep", "mask"))
-        if self.border == "mask":
-            raise NotImplementedError("border='mask' is not implemented in this version; expected border='keep'")
+        if self.border == "mask" and not self.weights:
+            raise ValueError("border='mask' with weights=False, which has no weight to mask: expected border='keep'")
         self.engine = engines.check_name(engine)
         check_threads(threads)
         self.threads = threads
@@ -138,9 +139,9 @@ class InnerDistanceTransform(torch.nn.Module):
             leading = (*leading[:-1], 1)
         weighing = WeightParameters(2, True, (*leading, *array.shape[-dims:]), self.clip, parameters.ignore_label)
         before = self.counts if self.moving else None
-        # The weight first: it refuses a bad mask before any distance is computed.
-        weight, after = api.weights(array, mask, dims, weighing, before, None, self.engine, threads)
-        target = api.target(array, parameters, self.engine, threads)
+        target, weight, after = api.target_and_weights(
+            array, mask, parameters, weighing, before, self.border, self.engine, threads
+        )
         if self.moving:
             self.counts.take(after)
         return target, weight

@@ -9,11 +9,11 @@ from typing import Any, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from ..parameters import TargetParameters, WeightParameters, check_choice
+from ..parameters import Border, TargetParameters, WeightParameters, check_choice
 
 _NAMES = ("cuda", "cucim", "cpu", "reference")
 _HOST = ("cpu", "reference")  # the fastest first
-_NOT_YET = {name: f"this version has no {name} engine yet" for name in ("cuda", "cucim", "cpu")}
+_NOT_YET = {name: f"this version has no {name} engine yet" for name in ("cuda", "cucim")}
 
 
 class Engine(Protocol):
@@ -37,6 +37,24 @@ class Engine(Protocol):
         threads: int,
     ) -> npt.NDArray[np.float32]:
         """Weights of `labels`; adds to `numerators` and `denominators`, shape (slabs, classes), in place."""
+
+    def target_and_weights(
+        self,
+        labels: npt.NDArray[Any],
+        mask: npt.NDArray[Any],
+        out: npt.NDArray[np.float32],
+        numerators: npt.NDArray[np.float64],
+        denominators: npt.NDArray[np.float64],
+        parameters: TargetParameters,
+        weighing: WeightParameters,
+        border: Border,
+        threads: int,
+    ) -> npt.NDArray[np.float32]:
+        """Both of the above in one call, for two classes and one slab per channel or one in all.
+
+        A channel is the last leading axis. With `border="mask"` a voxel weighs 0 where its distance is
+        larger than that to the nearest border of the array, by more than `BORDER_SLACK`; it is counted.
+        """
 
 
 def available() -> dict[str, str | None]:

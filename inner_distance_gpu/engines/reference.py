@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..labels import annotated, in_classes
-from ..parameters import TargetParameters, WeightParameters, slab_grid
+from ..parameters import BORDER_SLACK, Border, TargetParameters, WeightParameters, slab_grid
 
 
 def why_not() -> str | None:
@@ -115,6 +115,37 @@ def balanced_weights(
         fraction = np.clip(numerators[slab] / denominators[slab], *parameters.clip)
         weights[here] = part / (parameters.num_classes * fraction)[classes[here]]
     return weights
+
+
+def target_and_weights(
+    labels: npt.NDArray[Any],
+    mask: npt.NDArray[Any],
+    out: npt.NDArray[np.float32],
+    numerators: npt.NDArray[np.float64],
+    denominators: npt.NDArray[np.float64],
+    parameters: TargetParameters,
+    weighing: WeightParameters,
+    border: Border,
+    threads: int = 1,
+) -> npt.NDArray[np.float32]:
+    """Weights, then targets, then weight 0 beyond the border."""
+    weights = balanced_weights(labels, mask, numerators, denominators, weighing, threads)
+    inner_distance(labels, out, parameters, threads)
+    if border == "mask":
+        for volume in np.ndindex(labels.shape[: labels.ndim - len(parameters.voxel_size)]):
+            weights[volume][_beyond_border(labels[volume], parameters)] = 0
+    return weights
+
+
+def _beyond_border(labels: npt.NDArray[Any], parameters: TargetParameters) -> npt.NDArray[np.bool_]:
+    """True where `d(v)` is larger than the distance from the centre of v to the nearest border of the array."""
+    distance, unit = distance_to_sites(labels, annotated(labels, parameters.ignore_label), parameters)
+    nearest = np.full(labels.shape, np.inf)
+    for axis, (n, size) in enumerate(zip(labels.shape, parameters.voxel_size, strict=True)):
+        index = np.arange(n)
+        along = (np.minimum(index, n - 1 - index) + 0.5) * (size / unit)
+        nearest = np.minimum(nearest, along.reshape([-1 if a == axis else 1 for a in range(labels.ndim)]))
+    return np.asarray(distance > nearest * (1 + BORDER_SLACK))
 
 
 def _sum(values: npt.NDArray[Any]) -> float:

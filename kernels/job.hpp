@@ -1,0 +1,84 @@
+// What one volume needs to be computed: plain data, shared by the driver and the loops of every SIMD level.
+#pragma once
+#include "half_grid.hpp"
+
+namespace half_grid {
+
+// Labels as they lie in memory. Strides are in bytes and may be anything, alignment too.
+struct Labels {
+  const u8* data;
+  i64 stride[3];     // of z, y, x
+  int width;         // bytes of a label
+  bool floats;       // compare by value: -0.0 is 0, NaN carries no label
+  bool is_signed;    // only a value (background "times_label", classes) needs it
+  bool foreign;      // byte order
+  bool has_ignored;  // `ignored` (after float_code) marks unannotated voxels
+  u64 ignored;
+};
+
+enum { SCAN_NARROW = 1, SCAN_MEDIUM = 2, SCAN_WIDE = 4 };  // bytes
+
+struct Volume {
+  i64 nz, ny, nx;
+  i64 words;           // 32-bit words per row of bits
+  Labels labels;
+  u8* out;             // [out] float32 [nz, ny, nx], any strides
+  i64 out_stride[3];   //
+  void *z, *a, *b;     // [buf] scan distances [nz, ny, nx], `scan` bytes each, 64 bytes to spare
+  u32* inside;         // [buf] bits [nz, ny, words]: annotated and label ≠ 0
+  u32* known;          // [buf] bits [nz, ny, words]: annotated; null where every voxel is
+  u32* keep;           // [out] bits [nz, ny, words]: not beyond the border; null where nobody asks
+  int scan;            // bytes per scan distance
+  bool everywhere;     // search for background voxels and across unannotated ones too
+  bool near_only;      // reach is short: the bounded search alone is exact and cheap
+  bool far_beyond;     // no site in the whole volume: every distance is `lonely`
+  double lonely;       // in units
+  double cap;          // squared units: no search goes beyond it
+  double square[3];    // squared units of half a voxel, per axis
+  double unit;         // world units
+  double scale;        // 0: world units
+  double border_unit[3]; // half a voxel in units, per axis
+  double border_least; // border distance along axes of one voxel, which are dropped from the shape
+  int background;
+  float fill;
+};
+
+// One group of rows [y0, y1) of a scan, all z. `scratch`: see scan_scratch().
+struct ScanTask {
+  const Volume* volume;
+  i64 y0, y1;
+  u8* scratch;
+  bool may_miss;       // [in] labels can be unannotated
+  bool site;           // [out] there is a site
+  bool missing;        // [out] there is an unannotated voxel
+  i64 count_inside, count_known;  // [out] voxels
+};
+
+// Panels of columns or bands of rows of one plane.
+struct PlaneTask {
+  const Volume* volume;
+  i64 z;
+  i64 first, last;     // panels or bands
+  u8* c;               // [buf] [bands, nx padded, lanes] C, transposed
+  u8* d;               // [buf] the same for D
+  u8* scratch;         // see panel_scratch(), band_scratch()
+};
+
+// The loops of one SIMD level.
+struct Level {
+  const char* name;
+  void (*scan)(ScanTask&);
+  void (*panels)(const PlaneTask&, bool whole);
+  void (*bands)(const PlaneTask&, bool whole);
+  i64 (*scan_scratch)(const Volume&, i64 rows);
+  i64 (*plane_scratch)(const Volume&, bool whole);  // panels and bands share it
+  i64 (*plane_bytes)(const Volume&, bool whole);    // of C, and of D
+  int lanes_whole, lanes_float;
+  void (*weigh)(const u32* inside, const u32* keep, const u32* known, float background, float foreground, float* out, i64 n);
+};
+
+const Level* level_baseline();
+const Level* level_avx2();
+const Level* level_avx512();
+
+}  // namespace half_grid

@@ -1,0 +1,86 @@
+// Lanes on the compiler's own vectors of 16 bytes: SSE2, NEON, and whatever comes. See lanes.hpp.
+
+typedef u16 Vector16 __attribute__((vector_size(16)));
+typedef short Signed16 __attribute__((vector_size(16)));
+typedef float Vector32 __attribute__((vector_size(16)));
+typedef int Signed32 __attribute__((vector_size(16)));
+typedef u32 Unsigned32 __attribute__((vector_size(16)));
+typedef u64 Vector64 __attribute__((vector_size(16)));
+
+static inline bool any_set(Vector64 v) { return (v[0] | v[1]) != 0; }
+
+struct WholeLanes {
+  typedef u16 E;
+  typedef u32 Cost;
+  static constexpr int N = 8;
+  static constexpr u16 NONE = 65535;
+  Vector16 v;
+  static WholeLanes load(const u16* p) {
+    WholeLanes a;
+    __builtin_memcpy(&a.v, p, 16);
+    return a;
+  }
+  void store(u16* p) const { __builtin_memcpy(p, &v, 16); }
+  static WholeLanes all(u16 e) { return {Vector16{e, e, e, e, e, e, e, e}}; }
+  static WholeLanes at(const u32* cost) { return all(u16(*cost)); }
+  static WholeLanes scanned(const u8* p) { return {Vector16{p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]}}; }
+  friend WholeLanes operator+(WholeLanes a, WholeLanes b) {
+    const Vector16 sum = a.v + b.v;
+    return {sum | Vector16(sum < a.v)};  // a carry leaves the sum below its parts
+  }
+  friend WholeLanes operator*(WholeLanes a, WholeLanes b) { return {a.v * b.v}; }
+  static WholeLanes pick(Vector16 set, Vector16 yes, Vector16 no) { return {(yes & set) | (no & ~set)}; }
+  friend WholeLanes min(WholeLanes a, WholeLanes b) { return pick(Vector16(a.v < b.v), a.v, b.v); }
+  friend WholeLanes max(WholeLanes a, WholeLanes b) { return pick(Vector16(a.v < b.v), b.v, a.v); }
+  friend bool any_greater(WholeLanes a, WholeLanes b) { return any_set(Vector64(a.v > b.v)); }
+  static WholeLanes choose(u32 bits, WholeLanes a, WholeLanes b) {
+    const Vector16 lane = {1, 2, 4, 8, 16, 32, 64, 128};
+    return pick(Vector16((all(u16(bits)).v & lane) == lane), a.v, b.v);
+  }
+  static WholeLanes where_greater(WholeLanes a, WholeLanes b, WholeLanes yes, WholeLanes no) {
+    return pick(Vector16(a.v > b.v), yes.v, no.v);
+  }
+};
+
+struct FloatLanes {
+  typedef float E;
+  typedef float Cost;
+  static constexpr int N = 4;
+  static constexpr float NONE = __builtin_inff();
+  Vector32 v;
+  static FloatLanes load(const float* p) {
+    FloatLanes a;
+    __builtin_memcpy(&a.v, p, 16);
+    return a;
+  }
+  void store(float* p) const { __builtin_memcpy(p, &v, 16); }
+  static FloatLanes all(float e) { return {Vector32{e, e, e, e}}; }
+  static FloatLanes at(const float* cost) { return all(*cost); }
+  template <class K> static FloatLanes scanned(const K* p) { return {Vector32{float(p[0]), float(p[1]), float(p[2]), float(p[3])}}; }
+  static FloatLanes widened(const u16* p) { return scanned(p); }
+  friend FloatLanes operator+(FloatLanes a, FloatLanes b) { return {a.v + b.v}; }
+  friend FloatLanes operator-(FloatLanes a, FloatLanes b) { return {a.v - b.v}; }
+  friend FloatLanes operator*(FloatLanes a, FloatLanes b) { return {a.v * b.v}; }
+  friend FloatLanes operator/(FloatLanes a, FloatLanes b) { return {a.v / b.v}; }
+  static FloatLanes pick(Signed32 set, Vector32 yes, Vector32 no) {
+    return {Vector32((Signed32(yes) & set) | (Signed32(no) & ~set))};
+  }
+  friend FloatLanes min(FloatLanes a, FloatLanes b) { return pick(a.v < b.v, a.v, b.v); }
+  friend FloatLanes max(FloatLanes a, FloatLanes b) { return pick(a.v < b.v, b.v, a.v); }
+  friend FloatLanes root(FloatLanes a) {
+    return {Vector32{__builtin_sqrtf(a.v[0]), __builtin_sqrtf(a.v[1]), __builtin_sqrtf(a.v[2]), __builtin_sqrtf(a.v[3])}};
+  }
+  friend u32 greater_bits(FloatLanes a, FloatLanes b) {
+    const Signed32 over = a.v > b.v;
+    return u32(over[0] & 1) | u32(over[1] & 2) | u32(over[2] & 4) | u32(over[3] & 8);
+  }
+  friend bool any_greater(FloatLanes a, FloatLanes b) { return any_set(Vector64(a.v > b.v)); }
+  static FloatLanes choose(u32 bits, FloatLanes a, FloatLanes b) {
+    const Signed32 lane = {1, 2, 4, 8}, all_bits = {int(bits), int(bits), int(bits), int(bits)};
+    return pick((all_bits & lane) == lane, a.v, b.v);
+  }
+  static FloatLanes where_greater(FloatLanes a, FloatLanes b, FloatLanes yes, FloatLanes no) {
+    return pick(a.v > b.v, yes.v, no.v);
+  }
+  static FloatLanes power_of_two(FloatLanes a) { return {Vector32((Unsigned32(a.v) + 127u) << 23)}; }
+};

@@ -1,0 +1,65 @@
+// The loops of one SIMD level. Compiled once per level, each time with that level's flags and definition.
+//
+// Everything lives in an unnamed namespace and nothing comes from the standard library: an inline function compiled here
+// with wider instructions must never be the copy that the linker keeps for everybody.
+#include "job.hpp"
+#include "simd.hpp"
+
+namespace half_grid {
+namespace {
+#include "lanes.hpp"
+#include "scan.hpp"
+#include "search.hpp"
+#include "envelope.hpp"
+#include "transpose.hpp"
+#include "finish.hpp"
+#include "plane.hpp"
+
+void panels_of(const PlaneTask& task, bool whole) {
+  if (whole) return panels<WholeLanes, u8>(task);
+  switch (task.volume->scan) {
+    case SCAN_NARROW: return panels<FloatLanes, u8>(task);
+    case SCAN_MEDIUM: return panels<FloatLanes, u16>(task);
+    default: return panels<FloatLanes, u32>(task);
+  }
+}
+
+void bands_of(const PlaneTask& task, bool whole) {
+  if (whole) bands<WholeLanes>(task);
+  else bands<FloatLanes>(task);
+}
+
+i64 plane_scratch(const Volume& v, bool whole) { return whole ? plane_scratch_of<WholeLanes>(v) : plane_scratch_of<FloatLanes>(v); }
+
+template <class V> i64 plane_bytes_of(const Volume& v) {
+  const PlaneShape<V> s(v);
+  return up64(s.bands * s.width * V::N * i64(sizeof(typename V::E)));
+}
+i64 plane_bytes(const Volume& v, bool whole) { return whole ? plane_bytes_of<WholeLanes>(v) : plane_bytes_of<FloatLanes>(v); }
+
+// n weights from bits, starting at a word: `foreground` where inside, 0 where not kept or not known (null: all are).
+void weigh(const u32* inside, const u32* keep, const u32* known, float background, float foreground, float* out, i64 n) {
+  constexpr int W = FloatLanes::N;
+  const FloatLanes zero = FloatLanes::all(0.0f), low = FloatLanes::all(background), high = FloatLanes::all(foreground);
+  for (i64 x = 0; x < n; x += 32, ++inside) {
+    u32 real = ~0u;
+    if (keep) real &= *keep++;
+    if (known) real &= *known++;
+    float tail[32];
+    float* to = n - x < 32 ? tail : out + x;
+    for (int i = 0; i < 32; i += W) {
+      FloatLanes w = FloatLanes::choose(*inside >> i, high, low);
+      if (real != ~0u) w = FloatLanes::choose(real >> i, w, zero);
+      w.store(to + i);
+    }
+    if (n - x < 32) __builtin_memcpy(out + x, tail, size_t(n - x) * 4);
+  }
+}
+
+const Level level = {HALF_GRID_LEVEL_NAME, scan, panels_of, bands_of, scan_scratch, plane_scratch, plane_bytes,
+                     WholeLanes::N, FloatLanes::N, weigh};
+}  // namespace
+
+const Level* HALF_GRID_LEVEL() { return &level; }
+
+}  // namespace half_grid

@@ -1,0 +1,199 @@
+// The scan: one sweep down and one up along z, for a group of rows at a time.
+//
+//   labels  [inp]  (nz, ny, nx), any width, strides and byte order
+//   z, a, b [out]  (nz, ny, nx) distances along z in voxels, saturated at Scan<K>::none; see half_grid.hpp
+//   inside  [out]  (nz, ny, words) bits: annotated and label ≠ 0
+//   known   [out]  (nz, ny, words) bits: annotated, where labels can be unannotated
+//   scratch [buf]  two z-levels of the group's label rows and the running distances; scan_scratch() bytes
+//
+// Rows are copied and lengthened by their last label, so that the end of a row is no face; likewise the first
+// plane has itself, and the last row itself, as a neighbour.
+
+template <class T> static inline T load_bits(const u8* p) {
+  T bits;
+  __builtin_memcpy(&bits, p, sizeof(T));
+  return bits;
+}
+
+static inline i64 padded(i64 nx) { return (nx + 1 + 63) / 64 * 64; }
+
+// One row of labels, as codes whose bits are equal where the labels are; `missing` (0 or 255) where unannotated.
+template <class T> static void read_row(const Volume& v, i64 z, i64 y, T* __restrict__ codes, u8* __restrict__ missing) {
+  const Labels& l = v.labels;
+  const u8* p = l.data + z * l.stride[0] + y * l.stride[1];
+  const i64 nx = v.nx, step = l.stride[2];
+  if (step == i64(sizeof(T))) {
+    __builtin_memcpy(codes, p, size_t(nx) * sizeof(T));
+  } else {
+    for (i64 x = 0; x < nx; ++x) codes[x] = load_bits<T>(p + x * step);
+  }
+  if (l.foreign && (l.floats || l.has_ignored))
+    for (i64 x = 0; x < nx; ++x) codes[x] = swapped(codes[x]);
+  if (missing) {
+    const T ignored = T(l.ignored);
+    if (l.floats) {
+      for (i64 x = 0; x < nx; ++x) {
+        const T code = float_code(codes[x]);
+        codes[x] = code;
+        missing[x] = float_is_nan(code) || (l.has_ignored && code == ignored) ? 255 : 0;
+      }
+    } else {
+      for (i64 x = 0; x < nx; ++x) missing[x] = codes[x] == ignored ? 255 : 0;
+    }
+  }
+  for (i64 x = nx, end = padded(nx); x < end; ++x) codes[x] = codes[nx - 1];
+  if (missing)
+    for (i64 x = nx, end = padded(nx); x < end; ++x) missing[x] = missing[nx - 1];
+}
+
+// Bytes -> bits, 32 at a time; bits beyond nx are 0. Returns how many are set.
+static inline i64 pack_row(const u8* bytes, i64 nx, u32* words) {
+  i64 count = 0;
+  for (i64 x = 0, w = 0; x < nx; x += 32, ++w) {
+    u32 bits = 0;
+#if defined(HALF_GRID_AVX2) || defined(HALF_GRID_AVX512)
+    bits = u32(_mm256_movemask_epi8(_mm256_loadu_si256((const __m256i*)(bytes + x))));
+#else
+    for (int i = 0; i < 4; ++i) {  // the top bits of eight bytes, gathered by one multiplication
+      u64 eight = 0;
+      for (int j = 0; j < 8; ++j) eight |= u64(bytes[x + 8 * i + j] & 1) << (8 * j);
+      bits |= u32((eight * 0x0102040810204080ull) >> 56) << (8 * i);
+    }
+#endif
+    if (nx - x < 32) bits &= (1u << (nx - x)) - 1;
+    words[w] = bits;
+    count += __builtin_popcount(bits);
+  }
+  return count;
+}
+
+template <class K> static inline K grown(K k) { return K(k + (k != Scan<K>::none)); }
+
+// same: 255 where there is no face on this side. The running distance starts again at 0 on a face.
+template <class T, class K>
+static inline void sweep_faces(const T* __restrict__ here, const T* __restrict__ there, const u8* missing_here,
+                               const u8* missing_there, u8* __restrict__ same, K* __restrict__ run,
+                               K* __restrict__ out, i64 nx, u8& all_same) {
+  for (i64 x = 0; x < nx; ++x) same[x] = here[x] == there[x] ? 255 : 0;
+  if (missing_here)
+    for (i64 x = 0; x < nx; ++x) same[x] = u8(same[x] | missing_here[x] | missing_there[x]);
+  u8 all = 255;
+  for (i64 x = 0; x < nx; ++x) {
+    const K k = same[x] ? grown(run[x]) : K(0);
+    all &= same[x];
+    run[x] = k;
+    out[x] = k;
+  }
+  all_same &= all;
+}
+
+template <class T> static i64 scan_bytes(const Volume& v, i64 rows) {
+  const i64 row = padded(v.nx);
+  return 2 * (rows + 1) * row * i64(sizeof(T) + 1) + 4 * rows * row * v.scan + 4 * row + 256;
+}
+
+template <class T, class K> static void sweep_down(ScanTask& task) {
+  const Volume& v = *task.volume;
+  const i64 row = padded(v.nx), rows = task.y1 - task.y0, nx = v.nx;
+  u8* s = task.scratch;
+  const auto take = [&s](i64 bytes) { u8* p = s; s += bytes; return p; };
+  T* level[2] = {(T*)take((rows + 1) * row * i64(sizeof(T))), (T*)take((rows + 1) * row * i64(sizeof(T)))};
+  K* run = (K*)take(3 * rows * row * i64(sizeof(K)));
+  u8* missing[2] = {take((rows + 1) * row), take((rows + 1) * row)};
+  u8* same = take(row);
+  if (!task.may_miss) missing[0] = missing[1] = nullptr;
+  for (i64 i = 0; i < 3 * rows * row; ++i) run[i] = Scan<K>::none;
+  u8 all_same = 255;
+  for (i64 z = 0; z < v.nz; ++z) {
+    T* here = level[z & 1];
+    T* before = level[z ? (z & 1) ^ 1 : 0];
+    u8 *miss = missing[z & 1], *miss_before = missing[z ? (z & 1) ^ 1 : 0];
+    const i64 read = task.y1 < v.ny ? rows + 1 : rows;
+    for (i64 r = 0; r < read; ++r) read_row<T>(v, z, task.y0 + r, here + r * row, miss ? miss + r * row : nullptr);
+    for (i64 r = 0; r < rows; ++r) {
+      const i64 next = r + 1 < read ? r + 1 : r, at = (z * v.ny + task.y0 + r) * nx;
+      const T* c = here + r * row;
+      const u8* m = miss ? miss + r * row : nullptr;
+      K *dz = run + r * row, *da = run + (rows + r) * row, *db = run + (2 * rows + r) * row;
+      sweep_faces(c, before + r * row, m, miss ? miss_before + r * row : nullptr, same, dz, (K*)v.z + at, nx, all_same);
+      sweep_faces(c, here + next * row, m, miss ? miss + next * row : nullptr, same, da, (K*)v.a + at, nx, all_same);
+      sweep_faces(c, c + 1, m, m ? m + 1 : nullptr, same, db, (K*)v.b + at, nx, all_same);
+      const i64 bits = (z * v.ny + task.y0 + r) * v.words;
+      for (i64 x = 0; x < nx; ++x) same[x] = c[x] != 0 ? 255 : 0;
+      if (m) {
+        for (i64 x = 0; x < nx; ++x) same[x] = u8(same[x] & ~m[x]);
+        task.count_inside += pack_row(same, nx, v.inside + bits);
+        for (i64 x = 0; x < nx; ++x) same[x] = u8(~m[x]);
+        const i64 known = pack_row(same, nx, v.known + bits);
+        task.count_known += known;
+        task.missing |= known != nx;
+      } else {
+        task.count_inside += pack_row(same, nx, v.inside + bits);
+        task.count_known += nx;
+      }
+    }
+  }
+  task.site = all_same != 255;
+}
+
+// The way back needs no labels: a 0 in a plane's own distance down is a face between it and the plane before.
+template <class K> static void sweep_up(const ScanTask& task) {
+  const Volume& v = *task.volume;
+  const i64 n = (task.y1 - task.y0) * v.nx, plane = v.ny * v.nx;
+  K *up_z = (K*)task.scratch, *face = up_z + n;
+  for (i64 i = 0; i < n; ++i) up_z[i] = face[i] = Scan<K>::none;
+  for (i64 z = v.nz - 1; z >= 0; --z) {
+    const i64 at = z * plane + task.y0 * v.nx;
+    K* __restrict__ dz = (K*)v.z + at;
+    for (i64 i = 0; i < n; ++i) {
+      const K up = face[i] ? grown(up_z[i]) : K(0), down = dz[i];
+      const K best = down < up ? down : up;
+      face[i] = down;
+      up_z[i] = best;
+      dz[i] = best;
+    }
+    if (z + 1 == v.nz) continue;
+    K *__restrict__ da = (K*)v.a + at, *__restrict__ db = (K*)v.b + at;
+    const K *__restrict__ a1 = da + plane, *__restrict__ b1 = db + plane;
+    for (i64 i = 0; i < n; ++i) {
+      const K up = grown(a1[i]);
+      da[i] = da[i] < up ? da[i] : up;
+    }
+    for (i64 i = 0; i < n; ++i) {
+      const K up = grown(b1[i]);
+      db[i] = db[i] < up ? db[i] : up;
+    }
+  }
+}
+
+template <class T> static void scan_of(ScanTask& task) {
+  switch (task.volume->scan) {
+    case SCAN_NARROW: sweep_down<T, u8>(task); break;
+    case SCAN_MEDIUM: sweep_down<T, u16>(task); break;
+    default: sweep_down<T, u32>(task);
+  }
+}
+
+static void scan(ScanTask& task) {
+  switch (task.volume->labels.width) {
+    case 1: scan_of<u8>(task); break;
+    case 2: scan_of<u16>(task); break;
+    case 4: scan_of<u32>(task); break;
+    default: scan_of<u64>(task);
+  }
+  if (task.volume->nz == 1 || !task.site) return;
+  switch (task.volume->scan) {
+    case SCAN_NARROW: sweep_up<u8>(task); break;
+    case SCAN_MEDIUM: sweep_up<u16>(task); break;
+    default: sweep_up<u32>(task);
+  }
+}
+
+static i64 scan_scratch(const Volume& v, i64 rows) {
+  switch (v.labels.width) {
+    case 1: return scan_bytes<u8>(v, rows);
+    case 2: return scan_bytes<u16>(v, rows);
+    case 4: return scan_bytes<u32>(v, rows);
+    default: return scan_bytes<u64>(v, rows);
+  }
+}
