@@ -159,8 +159,8 @@ def balanced_weights(
     >>> weights, counts = balanced_weights(np.array([[0, 0, 0, 1]]))
     >>> counts.to_dicts()
     [{0: (3, 5.0), 1: (1, 5.0)}]
-    >>> weights.round(3).tolist()
-    [[0.833, 0.833, 0.833, 2.5]]
+    >>> weights.tolist()  # 1 / (2 × 3/5) and 1 / (2 × 1/5)
+    [[0.8333333134651184, 0.8333333134651184, 0.8333333134651184, 2.5]]
     """
     array = arrays.accept(labels, "labels")
     if not array.shape or 0 in array.shape:

@@ -7,6 +7,20 @@ import torch
 import inner_distance_gpu as idg
 from inner_distance_gpu import ClassCounts, InnerDistanceTransform, balanced_weights, inner_distance
 
+
+def cases(table):
+    return [pytest.param(*case, id=name) for name, *case in table]
+
+
+def assert_raises(error, said, call):
+    """`call` raises exactly `error`, and the message says all of `said`."""
+    with pytest.raises(error) as raised:
+        call()
+    assert type(raised.value) is error
+    for words in said:
+        assert words in str(raised.value)
+
+
 LABELS = np.zeros((4, 5, 6), np.uint8)
 VOXEL = (4.0, 4.0, 4.0)
 
@@ -60,13 +74,11 @@ TARGET = [  # name, labels, keywords, error, what the message has to say
 ]
 
 
-@pytest.mark.parametrize(("labels", "keywords", "error", "said"), [case[1:] for case in TARGET], ids=[c[0] for c in TARGET])
+@pytest.mark.parametrize(
+    ("labels", "keywords", "error", "said"), [case[1:] for case in TARGET], ids=[c[0] for c in TARGET]
+)
 def test_inner_distance(labels, keywords, error, said):
-    with pytest.raises(error) as raised:
-        inner_distance(labels, **{"voxel_size": VOXEL} | keywords)
-    assert type(raised.value) is error
-    for words in said:
-        assert words in str(raised.value)
+    assert_raises(error, said, lambda: inner_distance(labels, **{"voxel_size": VOXEL} | keywords))
 
 
 def _out(**changes):
@@ -88,20 +100,22 @@ OUT = [
     ("other kind", torch.zeros(4, 5, 6), _out(), TypeError, ["numpy", "torch"]),
     ("read-only", LABELS, _read_only(), ValueError, ["read-only", "writable"]),
     ("the labels themselves", FLOATS, FLOATS, ValueError, ["shares memory", "labels"]),
-    ("overlapping", FLOATS.reshape(-1)[:100].reshape(4, 5, 5), FLOATS.reshape(-1)[20:].reshape(4, 5, 5), ValueError, ["shares"]),
+    (
+        "overlapping",
+        FLOATS.reshape(-1)[:100].reshape(4, 5, 5),
+        FLOATS.reshape(-1)[20:].reshape(4, 5, 5),
+        ValueError,
+        ["shares"],
+    ),
     ("expanded", torch.zeros(4, 5, 6), torch.empty(1).expand(4, 5, 6), ValueError, ["share memory", "(0, 0, 0)"]),
     ("requires grad", torch.zeros(4, 5, 6), torch.empty(4, 5, 6, requires_grad=True), ValueError, ["requires grad"]),
     ("no array", LABELS, "out.npy", TypeError, ["out", "str"]),
 ]
 
 
-@pytest.mark.parametrize(("labels", "out", "error", "said"), [case[1:] for case in OUT], ids=[c[0] for c in OUT])
+@pytest.mark.parametrize(("labels", "out", "error", "said"), cases(OUT))
 def test_out(labels, out, error, said):
-    with pytest.raises(error) as raised:
-        inner_distance(labels, VOXEL, out=out)
-    assert type(raised.value) is error
-    for words in said:
-        assert words in str(raised.value)
+    assert_raises(error, said, lambda: inner_distance(labels, VOXEL, out=out))
 
 
 CLASSES = np.array([[0, 1, 2], [1, 0, 255]])
@@ -137,13 +151,11 @@ WEIGHT = [
 ]
 
 
-@pytest.mark.parametrize(("labels", "keywords", "error", "said"), [case[1:] for case in WEIGHT], ids=[c[0] for c in WEIGHT])
+@pytest.mark.parametrize(
+    ("labels", "keywords", "error", "said"), [case[1:] for case in WEIGHT], ids=[c[0] for c in WEIGHT]
+)
 def test_balanced_weights(labels, keywords, error, said):
-    with pytest.raises(error) as raised:
-        balanced_weights(labels, **{"validate": None} | keywords)
-    assert type(raised.value) is error
-    for words in said:
-        assert words in str(raised.value)
+    assert_raises(error, said, lambda: balanced_weights(labels, **{"validate": None} | keywords))
 
 
 TRANSFORM = [
@@ -159,13 +171,9 @@ TRANSFORM = [
 ]
 
 
-@pytest.mark.parametrize(("keywords", "error", "said"), [case[1:] for case in TRANSFORM], ids=[c[0] for c in TRANSFORM])
+@pytest.mark.parametrize(("keywords", "error", "said"), cases(TRANSFORM))
 def test_transform(keywords, error, said):
-    with pytest.raises(error) as raised:
-        InnerDistanceTransform(**{"voxel_size": VOXEL, "scale": 50} | keywords)
-    assert type(raised.value) is error
-    for words in said:
-        assert words in str(raised.value)
+    assert_raises(error, said, lambda: InnerDistanceTransform(**{"voxel_size": VOXEL, "scale": 50} | keywords))
 
 
 CALL = [
@@ -177,14 +185,11 @@ CALL = [
 ]
 
 
-@pytest.mark.parametrize(("keywords", "said"), [case[1:] for case in CALL], ids=[c[0] for c in CALL])
+@pytest.mark.parametrize(("keywords", "said"), cases(CALL))
 def test_transform_call(keywords, said):
     transform = InnerDistanceTransform(VOXEL, 50, channels=2)
     before = transform.counts.to_dicts()
-    with pytest.raises(ValueError) as raised:
-        transform(**{"labels": np.zeros((2, 4, 5, 6))} | keywords)
-    for words in said:
-        assert words in str(raised.value)
+    assert_raises(ValueError, said, lambda: transform(**{"labels": np.zeros((2, 4, 5, 6))} | keywords))
     assert transform.counts.to_dicts() == before
 
 
@@ -195,14 +200,12 @@ def test_a_mask_that_would_not_be_used():
 
 @pytest.mark.parametrize("engine", [name for name, why in idg.engines.available().items() if why is not None])
 def test_an_engine_that_cannot_run_here(engine):
-    for call in (inner_distance, InnerDistanceTransform):
-        with pytest.raises(ValueError, match=f"'{engine}' cannot run here .*Runs here: .*'reference'"):
-            if call is inner_distance:
-                inner_distance(LABELS, VOXEL, engine=engine)
-            else:
-                InnerDistanceTransform(VOXEL, 50, engine=engine)(LABELS)
-    with pytest.raises(ValueError, match=f"'{engine}' cannot run here"):
-        balanced_weights(LABELS, engine=engine)
+    for call in (
+        lambda: inner_distance(LABELS, VOXEL, engine=engine),
+        lambda: InnerDistanceTransform(VOXEL, 50, engine=engine)(LABELS),
+        lambda: balanced_weights(LABELS, engine=engine),
+    ):
+        assert_raises(ValueError, [f"'{engine}' cannot run here", "Runs here: ", "'reference'"], call)
 
 
 COUNTS = [
@@ -217,9 +220,6 @@ COUNTS = [
 ]
 
 
-@pytest.mark.parametrize(("make", "said"), [case[1:] for case in COUNTS], ids=[c[0] for c in COUNTS])
+@pytest.mark.parametrize(("make", "said"), cases(COUNTS))
 def test_counts(make, said):
-    with pytest.raises(ValueError) as raised:
-        make()
-    for words in said:
-        assert words in str(raised.value)
+    assert_raises(ValueError, said, make)

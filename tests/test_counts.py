@@ -96,4 +96,4 @@ def test_ranks_end_with_the_counts_of_one_process(ranks, tmp_path):
         for labels in half:
             _, counts = balanced_weights(labels, counts=counts)
         expected.append(counts.to_dicts())
-    assert results == {rank: expected for rank in range(ranks)}
+    assert results == dict.fromkeys(range(ranks), expected)

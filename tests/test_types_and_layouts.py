@@ -173,9 +173,7 @@ def test_ignore_label_meets_the_label_type():
     expected = inner_distance(labels, (1, 1), ignore_label=255, fill=9)
     np.testing.assert_array_equal(expected, [[0, 0.5, 9, 2.5]])
     for dtype in ("uint8", "int16", ">u4", "float16", "float64"):
-        np.testing.assert_array_equal(
-            inner_distance(labels.astype(dtype), (1, 1), ignore_label=255, fill=9), expected
-        )
+        np.testing.assert_array_equal(inner_distance(labels.astype(dtype), (1, 1), ignore_label=255, fill=9), expected)
         np.testing.assert_array_equal(
             inner_distance(labels.astype(dtype), (1, 1), ignore_label=255.0, fill=9), expected
         )
