@@ -185,7 +185,7 @@ def accept_volumes(labels: Any, voxel_size: tuple[float, ...]) -> Array:
             f"expected {'(..., z, y, x)' if dims == 3 else '(..., y, x)'}"
         )
     if 0 in array.shape:
-        # DaCapo: an obscure error from SciPy.
+        # DaCapo: an obscure error from SciPy; likewise for the rank above.
         raise ValueError(f"labels have shape {array.shape}: expected no empty axis")
     return array
 
@@ -238,6 +238,7 @@ def _accept_mask(mask: Any, labels: Array, spatial: int, check: bool) -> npt.NDA
     if mask is None:
         return np.broadcast_to(np.uint8(1), labels.shape)
     array = arrays.accept(mask, "mask")
+    # DaCapo: any shape that NumPy broadcasts, along z too.
     leading = max(len(labels.shape) - spatial, 0)
     missing = len(labels.shape) - len(array.shape)
     fits = 0 <= missing <= leading and all(
