@@ -45,6 +45,8 @@ def test_reset_is_in_place():
     counts.reset()
     assert counts.to_dicts() == ClassCounts.start(2, 2).to_dicts()
     assert counts.numerators is numerators
+    counts.all_reduce()
+    assert counts.to_dicts() == ClassCounts.start(2, 2).to_dicts()
 
 
 def test_copies_are_independent():

@@ -132,6 +132,15 @@ def test_counts_are_in_the_state_dict():
     assert other.counts.to_dicts() != transform.counts.to_dicts()
 
 
+def test_what_the_ranks_have_in_common_is_in_the_state_dict():
+    transform = counted()
+    transform.counts.all_reduce()
+    other = InnerDistanceTransform(VOXEL, 50, channels=2)
+    other.load_state_dict(transform.state_dict())
+    assert torch.equal(other.get_extra_state(), transform.get_extra_state())
+    assert not torch.equal(other.get_extra_state(), counted().get_extra_state())
+
+
 def test_a_checkpoint_file(tmp_path):
     model = torch.nn.ModuleDict({"net": torch.nn.Linear(2, 2), "targets": counted()})
     torch.save(model.state_dict(), tmp_path / "checkpoint.pt")
