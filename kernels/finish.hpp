@@ -1,10 +1,11 @@
 // From squared distances to what is stored: root, tanh, sign, background, unannotated voxels, border.
 
-// tanh(x) for x >= 0, within 1.2e-7 of it: -e / (2 + e) with e = exp(-2x) - 1, so that small x keep their digits.
+// tanh(x) for x >= 0, from q = exp(-2x): below 1/2 as (1 - q) / (1 + q), with 1 - q found without cancellation so that
+// small x keep their digits, above as 1 - 2q / (1 + q), correctly rounded but for the last bit on the way to 1.
 // Multiplications and additions stay apart (no contraction), so every SIMD level rounds alike.
 static inline FloatLanes saturating_tanh(FloatLanes x) {
   const auto all = FloatLanes::all;
-  const FloatLanes end = all(float(SATURATION)), one = all(1.0f), shift = all(12582912.0f);  // 1.5 · 2²³ rounds
+  const FloatLanes end = all(float(SATURATION)), zero = all(0.0f), one = all(1.0f), shift = all(12582912.0f);  // 1.5 · 2²³ rounds
   const FloatLanes u = min(x, end) * all(-2.0f);
   const FloatLanes shifted = u * all(1.44269504f) + shift, n = shifted - shift;
   const FloatLanes r = (u - n * all(0.693359375f)) - n * all(-2.12194440e-4f);  // ln 2 in two parts
@@ -15,9 +16,11 @@ static inline FloatLanes saturating_tanh(FloatLanes x) {
   p = p * r + all(1.0f / 6);
   p = p * r + all(0.5f);
   p = p * (r * r) + r;  // exp(r) - 1
-  const FloatLanes power = FloatLanes::power_of_two(shifted), e = (power - one) + power * p;
-  const FloatLanes t = (all(0.0f) - e) / (all(2.0f) + e);
-  return FloatLanes::where_greater(end, x, t, one);
+  const FloatLanes power = FloatLanes::power_of_two(shifted), scaled = power * p, q = power + scaled;
+  const FloatLanes knee = all(0.55f);
+  const FloatLanes base = FloatLanes::where_greater(x, knee, one, zero);
+  const FloatLanes part = FloatLanes::where_greater(x, knee, zero - (q + q), (one - power) - scaled);
+  return FloatLanes::where_greater(end, x, base + part / (one + q), one);
 }
 
 struct Finish {
