@@ -17,10 +17,11 @@ pytestmark = [
 SHAPE = (2, 3, 4, 5)
 
 
-def spread(dtype, bytes_apart=(3 << 34, 2**33 + 64, 2**31 + 8, 2**29 + 4)):
+def spread(dtype, bytes_apart=(2**35, 2**33 + 2**16, 2**31 + 2**12, 2**29 + 8)):
     """An array whose elements lie gigabytes apart, in address space that is reserved and hardly touched."""
     size = sum(step * (n - 1) for step, n in zip(bytes_apart, SHAPE, strict=True)) + 64
-    space = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_NORESERVE)
+    no_reserve = getattr(mmap, "MAP_NORESERVE", 0x4000)  # named from Python 3.13 on
+    space = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | no_reserve)
     return np.ndarray(SHAPE, dtype, space, strides=bytes_apart)
 
 
