@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from cases import Case, emptied, growth, speed
+from cases import Case, growth, speed
 from frozen_reference import inner_distance as frozen_reference
 from memory import copy_bandwidth, peak_bytes
 
@@ -167,7 +167,9 @@ def time_speed(options: argparse.Namespace) -> list[dict[str, Any]]:
             continue
         calls = rows(case, options.threads, prototype)
         check(case, calls)
-        slow = {name: calls.pop(name) for name in list(calls) if name in ("frozen reference", "edt on the doubled grid")}
+        slow = {
+            name: calls.pop(name) for name in list(calls) if name in ("frozen reference", "edt on the doubled grid")
+        }
         times = interleaved(calls, 3 * options.rounds)
         if slow:
             again = interleaved({"cpu": calls["cpu"], **slow}, options.rounds, warm_up=1)
@@ -208,7 +210,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--only", help="cases whose name holds this text")
     options = parser.parse_args()
-    record: dict[str, Any] = {"command": " ".join(["python benchmarks/run.py", *map(Path.name.fget, map(Path, sys.argv[1:]))])}  # type: ignore[attr-defined]
+    record: dict[str, Any] = {
+        "command": " ".join(["python benchmarks/run.py", *map(Path.name.fget, map(Path, sys.argv[1:]))])
+    }  # type: ignore[attr-defined]
     record["machine"] = machine(options.threads)
     record["speed"] = time_speed(options)
     record["growth"] = time_growth(options)

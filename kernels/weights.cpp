@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "engine.hpp"
 #include "threads.hpp"
@@ -28,6 +29,10 @@ double half_float(u16 bits) {
   return sign * (exponent ? std::ldexp(1024 + fraction, exponent - 25) : std::ldexp(fraction, -24));
 }
 
+struct HalfFloat { u16 bits; };
+double number(HalfFloat value) { return half_float(value.bits); }
+template <class M> M number(M value) { return value; }
+
 void weights_of(const double* numerators, const double* denominators, int classes, double low, double high, double* weight) {
   for (int c = 0; c < classes; ++c) weight[c] = 1 / (classes * std::min(std::max(numerators[c] / denominators[c], low), high));
 }
@@ -39,6 +44,57 @@ i64 volume_offset(i64 volume, const View& view, int lead) {
     volume /= view.shape[std::size_t(a)];
   }
   return offset;
+}
+
+// Calls `use` with a value of the type that the mask's elements have in memory; half floats come as their bits.
+template <class Use> void with_mask_type(Kind kind, int width, const Use& use) {
+  if (kind == Kind::floating) return width == 8 ? use(double()) : width == 4 ? use(float()) : use(HalfFloat());
+  if (kind == Kind::signed_integer) return width == 1 ? use((signed char)0) : width == 2 ? use(short()) : width == 4 ? use(int()) : use(i64());
+  return width == 1 ? use(u8()) : width == 2 ? use(u16()) : width == 4 ? use(u32()) : use(u64());
+}
+
+// Where a row's mask is summed: exactly for integers, in float64 for floats.
+template <class M> struct SumOf { typedef i64 type; };
+template <> struct SumOf<i64> { typedef MaskSum::Wide type; };
+template <> struct SumOf<u64> { typedef MaskSum::Wide type; };
+template <> struct SumOf<HalfFloat> { typedef double type; };
+template <> struct SumOf<float> { typedef double type; };
+template <> struct SumOf<double> { typedef double type; };
+
+struct RowSum {
+  MaskSum all;               // over annotated voxels
+  i64 counted[2] = {0, 0};   // of them with mask ≠ 0: label = 0, label ≠ 0
+};
+
+template <class M> RowSum sum_row(const u8* p, i64 step, i64 n, const u32* inside, const u32* known) {
+  RowSum row;
+  typename SumOf<M>::type sum = 0;
+  for (i64 x = 0; x < n; x += 32, ++inside) {
+    const int end = int(std::min<i64>(32, n - x));
+    const u32 real = known ? *known++ : ~0u;
+    u32 there = 0;
+    for (int i = 0; i < end; ++i, p += step) {
+      const auto value = number(read<M>(p));
+      const bool here = real >> i & 1;
+      there |= u32(value != 0 && here) << i;
+      if (here) sum += value;
+    }
+    row.counted[0] += __builtin_popcount(there & ~*inside);
+    row.counted[1] += __builtin_popcount(there & *inside);
+  }
+  if constexpr (std::is_same_v<typename SumOf<M>::type, double>) row.all.real = sum;
+  else row.all.whole = sum;
+  return row;
+}
+
+template <class M>
+void weigh_row(const u8* p, i64 step, i64 n, const u32* inside, const u32* keep, const u32* known, const double* weight, float* out) {
+  for (i64 x = 0; x < n; ++x, p += step) {
+    const i64 w = x >> 5;
+    const int bit = int(x & 31);
+    const bool real = (!keep || keep[w] >> bit & 1) && (!known || known[w] >> bit & 1);
+    out[x] = real ? float(double(number(read<M>(p))) * weight[inside[w] >> bit & 1]) : 0.0f;
+  }
 }
 
 }  // namespace
@@ -91,26 +147,23 @@ void weigh_volumes(const Plan& plan, const LabelArray& labels, const Weighing& w
       for (int c = 0; c < 2; ++c) w.denominators[2 * slab + c] += double(known[std::size_t(i)]);
     }
   } else {
-    std::vector<MaskSum> sums(std::size_t(2 * count * rows));  // per row: label = 0, label ≠ 0
+    std::vector<RowSum> sums(std::size_t(count * rows));
     in_parallel(threads, count * rows, [&](int, i64 i) {
       const Volume& v = volumes[std::size_t(i / rows)];
-      const i64 row = i % rows;
-      const u8* p = mask_row(i / rows, row);
-      const u32 *in = v.inside + row * v.words, *seen = v.known ? v.known + row * v.words : nullptr;
-      for (i64 x = 0; x < nx; ++x)
-        if (!seen || seen[x >> 5] >> (x & 31) & 1) sums[std::size_t(2 * i + (in[x >> 5] >> (x & 31) & 1))].add(p + x * step[2], w.mask_kind, w.mask.width);
+      const i64 at = i % rows * v.words;
+      const u8* p = mask_row(i / rows, i % rows);
+      with_mask_type(w.mask_kind, w.mask.width, [&](auto type) {
+        sums[std::size_t(i)] = sum_row<decltype(type)>(p, step[2], nx, v.inside + at, v.known ? v.known + at : nullptr);
+      });
     });
-    std::vector<MaskSum> per_slab(std::size_t(2 * w.slabs));
-    for (i64 i = 0; i < count * rows; ++i)
-      for (int c = 0; c < 2; ++c) per_slab[std::size_t(2 * (i / rows % w.slabs) + c)].add(sums[std::size_t(2 * i + c)]);
-    for (i64 s = 0; s < w.slabs; ++s) {
-      MaskSum both = per_slab[std::size_t(2 * s)];
-      both.add(per_slab[std::size_t(2 * s + 1)]);
-      for (int c = 0; c < 2; ++c) {
-        w.numerators[2 * s + c] += double(per_slab[std::size_t(2 * s + c)].counted);
-        w.denominators[2 * s + c] += both.total();
-      }
+    std::vector<MaskSum> per_slab(static_cast<std::size_t>(w.slabs));
+    for (i64 i = 0; i < count * rows; ++i) {
+      const RowSum& row = sums[std::size_t(i)];
+      const i64 slab = i / rows % w.slabs;
+      per_slab[std::size_t(slab)].add(row.all);
+      for (int c = 0; c < 2; ++c) w.numerators[2 * slab + c] += double(row.counted[c]);
     }
+    for (i64 i = 0; i < 2 * w.slabs; ++i) w.denominators[i] += per_slab[std::size_t(i / 2)].total();
   }
   std::vector<double> weight(std::size_t(2 * w.slabs));
   for (i64 s = 0; s < w.slabs; ++s) weights_of(w.numerators + 2 * s, w.denominators + 2 * s, 2, w.low, w.high, &weight[std::size_t(2 * s)]);
@@ -122,11 +175,15 @@ void weigh_volumes(const Plan& plan, const LabelArray& labels, const Weighing& w
     for (i64 row = i % strips * strip, end = std::min(rows, row + strip); row < end; ++row) {
       float* out = w.weights + (volume * rows + row) * nx;
       const i64 at = row * v.words;
-      plan.level->weigh(v.inside + at, v.keep ? v.keep + at : nullptr, v.known ? v.known + at : nullptr, float(own[0]), float(own[1]), out, nx);
-      if (!w.mask.data) continue;
+      const u32 *keep = v.keep ? v.keep + at : nullptr, *seen = v.known ? v.known + at : nullptr;
+      if (!w.mask.data) {
+        plan.level->weigh(v.inside + at, keep, seen, float(own[0]), float(own[1]), out, nx);
+        continue;
+      }
       const u8* p = mask_row(volume, row);
-      for (i64 x = 0; x < nx; ++x)
-        if (out[x] != 0) out[x] = float(mask_value(p + x * step[2], w.mask_kind, w.mask.width) * own[v.inside[at + (x >> 5)] >> (x & 31) & 1]);
+      with_mask_type(w.mask_kind, w.mask.width, [&](auto type) {
+        weigh_row<decltype(type)>(p, step[2], nx, v.inside + at, keep, seen, own, out);
+      });
     }
   });
 }

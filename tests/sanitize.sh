@@ -26,6 +26,6 @@ import inner_distance_gpu._host as host
 import pytest
 assert host.__file__.startswith(sys.path[0]), host.__file__
 raise SystemExit(pytest.main(sys.argv[1:]))
-' "$PWD/$build/tree" -q -p no:cacheprovider tests/test_cpu_engine.py tests/test_cpu_bits.py tests/test_border.py tests/test_cpu_indices.py \
+' "$PWD/$build/tree" -q -p no:cacheprovider -p no:faulthandler tests/test_cpu_engine.py tests/test_cpu_bits.py tests/test_border.py tests/test_cpu_indices.py \
   tests/test_cpu_threads.py tests/test_types_and_layouts.py \
   -k "not memory_that_is_not_there and not spawn and not more_voxels_than_32_bits"
