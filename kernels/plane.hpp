@@ -150,6 +150,7 @@ template <class V, class K> static void panels(const PlaneTask& task) {
     }
 
     // A sample where all is idle is never the best: such chunks are not even converted.
+    V floor = none;
     for (i64 at = 0; at < s.chunks; ++at) {
       const i64 y0 = at * TILE, y1 = y0 + TILE < v.ny ? y0 + TILE : v.ny;
       u32 own = 0;
@@ -168,6 +169,7 @@ template <class V, class K> static void panels(const PlaneTask& task) {
         low = min(low, min(z_square, a_square));
       }
       low.store(least + at * N);
+      floor = min(floor, low);
     }
     u32 far_lanes = 0;
     for (i64 at = 0; at < s.chunks; ++at) {
@@ -178,8 +180,8 @@ template <class V, class K> static void panels(const PlaneTask& task) {
       V b[TILE];
       for (int i = 0; i < TILE; ++i)
         b[i] = V::choose(voxels[at * TILE + i], min(V::load(whole + (at * TILE + i) * N), cap), V::all(0));
-      search_tile<V, true>(b, whole, half, least, at, s.chunks, reach, cost);
-      if (may_be_far) far_lanes |= flagged(greatest(b), vouched);
+      search_tile<V, true>(b, whole, half, least, floor, at, s.chunks, reach, cost);
+      if (may_be_far) far_lanes |= flagged(greatest(b), floor + vouched);
       for (int i = 0; i < TILE; ++i) V::choose(voxels[at * TILE + i], b[i], none).store(c + (at * TILE + i) * s.gap);
     }
     if (far_lanes) search_flagged(far_lanes, whole, half, v.ny, N, v.square[1], c, s.gap, hull);
@@ -189,6 +191,7 @@ template <class V, class K> static void panels(const PlaneTask& task) {
     }
     if (panel == task.last) continue;
 
+    floor = none;
     for (i64 at = 0; at < s.chunks; ++at) {
       const i64 y0 = at * TILE, y1 = y0 + TILE < v.ny ? y0 + TILE : v.ny;
       u32 own = 0;
@@ -205,6 +208,7 @@ template <class V, class K> static void panels(const PlaneTask& task) {
         clear_chunk(none, whole + y0 * N, whole + y0 * N);
       }
       low.store(least + at * N);
+      floor = min(floor, low);
     }
     far_lanes = 0;
     for (i64 at = 0; at < s.chunks; ++at) {
@@ -218,8 +222,8 @@ template <class V, class K> static void panels(const PlaneTask& task) {
         const V start = max(V::load(c + y * s.gap), V::load(c + y * s.gap + 1));
         b[i] = V::choose(pairs[y], min(min(start, V::load(whole + y * N)), cap), V::all(0));
       }
-      search_tile<V, false>(b, whole, whole, least, at, s.chunks, reach, cost);
-      if (may_be_far) far_lanes |= flagged(greatest(b), vouched);
+      search_tile<V, false>(b, whole, whole, least, floor, at, s.chunks, reach, cost);
+      if (may_be_far) far_lanes |= flagged(greatest(b), floor + vouched);
       for (int i = 0; i < TILE; ++i) V::choose(pairs[at * TILE + i], b[i], none).store(d + (at * TILE + i) * N);
     }
     if (far_lanes) search_flagged(far_lanes, whole, (const E*)nullptr, v.ny, N, v.square[1], d, N, hull);
@@ -257,10 +261,11 @@ template <class V> static void bands(const PlaneTask& task) {
     if (!v.far_beyond) {
       E *whole = (E*)task.c + band * s.width * N, *half = (E*)task.d + band * s.width * N;
       constexpr i64 PER_PANEL = N / TILE;
+      V floor = none;
       for (i64 panel = 0; panel < s.panels(); ++panel) {
         const i64 first = panel * PER_PANEL, x = panel * N;
         if (filled[panel]) {
-          chunk_minima<V, true>(whole + x * N, half + x * N, least + first * N, PER_PANEL);
+          floor = chunk_minima<V>(whole + x * N, half + x * N, least + first * N, PER_PANEL, floor);
           continue;
         }
         for (i64 at = first; at < first + PER_PANEL; ++at) {
@@ -276,8 +281,8 @@ template <class V> static void bands(const PlaneTask& task) {
         }
         V b[TILE];
         for (int i = 0; i < TILE; ++i) b[i] = none_to_zero(V::load(whole + (at * TILE + i) * N));
-        search_tile<V, true>(b, whole, half, least, at, chunks, reach, cost);
-        if (may_be_far) far_lanes |= flagged(greatest(b), vouched);
+        search_tile<V, true>(b, whole, half, least, floor, at, chunks, reach, cost);
+        if (may_be_far) far_lanes |= flagged(greatest(b), floor + vouched);
         for (int i = 0; i < TILE; ++i) b[i].store(found + (at * TILE + i) * N);
       }
       if (far_lanes) search_flagged(far_lanes, whole, half, v.nx, N, v.square[2], found, N, hull);
