@@ -48,7 +48,7 @@ def machine(threads: int) -> dict[str, Any]:
         "threads": threads,
         "simd": _host.levels()[0] if _host else None,
         "load": os.getloadavg()[0],
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in ("numpy", "scipy", "torch", "inner_distance_gpu")},
         "commit": subprocess.run(git, capture_output=True, text=True).stdout.strip(),
