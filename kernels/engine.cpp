@@ -47,7 +47,7 @@ Plan::Plan(std::vector<double> sizes, double scale_, int background_, bool satur
 
 namespace {
 
-constexpr i64 SMALL = 1 << 15;  // voxels from which on a second thread is worth its start
+constexpr i64 PER_THREAD = 1 << 14;  // voxels for which one more thread is worth its start
 constexpr i64 WAVE_BYTES = i64(48) << 20;
 constexpr i64 GROUP_BYTES = 2048;  // of a row group: its running distances stay in the first-level cache
 
@@ -110,7 +110,7 @@ struct Job {
     volumes = 1;
     for (int a = 0; a < lead; ++a) volumes *= l.view.shape[a];
     voxels = axes.n[0] * axes.n[1] * axes.n[2];
-    if (volumes * voxels < SMALL) threads = 1;
+    threads = int(std::max<i64>(1, std::min<i64>({t, 256, volumes * voxels / PER_THREAD})));
     may_miss = l.has_ignored || l.kind == Kind::floating;
     fill_model();
     group = std::max<i64>(1, std::min(axes.n[1], GROUP_BYTES / axes.n[2]));
@@ -150,9 +150,6 @@ struct Job {
   std::size_t bits_bytes() const { return std::size_t((axes.n[0] * axes.n[1] * words * 4 + 63) / 64 * 64); }
   std::size_t scan_bytes() const { return std::size_t((voxels * model.scan + 128 + 63) / 64 * 64); }
 };
-
-// Slabs' sums of a mask and weights; the rows are those of the dropped-axes shape.
-struct Slabs;
 
 void scan_wave(Job& job, std::vector<Volume>& wave, std::vector<ScanTask>& tasks, unsigned char* scratch, std::size_t scratch_bytes) {
   tasks.assign(wave.size() * std::size_t(job.groups), ScanTask());

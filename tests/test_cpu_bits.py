@@ -110,6 +110,18 @@ def test_the_levels_are_those_of_the_processor():
         cpu._plan(TargetParameters.checked((1, 1), 1, "zero", "extent", None, 0), "avx1024")
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_flips_beyond_the_bounded_search(seed):
+    """The lower envelope rounds where parabolas cross; ties must not show which end it began at."""
+    rng = np.random.default_rng(seed)
+    labels = np.ones((500, 600), np.uint8)
+    labels[rng.integers(0, 500, 6), rng.integers(0, 600, 6)] = 0
+    result = inner_distance(labels, (1.3, 1.7), engine="cpu", background="signed")
+    for axes in ((0,), (1,), (0, 1)):
+        flipped = inner_distance(np.flip(labels, axes), (1.3, 1.7), engine="cpu", background="signed")
+        assert same_bits(np.ascontiguousarray(np.flip(flipped, axes)), result)
+
+
 @pytest.mark.parametrize("voxel_size", VOXELS)
 @pytest.mark.parametrize("scale", [50.0, 400.0])
 def test_blocks_with_a_halo(voxel_size, scale):

@@ -147,3 +147,21 @@ def test_a_line_longer_than_the_scan_counts():
         along = np.arange(n)
         expected = -np.minimum(np.abs(along - 0.5), np.hypot(along, 0.5))
         np.testing.assert_allclose(result[1:, 0, 0], expected[1:], rtol=1e-6)
+
+
+@pytest.mark.parametrize("voxel_size", [(1e12, 1.0, 3.0), (1e-9, 2e3, 1.0), (1e-30, 2e-30, 1e-29), (1e30, 1e30, 1e30)])
+def test_sizes_far_apart_and_far_from_one(voxel_size):
+    rng = np.random.default_rng(0)
+    for labels in (rng.integers(0, 2, (5, 6, 7)), np.kron([[[0, 1]], [[1, 1]]], np.ones((3, 20, 9), int))):
+        for scale in (None, max(voxel_size), min(voxel_size)):
+            result = inner_distance(labels, voxel_size, scale=scale, engine="cpu")
+            assert_target(result, inner_distance(labels, voxel_size, scale=scale, engine="reference"), scale=scale)
+
+
+def test_a_missing_extension_is_named(monkeypatch):
+    monkeypatch.setattr("inner_distance_gpu.engines.cpu._host", None)
+    monkeypatch.setattr("inner_distance_gpu.engines.cpu._missing", "no module named _host", raising=False)
+    assert "no module named _host; build it" in engines.available()["cpu"]
+    with pytest.raises(ValueError, match=r"engine='cpu' .* cannot run here .*pip install \."):
+        inner_distance(np.eye(3), (1, 1), engine="cpu")
+    assert inner_distance(np.eye(3), (1, 1)).max() == 0.5
