@@ -4,9 +4,11 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <stdexcept>
 
 #include "threads.hpp"
+#include "weights.hpp"
 
 namespace half_grid {
 
@@ -183,7 +185,8 @@ struct PlaneBuffers {
   unsigned char* own(int worker, int workers) const { return base + (shared ? 1 : std::size_t(workers)) * 2 * bytes + std::size_t(worker) * scratch; }
 };
 
-void run_planes(Job& job, std::vector<Volume>& wave, const PlaneBuffers& buffers) {
+// With a weigher, a plane's weights are written right behind its targets; `wave` is then all there is.
+void run_planes(Job& job, const std::vector<Volume>& wave, const PlaneBuffers& buffers, const Weigher* weigher) {
   const Level& level = *job.plan.level;
   const i64 lanes = job.whole ? level.lanes_whole : level.lanes_float;
   const i64 panels = (job.axes.n[2] + lanes - 1) / lanes, bands = (job.axes.n[1] + lanes - 1) / lanes;
@@ -198,6 +201,7 @@ void run_planes(Job& job, std::vector<Volume>& wave, const PlaneBuffers& buffers
       const i64 z = i % job.axes.n[0];
       if (!volume.far_beyond) level.panels(part(volume, z, worker, 0, panels), job.whole);
       level.bands(part(volume, z, worker, 0, bands), job.whole);
+      if (weigher) weigher->write(volume, i / job.axes.n[0], z * job.axes.n[1], (z + 1) * job.axes.n[1]);
     });
     return;
   }
@@ -210,16 +214,14 @@ void run_planes(Job& job, std::vector<Volume>& wave, const PlaneBuffers& buffers
         level.panels(part(volume, z, worker, j * panels / chunks, (j + 1) * panels / chunks), job.whole);
       });
     in_parallel(job.threads, strips, [&](int worker, i64 j) {
-      level.bands(part(volume, z, worker, j * bands / strips, (j + 1) * bands / strips), job.whole);
+      const i64 first = j * bands / strips, last = (j + 1) * bands / strips, row = z * job.axes.n[1];
+      level.bands(part(volume, z, worker, first, last), job.whole);
+      if (weigher) weigher->write(volume, i / job.axes.n[0], row + first * lanes, row + std::min(last * lanes, job.axes.n[1]));
     });
   }
 }
 
 }  // namespace
-
-// Counting and weighing in weights.cpp.
-void weigh_volumes(const Plan& plan, const LabelArray& labels, const Weighing& w, const std::vector<Volume>& volumes,
-                   const std::vector<i64>& inside, const std::vector<i64>& known, int threads);
 
 void targets(const Plan& plan, const LabelArray& labels, const View& out, const Weighing* weighing, int threads) {
   Job job(plan, labels, out, weighing, threads);
@@ -244,7 +246,9 @@ void targets(const Plan& plan, const LabelArray& labels, const View& out, const 
 
   std::vector<Volume> wave, all;
   std::vector<ScanTask> tasks;
-  std::vector<i64> inside, known;
+  std::vector<Counted> counted;
+  const std::unique_ptr<Weigher> weigher = weighing ? std::make_unique<Weigher>(plan, labels, *weighing, job.model) : nullptr;
+  const bool in_one = in_wave == job.volumes;  // counts are complete before the first plane
   for (i64 first = 0; first < job.volumes; first += in_wave) {
     const i64 last = std::min(job.volumes, first + in_wave);
     wave.assign(std::size_t(last - first), job.model);
@@ -261,19 +265,26 @@ void targets(const Plan& plan, const LabelArray& labels, const View& out, const 
       v.keep = border ? own + step * (job.may_miss ? 2 : 1) : nullptr;
     }
     scan_wave(job, wave, tasks, buffers.base, scan_scratch);
-    run_planes(job, wave, buffers);
-    if (!weighing) continue;
-    all.insert(all.end(), wave.begin(), wave.end());
-    for (std::size_t i = 0; i < wave.size(); ++i) {
-      i64 in = 0, seen = 0;
-      for (i64 g = 0; g < job.groups; ++g) {
-        in += tasks[i * std::size_t(job.groups) + std::size_t(g)].count_inside;
-        seen += tasks[i * std::size_t(job.groups) + std::size_t(g)].count_known;
+    if (weigher) {
+      all.insert(all.end(), wave.begin(), wave.end());
+      for (std::size_t i = 0; i < wave.size(); ++i) {
+        Counted sum = {0, 0};
+        for (std::size_t g = i * std::size_t(job.groups), end = g + std::size_t(job.groups); g < end; ++g)
+          sum.inside += tasks[g].count_inside, sum.known += tasks[g].count_known;
+        counted.push_back(sum);
       }
-      inside.push_back(in), known.push_back(seen);
+      if (in_one) weigher->count(all, counted, job.threads);
     }
+    run_planes(job, wave, buffers, in_one ? weigher.get() : nullptr);
   }
-  if (weighing) weigh_volumes(plan, labels, *weighing, all, inside, known, job.threads);
+  if (weigher && !in_one) {
+    weigher->count(all, counted, job.threads);
+    const i64 rows = job.axes.n[0] * job.axes.n[1], strip = std::max<i64>(1, 16384 / job.axes.n[2]), strips = (rows + strip - 1) / strip;
+    in_parallel(job.threads, job.volumes * strips, [&](int, i64 i) {
+      const i64 first = i % strips * strip;
+      weigher->write(all[std::size_t(i / strips)], i / strips, first, std::min(rows, first + strip));
+    });
+  }
 }
 
 }  // namespace half_grid

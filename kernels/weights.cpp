@@ -4,6 +4,8 @@
 //   mask                 [inp]  the labels' shape, any strides; null: ones
 //   numerators, denominators  [i/o]  (slabs, 2)
 //   weights              [out]  float32, the labels' shape, contiguous
+#include "weights.hpp"
+
 #include <algorithm>
 #include <vector>
 
@@ -59,27 +61,28 @@ void weigh_row(const u8* p, i64 step, i64 n, const u32* inside, const u32* keep,
 
 }  // namespace
 
-// Two classes from the scan's bits. A volume's rows are (z, y) of the shape without one-voxel axes; the mask keeps its own.
-void weigh_volumes(const Plan& plan, const LabelArray& labels, const Weighing& w, const std::vector<Volume>& volumes,
-                   const std::vector<i64>& inside, const std::vector<i64>& known, int threads) {
-  const Volume& model = volumes[0];
-  const i64 rows = model.nz * model.ny, nx = model.nx, count = i64(volumes.size());
-  const int dims = int(plan.voxel_size.size()), lead = int(labels.view.shape.size()) - dims;
-  i64 step[3] = {0, 0, 0};
-  if (w.mask.data) {
-    int to = 2;
-    for (int a = dims - 1; a >= 0; --a)
-      if (labels.view.shape[std::size_t(lead + a)] > 1) step[to--] = w.mask.strides[std::size_t(lead + a)];
-  }
-  const auto mask_row = [&](i64 volume, i64 row) {
-    return w.mask.data + volume_offset(volume, w.mask, lead) + row / model.ny * step[0] + row % model.ny * step[1];
-  };
+Weigher::Weigher(const Plan& p, const LabelArray& labels, const Weighing& weighing, const Volume& model)
+    : plan(p), w(weighing), lead(int(labels.view.shape.size() - p.voxel_size.size())), ny(model.ny), nx(model.nx),
+      rows(model.nz * model.ny), weight(std::size_t(2 * weighing.slabs)) {
+  if (!w.mask.data) return;
+  int to = 2;  // rows are those of the shape without one-voxel axes
+  for (int a = int(p.voxel_size.size()) - 1; a >= 0; --a)
+    if (labels.view.shape[std::size_t(lead + a)] > 1) step[to--] = w.mask.strides[std::size_t(lead + a)];
+}
+
+const u8* Weigher::mask_row(i64 volume, i64 row) const {
+  return w.mask.data + volume_offset(volume, w.mask, lead) + row / ny * step[0] + row % ny * step[1];
+}
+
+void Weigher::count(const std::vector<Volume>& volumes, const std::vector<Counted>& counted, int threads) {
+  const i64 count = i64(volumes.size());
   if (!w.mask.data) {
     for (i64 i = 0; i < count; ++i) {
-      const i64 slab = i % w.slabs;
-      w.numerators[2 * slab] += double(known[std::size_t(i)] - inside[std::size_t(i)]);
-      w.numerators[2 * slab + 1] += double(inside[std::size_t(i)]);
-      for (int c = 0; c < 2; ++c) w.denominators[2 * slab + c] += double(known[std::size_t(i)]);
+      const Counted& seen = counted[std::size_t(i)];
+      double* numerators = w.numerators + 2 * (i % w.slabs);
+      numerators[0] += double(seen.known - seen.inside);
+      numerators[1] += double(seen.inside);
+      for (int c = 0; c < 2; ++c) w.denominators[2 * (i % w.slabs) + c] += double(seen.known);
     }
   } else {
     std::vector<RowSum> sums(std::size_t(count * rows));
@@ -100,27 +103,24 @@ void weigh_volumes(const Plan& plan, const LabelArray& labels, const Weighing& w
     }
     for (i64 i = 0; i < 2 * w.slabs; ++i) w.denominators[i] += per_slab[std::size_t(i / 2)].total();
   }
-  std::vector<double> weight(std::size_t(2 * w.slabs));
-  for (i64 s = 0; s < w.slabs; ++s) weights_of(w.numerators + 2 * s, w.denominators + 2 * s, 2, w.low, w.high, &weight[std::size_t(2 * s)]);
-  const i64 strip = std::max<i64>(1, 16384 / nx), strips = (rows + strip - 1) / strip;
-  in_parallel(threads, count * strips, [&](int, i64 i) {
-    const i64 volume = i / strips;
-    const Volume& v = volumes[std::size_t(volume)];
-    const double *own = &weight[std::size_t(2 * (volume % w.slabs))];
-    for (i64 row = i % strips * strip, end = std::min(rows, row + strip); row < end; ++row) {
-      float* out = w.weights + (volume * rows + row) * nx;
-      const i64 at = row * v.words;
-      const u32 *keep = v.keep ? v.keep + at : nullptr, *seen = v.known ? v.known + at : nullptr;
-      if (!w.mask.data) {
-        plan.level->weigh(v.inside + at, keep, seen, float(own[0]), float(own[1]), out, nx);
-        continue;
-      }
-      const u8* p = mask_row(volume, row);
-      with_mask_type(w.mask_kind, w.mask.width, [&](auto type) {
-        weigh_row<decltype(type)>(p, step[2], nx, v.inside + at, keep, seen, own, out);
-      });
+  for (i64 s = 0; s < 2 * w.slabs; s += 2) weights_of(w.numerators + s, w.denominators + s, 2, w.low, w.high, &weight[std::size_t(s)]);
+}
+
+void Weigher::write(const Volume& v, i64 volume, i64 first, i64 last) const {
+  const double* own = &weight[std::size_t(2 * (volume % w.slabs))];
+  for (i64 row = first; row < last; ++row) {
+    float* out = w.weights + (volume * rows + row) * nx;
+    const i64 at = row * v.words;
+    const u32 *keep = v.keep ? v.keep + at : nullptr, *seen = v.known ? v.known + at : nullptr;
+    if (!w.mask.data) {
+      plan.level->weigh(v.inside + at, keep, seen, float(own[0]), float(own[1]), out, nx);
+      continue;
     }
-  });
+    const u8* p = mask_row(volume, row);
+    with_mask_type(w.mask_kind, w.mask.width, [&](auto type) {
+      weigh_row<decltype(type)>(p, step[2], nx, v.inside + at, keep, seen, own, out);
+    });
+  }
 }
 
 }  // namespace half_grid

@@ -69,6 +69,22 @@ def test_layouts(voxel_size):
         assert same_bits(np.ascontiguousarray(out), expected)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_more_volumes_than_one_wave(threads):
+    """Scratch is bounded: a large batch goes in waves, and its weights are written behind the last one."""
+    volume_of_many = volume((300, 64, 64), kind=0)
+    labels = np.broadcast_to(volume_of_many, (8, *volume_of_many.shape))
+    mask = np.random.default_rng(0).integers(0, 3, volume_of_many.shape)
+    for masks in (None, mask):
+        transform = InnerDistanceTransform((4, 4, 4), None, border="mask", threads=threads, engine="cpu", moving=False)
+        target, weight = transform(volume_of_many, masks)
+        targets, weights = transform(labels, masks)
+        assert all(same_bits(part, target) for part in targets)
+        np.testing.assert_array_equal(weights == 0, np.broadcast_to(weight == 0, weights.shape))
+        np.testing.assert_allclose(weights, np.broadcast_to(weight, weights.shape), rtol=1e-4)
+        assert (weights[1:] == weights[0]).all()
+
+
 def test_out_beside_what_is_written():
     """Elements between those of a strided `out` are left alone."""
     around = np.full((9, 11, 80), -7.0, np.float32)
