@@ -202,6 +202,18 @@ def time_single_voxel(options: argparse.Namespace) -> float:
     return min(interleaved(call, 2000, 100)["one"]) * 1e6
 
 
+def as_text(record: dict[str, Any]) -> str:
+    """JSON with one line per row, so that two runs can be compared as text."""
+    parts = []
+    for key, value in record.items():
+        if isinstance(value, list):
+            rows_text = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in value)
+            parts.append(f"{json.dumps(key)}: [\n  {rows_text}\n ]")
+        else:
+            parts.append(f"{json.dumps(key, ensure_ascii=False)}: {json.dumps(value, ensure_ascii=False)}")
+    return "{\n " + ",\n ".join(parts) + "\n}\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--em", help="an .npz with an instance segmentation as its first array, voxel size 40×32×32")
@@ -222,7 +234,7 @@ def main() -> None:
     name = f"{record['machine']['date'][:10]}-{record['machine']['commit'].removesuffix('-dirty')}.json"
     path = HERE / "results" / name
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    path.write_text(as_text(record))
     print(f"written: {path.relative_to(HERE.parent)}")
 
 
