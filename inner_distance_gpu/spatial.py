@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -172,5 +173,7 @@ def _whole(shape: Sequence[int], voxel_size: tuple[float, ...]) -> Any:
 def materialised(data: Any) -> Any:
     """Dask arrays as NumPy arrays, computed once; anything else as it is."""
     if hasattr(data, "__dask_graph__") and hasattr(data, "compute"):
-        return np.asarray(data.compute())
+        # Forked workers (PreCache, DataLoader) would wait forever for the threads of their parent's pool.
+        forked = multiprocessing.parent_process() is not None
+        return np.asarray(data.compute(scheduler="synchronous" if forked else None))
     return data

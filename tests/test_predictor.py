@@ -46,7 +46,7 @@ class Lazy:
     def __getitem__(self, key):
         return Lazy(self.values[key], self.computed)
 
-    def compute(self):
+    def compute(self, scheduler):
         self.computed.append(1)
         return self.values
 

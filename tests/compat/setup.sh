@@ -1,0 +1,16 @@
+#!/bin/sh
+# Make .venv-compat with the real DaCapo and gunpowder, and run the tests that need them.
+# TORCH names the torch to install, for instance TORCH=torch==2.13.0+cpu; PYTHON the interpreter.
+set -eu
+cd "$(dirname "$0")/../.."
+if [ ! -e .venv-compat/ready ]; then
+    "${PYTHON:-python3}" -m venv .venv-compat
+    pip=.venv-compat/bin/pip
+    $pip install --quiet "${TORCH:-torch}"
+    $pip install --quiet --requirement tests/compat/requirements.txt
+    # Without dependencies: dacapo-ml does not resolve, and funlib.persistence asks for a zarr that DaCapo cannot use.
+    $pip install --quiet --no-deps --requirement tests/compat/no-deps.txt
+    $pip install --quiet --no-deps --no-build-isolation --editable .
+    touch .venv-compat/ready
+fi
+.venv-compat/bin/pytest tests/compat tests/test_predictor.py "$@"
