@@ -65,7 +65,10 @@ def test_members_have_the_values_of_dacapo():
     assert (made.norm, made.dt_scale_factor, made.max_distance) == ("tanh", 12.5, 12.5)
     assert (made.epsilon, made.threshold, made.embedding_dims) == (5e-2, 0.8, 2)
     assert isinstance(made, Predictor)
-    assert made.output_array_type == DistanceArray(2)
+    # DaCapo's class of that name where DaCapo is imported.
+    assert type(made.output_array_type).__name__ == DistanceArray.__name__
+    assert made.output_array_type.classes == 2
+    assert DistanceArray(2).interpolatable is True
     assert made.output_array_type.interpolatable is True
     assert made.padding(Coordinate(8, 8, 8)) == Coordinate(12, 12, 12)
     assert made.padding((0.5, 0.5)) == Coordinate(12, 12)

@@ -8,7 +8,6 @@ if [ ! -e .venv-compat/ready ]; then
     pip=.venv-compat/bin/pip
     $pip install --quiet "${TORCH:-torch}"
     $pip install --quiet --requirement tests/compat/requirements.txt
-    # Without dependencies: dacapo-ml does not resolve, and funlib.persistence asks for a zarr that DaCapo cannot use.
     $pip install --quiet --no-deps --requirement tests/compat/no-deps.txt
     $pip install --quiet --no-deps --no-build-isolation --editable .
     touch .venv-compat/ready
