@@ -79,7 +79,7 @@ def run(
         None if scale == "none" else _number("scale", scale),
         background=background,
         no_boundary=no_boundary,
-        ignore_label=UNANNOTATED if split and ignored is not None else ignored,
+        ignore_label=UNANNOTATED if split else ignored,
         fill=fill,
         weights=preview is not None,
         moving=False,

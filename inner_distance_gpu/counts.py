@@ -36,6 +36,7 @@ class ClassCounts:
     tensor([[30., 70.]], dtype=torch.float64)
     """
 
+    # DaCapo: dicts, changed in place by every call, with denominators added up in float32.
     def __init__(self, numerators: Any, denominators: Any) -> None:
         self.numerators = torch.as_tensor(numerators, dtype=torch.float64).detach().clone()
         self.denominators = torch.as_tensor(denominators, dtype=torch.float64).detach().clone()

@@ -75,19 +75,13 @@ def _draw(row: Any, panel: Panel, unit: str) -> None:
     shown = np.ma.masked_array(target, ~(known & np.isfinite(target)))
     signed = shown.count() > 0 and shown.min() < 0
     limit = float(np.abs(shown).max()) if shown.count() else 1.0
-    for axis, values, name, colours, low, high in (
-        (
-            row[1],
-            shown,
-            "target, line at its zero level",
-            "RdBu_r" if signed else "magma",
-            -limit if signed else 0,
-            limit or 1,
-        ),
-        (row[2], np.ma.masked_array(weight, ~known), "weight", "viridis", 0, None),
+    colours, low = ("RdBu_r", -limit) if signed else ("magma", 0.0)
+    for axis, values, name, colour, bounds in (
+        (row[1], shown, "target, line at its zero level", colours, (low, limit or 1)),
+        (row[2], np.ma.masked_array(weight, ~known), "weight", "viridis", (0, None)),
     ):
         axis.set_facecolor(_UNANNOTATED)
-        image = axis.imshow(values, cmap=colours, vmin=low, vmax=high, **place)
+        image = axis.imshow(values, cmap=colour, vmin=bounds[0], vmax=bounds[1], **place)
         axis.figure.colorbar(image, ax=axis, shrink=0.9, pad=0.02).ax.tick_params(labelsize=7)
         axis.set_title(name, fontsize=9, loc="left")
     _zero_level(row[1], labels, known, panel.parameters.voxel_size, "black" if signed else "cyan")

@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict
 from math import inf
@@ -52,7 +53,7 @@ def read_labels(path: Path, key: str | None = None) -> npt.NDArray[Any]:
         if suffix == ".npy":
             return np.asarray(np.lib.format.open_memmap(path, mode="r"))
         return _read_npz(path, key)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path}: not an array that can be read ({error})") from None
 
 

@@ -52,9 +52,7 @@ def distances(volume, voxel_size, no_boundary="extent", ignore_label=None):
     return result
 
 
-def target(
-    labels, voxel_size, scale=None, background="zero", no_boundary="extent", ignore_label=None, fill=0.0
-):
+def target(labels, voxel_size, scale=None, background="zero", no_boundary="extent", ignore_label=None, fill=0.0):
     """Targets voxel by voxel."""
     dims = len(voxel_size)
     result = np.empty(labels.shape)

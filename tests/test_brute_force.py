@@ -50,9 +50,7 @@ def test_targets(block):
         labels, keywords = random_case(seed)
         result = inner_distance(labels, engine="reference", **keywords)
         expected = target(labels, **keywords)
-        assert_target(
-            result, expected, labels if keywords["background"] == "times_label" else None, keywords["scale"]
-        )
+        assert_target(result, expected, labels if keywords["background"] == "times_label" else None, keywords["scale"])
 
 
 def test_the_random_cases_cover_what_they_claim():

@@ -22,9 +22,7 @@ def test_targets(case, kind):
     recorded = TARGETS[case]
     labels, scale = recorded["labels"], None if kind == "raw" else float(recorded["scale"])
     background = "signed" if kind == "signed_tanh" else "times_label"
-    result = inner_distance(
-        labels, recorded["voxel_size"], scale=scale, background=background, engine="reference"
-    )
+    result = inner_distance(labels, recorded["voxel_size"], scale=scale, background=background, engine="reference")
     assert_target(result, recorded[kind], labels if background == "times_label" else None, scale)
 
 
