@@ -1,5 +1,7 @@
 """Does our predictor stand where DaCapo's stands, in DaCapo's own pipeline? (dacapo-ml 0.3.5)"""
 
+import doctest
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from compat.standins import real
 
 gp = real("gunpowder")
 real("dacapo.gp")
-real("inner_distance_gpu.compat.dacapo")
+adapter = real("inner_distance_gpu.compat.dacapo")
 
 from dacapo.experiments import Model  # noqa: E402
 from dacapo.experiments.architectures import CNNectomeUNetConfig  # noqa: E402
@@ -207,3 +209,9 @@ def test_gunpowder_arrays_come_in_through_dacapos_conversion():
     expected = InnerDistancePredictor(CHANNELS, SCALE).process(labels, VOXEL_SIZE, "tanh", SCALE)
     np.testing.assert_array_equal(target.data, expected)
     assert target.roi == spec.roi
+
+
+def test_the_examples_in_the_docstrings_run():
+    result = doctest.testmod(adapter)
+    assert result.attempted > 0
+    assert result.failed == 0

@@ -1,11 +1,13 @@
 """Does the gunpowder node give each patch the target of its whole volume? (gunpowder 1.4.3)"""
 
+import doctest
+
 import numpy as np
 import pytest
 from compat.standins import real
 
 gp = real("gunpowder")
-real("inner_distance_gpu.compat.gunpowder")
+adapter = real("inner_distance_gpu.compat.gunpowder")
 
 import dask  # noqa: E402
 from funlib.persistence import Array  # noqa: E402
@@ -199,3 +201,9 @@ def test_a_request_without_target_or_weight_passes_through():
 def test_arguments_are_checked(arguments, keywords, error, message):
     with pytest.raises(error, match=message):
         AddInnerDistance(*arguments, **keywords)
+
+
+def test_the_examples_in_the_docstrings_run():
+    result = doctest.testmod(adapter)
+    assert result.attempted > 0
+    assert result.failed == 0
