@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -54,16 +55,20 @@ def _options(
 @app.command()
 def run(
     labels: Annotated[Path, typer.Argument(help=f"Label file: {files.READABLE}.")],
-    out: Annotated[Path, typer.Argument(help="Target to write, .npy; its description goes beside it as .json.")],
-    voxel_size: Annotated[str, typer.Option(help="In array-axis order, world units: 40,4,4.")],
+    out: Annotated[
+        Path, typer.Argument(help="Target to write: .npy, described in a .json beside it, or Zarr, in its attributes.")
+    ],
     scale: Annotated[str, typer.Option(help="Target = tanh(distance / scale), world units; none leaves distances.")],
+    voxel_size: Annotated[
+        str | None, typer.Option(help="In array-axis order, world units: 40,4,4. Default: what OME-Zarr labels say.")
+    ] = None,
     background: Annotated[str, typer.Option(help="zero, signed or times_label.")] = "zero",
     no_boundary: Annotated[str, typer.Option(help="Volumes without any boundary: extent or saturate.")] = "extent",
     ids: Annotated[str | None, typer.Option(help="One binary channel per id: 1,2,7.")] = None,
     binary: Annotated[bool, typer.Option("--binary", help="Every label ≠ 0 is the same object.")] = False,
     ignore_label: Annotated[str | None, typer.Option(help="The label of unannotated voxels.")] = None,
     fill: Annotated[float, typer.Option(help="Target of unannotated voxels.")] = 0.0,
-    key: Annotated[str | None, typer.Option(help="Which array of an .npz file.")] = None,
+    key: Annotated[str | None, typer.Option(help="Which array of an .npz file or Zarr group.")] = None,
     engine: Annotated[str, typer.Option(help="auto, cuda, cucim, cpu or reference.")] = "auto",
     preview: Annotated[Path | None, typer.Option(help="Draw labels, target and weight into this PNG.")] = None,
     unit: Annotated[str, typer.Option(help="The world unit's name, for the scale bar: nm.")] = "",
@@ -74,8 +79,10 @@ def run(
     split = ids is not None or binary
     if ids is not None and binary:
         raise ValueError(f"--ids {ids} and --binary were both given: expected one of them")
+    sizes, stored_unit = _voxel_size(voxel_size, labels, key)
+    unit = unit or stored_unit
     transform = InnerDistanceTransform(
-        [_number("voxel-size", part) for part in voxel_size.split(",")],
+        sizes,
         None if scale == "none" else _number("scale", scale),
         background=background,
         no_boundary=no_boundary,
@@ -85,8 +92,7 @@ def run(
         moving=False,
         engine=_choose(engine),
     )
-    files.check_writable(out, ".npy", overwrite, (labels,))
-    files.check_writable(files.sidecar_of(out), ".json", overwrite, (labels,))
+    files.check_target(out, overwrite, (labels,), key)
     if preview is not None:
         files.check_writable(preview, ".png", overwrite, (labels,))
     array = files.read_labels(labels, key)
@@ -102,7 +108,7 @@ def run(
         parameters, transform.engine, str(labels), key=key, ids=wanted, binary=binary, ignore_label=ignored, unit=unit
     )
     panels: list[figures.Panel] = []
-    with files.writing_target(out, parts.shape, description) as target, _progress() as progress:
+    with files.writing_target(out, parts.shape, description, labels) as target, _progress() as progress:
         for part in progress.track(parts, total=len(parts), description="targets"):
             result = transform(part.labels)
             target[part.index] = result[0] if transform.weights else result
@@ -112,7 +118,8 @@ def run(
         if preview is not None:
             with files.writing(preview) as picture:
                 figures.save(picture, panels, unit)
-    console.print(f"target float32 {parts.shape}: {out}\ndescription: {files.sidecar_of(out)}")
+    described = "its attributes" if files.is_zarr(out) else files.sidecar_of(out)
+    console.print(f"target float32 {parts.shape}: {out}\ndescription: {described}")
     if preview is not None:
         shown = f" (the first {PREVIEWED} of {len(parts)} volumes)" if len(parts) > PREVIEWED else ""
         console.print(f"preview: {preview}{shown}")
@@ -177,6 +184,13 @@ def _choose(engine: str) -> str:
     name = engines.fastest() if name == "auto" else name
     engines.require(name)
     return name
+
+
+def _voxel_size(given: str | None, labels: Path, key: str | None) -> tuple[Sequence[int | float], str]:
+    """The voxel size from the option, else from the metadata of the labels with its unit."""
+    if given is None:
+        return files.voxel_size_of(labels, key)
+    return [_number("voxel-size", part) for part in given.split(",")], ""
 
 
 def _number(option: str, text: str) -> int | float:

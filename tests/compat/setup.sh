@@ -12,4 +12,4 @@ if [ ! -e .venv-compat/ready ]; then
     $pip install --quiet --no-deps --no-build-isolation --editable .
     touch .venv-compat/ready
 fi
-.venv-compat/bin/pytest tests/compat tests/test_predictor.py "$@"
+.venv-compat/bin/pytest tests/compat tests/test_predictor.py tests/test_zarr.py "$@"
