@@ -3,6 +3,7 @@
 from . import engines
 from .api import balanced_weights, inner_distance
 from .counts import ClassCounts
+from .loader import TargetLoader
 from .predictor import InnerDistancePredictor
 from .transform import InnerDistanceTransform
 
@@ -12,6 +13,7 @@ __all__ = [
     "ClassCounts",
     "InnerDistancePredictor",
     "InnerDistanceTransform",
+    "TargetLoader",
     "__version__",
     "balanced_weights",
     "engines",

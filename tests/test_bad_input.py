@@ -130,6 +130,7 @@ WEIGHT = [
     ("num_classes a float", CLASSES, {"num_classes": 2.0}, TypeError, ["2.0", "whole number"]),
     ("mask shape", CLASSES, {"mask": np.ones((3, 2))}, ValueError, ["(3, 2)", "(2, 3)"]),
     ("mask broadcast on a spatial axis", CLASSES, {"mask": np.ones((1, 3))}, ValueError, ["(1, 3)", "(2, 3)"]),
+    ("mask without a spatial axis", CLASSES, {"mask": np.ones(3)}, ValueError, ["(3,)", "(2, 3)", "same shape"]),
     ("mask rank", CLASSES, {"mask": np.ones((1, 2, 3))}, ValueError, ["(1, 2, 3)", "(2, 3)"]),
     ("mask negative", CLASSES, {"mask": np.array([[1, -2, 1]] * 2)}, ValueError, ["-2", ">= 0", "(2, 3)"]),
     ("mask NaN", CLASSES, {"mask": np.full((2, 3), np.nan)}, ValueError, ["nan", "finite"]),

@@ -63,6 +63,16 @@ def test_counting_goes_on_beyond_float32():
     assert counts.to_dicts() == [{0: (2**24 + 1, 2**24 + 2), 1: (0, 2**24 + 2)}]
 
 
+def test_counts_made_in_inference_mode_go_on_outside():
+    with torch.inference_mode():
+        _, counts = balanced_weights(torch.tensor([[0, 1]]))
+        started = ClassCounts.start(1, 2)
+    counts.all_reduce()
+    started.take(counts)
+    counts.reset()
+    assert started.to_dicts() == [{0: (1, 3.0), 1: (1, 3.0)}]
+
+
 def test_one_process_reduces_alone():
     counts = ClassCounts.from_dicts(DACAPO)
     counts.all_reduce()

@@ -50,6 +50,28 @@ def test_auto_takes_the_fastest_host_engine(asked):
     assert asked == ["cpu" if engines.available()["cpu"] is None else "reference"]
 
 
+@pytest.fixture
+def threads(monkeypatch):
+    """The numbers of threads that `reference` was told to use."""
+    told = []
+    module = engines._module("reference")
+    monkeypatch.setattr(module, "inner_distance", lambda labels, out, parameters, threads: told.append(threads))
+    return told
+
+
+def test_threads_follow_torch_unless_named(threads):
+    before = torch.get_num_threads()
+    try:
+        for number in (1, 3):
+            torch.set_num_threads(number)  # as torch itself does in a DataLoader worker, with 1
+            inner_distance(LABELS, (1, 1), engine="reference")
+    finally:
+        torch.set_num_threads(before)
+    inner_distance(LABELS, (1, 1), engine="reference", threads=5)
+    InnerDistanceTransform((1, 1), 1, engine="reference", weights=False, threads=2)(LABELS)
+    assert threads == [1, 3, 5, 2]
+
+
 def fake_cuda_tensor():
     with FakeTensorMode():
         return torch.empty(4, 4, device="cuda")

@@ -89,6 +89,8 @@ def test_counts_move_in_place_or_not_at_all():
     still(first)
     assert torch.equal(still(second)[1], balanced_weights(second)[0])
     assert still.counts.to_dicts() == [{0: (0, 1), 1: (0, 1)}]
+    still.load_state_dict(moving.state_dict())
+    assert torch.equal(still(second)[1], balanced_weights(second)[0])
 
 
 def test_counting_in_inference_mode_and_after():
