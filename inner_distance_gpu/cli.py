@@ -17,7 +17,9 @@ from rich.table import Table
 
 from . import __version__, api, engines, figures, files
 from . import demo as nuclei
+from . import verify as verification
 from .labels import UNANNOTATED, Volumes, check_ids
+from .parameters import TargetParameters
 from .transform import InnerDistanceTransform
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -123,6 +125,60 @@ def run(
     if preview is not None:
         shown = f" (the first {PREVIEWED} of {len(parts)} volumes)" if len(parts) > PREVIEWED else ""
         console.print(f"preview: {preview}{shown}")
+
+
+@app.command()
+def verify(
+    labels: Annotated[Path, typer.Argument(help=f"Label file: {files.READABLE}.")],
+    scale: Annotated[str, typer.Option(help="As for run.")],
+    voxel_size: Annotated[str | None, typer.Option(help="As for run.")] = None,
+    background: Annotated[str, typer.Option(help="zero, signed or times_label.")] = "zero",
+    no_boundary: Annotated[str, typer.Option(help="extent or saturate.")] = "extent",
+    ignore_label: Annotated[str | None, typer.Option(help="The label of unannotated voxels.")] = None,
+    key: Annotated[str | None, typer.Option(help="Which array of an .npz file or Zarr group.")] = None,
+    crop: Annotated[int, typer.Option(min=1, help="Voxels per spatial axis to compare; the reference is slow.")] = 64,
+    at: Annotated[str | None, typer.Option(help="The voxel in the middle of the crop: 10,200,200.")] = None,
+) -> None:
+    """Compare every engine that runs here with the reference on a crop of your labels; exit code 1 if one is off."""
+    parameters = TargetParameters.checked(
+        _voxel_size(voxel_size, labels, key)[0],
+        None if scale == "none" else _number("scale", scale),
+        background,
+        no_boundary,
+        None if ignore_label is None else _number("ignore-label", ignore_label),
+        0.0,
+    )
+    array = files.read_labels(labels, key)
+    dims = len(parameters.voxel_size)
+    api.accept_volumes(array, parameters.voxel_size)
+    centre = None if at is None else [_whole("at", part) for part in at.split(",")]
+    block = verification.crop_of(array, dims, crop, centre)
+    part = array[block]
+    sites = verification.count_sites(part, parameters)
+    where = ", ".join(f"{axis.start}:{axis.stop}" for axis in block)
+    console.print(f"{labels}: {array.dtype} {array.shape}, crop [{where}] with {sites} boundary faces")
+    if not sites:
+        errors.print("the crop holds no boundary, so it says little: choose another with --at")
+    table = Table("engine", "target", "distance", "weight", "seconds", "")
+    results = []
+    for result in verification.compare(part, parameters):
+        results.append(result)
+        numbers = [f"{value:.1e}" for value in (result.target, result.distance, result.weight)]
+        verdict = "FAILED" if result.failure else "within" if result.within else "OFF"
+        if len(results) == 1:
+            numbers, verdict = [""] * 3, "the measure"
+        table.add_row(result.engine, *numbers, f"{result.seconds:.4f}", verdict)
+    console.print(table)
+    console.print(
+        f"largest difference from the reference; within {verification.TOLERANCE:g} of 1, of the distance, of the weight"
+    )
+    for result in results:
+        if result.failure:
+            console.print(f"{result.engine}: {result.failure}", markup=False)
+    if len(results) == 1:
+        console.print("only the reference runs here, there is nothing to compare: see inner-distance-gpu info")
+    if not all(result.within for result in results):
+        raise typer.Exit(1)
 
 
 @app.command()
