@@ -1,6 +1,7 @@
 """Does our predictor stand where DaCapo's stands, in DaCapo's own pipeline? (dacapo-ml 0.3.5)"""
 
 import doctest
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from dacapo.experiments.tasks import (  # noqa: E402
     InnerDistanceTaskConfig,
     predictors,
 )
+from dacapo.experiments.trainers import GunpowderTrainerConfig  # noqa: E402
 from dacapo.gp import DaCapoTargetFilter  # noqa: E402
 from dacapo.tmp import gp_to_funlib_array, np_to_funlib_array  # noqa: E402
 from funlib.geometry import Coordinate  # noqa: E402
@@ -35,6 +37,7 @@ from inner_distance_gpu.spatial import SpatialArray  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("ignore:using axis names to define which axes:DeprecationWarning")
 
 CHANNELS, SCALE, VOXEL_SIZE = ["nucleus", "mito"], 30, (8, 4, 4)
+INNER = InnerDistanceTaskConfig(name="inner", channels=CHANNELS, clip_distance=80, tol_distance=8, scale_factor=SCALE)
 GT, MASK, TARGET, WEIGHT, THEIRS, THEIR_WEIGHT = (
     gp.ArrayKey(name) for name in ("GT", "MASK", "TARGET", "WEIGHT", "THEIRS", "THEIR_WEIGHT")
 )
@@ -59,11 +62,12 @@ def source(labels):
 
 
 def batches(pipeline, *keys, count=3):
-    request = gp.BatchRequest()
-    for key in keys:
-        request.add(key, Coordinate(12, 16, 16) * Coordinate(VOXEL_SIZE))
+    requests = [gp.BatchRequest(random_seed=seed) for seed in range(count)]
+    for request in requests:
+        for key in keys:
+            request.add(key, Coordinate(12, 16, 16) * Coordinate(VOXEL_SIZE))
     with gp.build(pipeline):
-        return [pipeline.request_batch(request) for _ in range(count)]
+        return [pipeline.request_batch(request) for request in requests]
 
 
 def test_the_target_filter_runs_with_our_predictor():
@@ -152,7 +156,7 @@ def test_registration_and_types():
     assert members <= set(dir(InnerDistancePredictor))
 
 
-def test_the_model_is_dacapos():
+def unet():
     config = CNNectomeUNetConfig(
         name="unet",
         input_shape=Coordinate(16, 16, 16),
@@ -163,7 +167,11 @@ def test_the_model_is_dacapos():
         downsample_factors=[(2, 2, 2)],
         padding="same",
     )
-    architecture = config.architecture_type(config)
+    return config.architecture_type(config)
+
+
+def test_the_model_is_dacapos():
+    architecture = unet()
     ours = InnerDistancePredictor(CHANNELS, SCALE).create_model(architecture)
     theirs = predictors.InnerDistancePredictor(CHANNELS, SCALE).create_model(architecture)
     assert type(ours) is type(theirs) is Model
@@ -172,10 +180,7 @@ def test_the_model_is_dacapos():
 
 
 def test_an_inner_distance_task_takes_our_predictor():
-    config = InnerDistanceTaskConfig(
-        name="inner", channels=CHANNELS, clip_distance=80, tol_distance=8, scale_factor=SCALE
-    )
-    task = InnerDistanceTask(config)
+    task = InnerDistanceTask(INNER)
     loss = task.loss
     assert use_in_task(task, engine="reference", device="cpu") is task
     assert type(task.predictor) is InnerDistancePredictor
@@ -188,6 +193,26 @@ def test_an_inner_distance_task_takes_our_predictor():
     )
     with pytest.raises(TypeError, match="DistanceTask has the predictor DistancePredictor"):
         use_in_task(other)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_dacapos_trainer_trains_with_our_predictor(workers):
+    task = use_in_task(InnerDistanceTask(INNER))
+    config = GunpowderTrainerConfig(
+        name="trainer", batch_size=2, learning_rate=1e-3, num_data_fetchers=workers, gt_min_reject=0.05
+    )
+    trainer, model = config.trainer_type(config), task.create_model(unet())
+    labels = blobs(2, 32, 48, 48)
+    raw = dacapo_array(labels[:1].astype(np.float32))
+    dataset = SimpleNamespace(raw=raw, gt=dacapo_array(labels), mask=None, weight=1, sample_points=None)
+    trainer.build_batch_provider([dataset], model, task)
+    optimizer = trainer.create_optimizer(model)
+    before = [weight.detach().clone() for weight in model.parameters()]
+    with trainer:
+        losses = [step.loss for step in trainer.iterate(3, model, optimizer, torch.device("cpu"))]
+    assert len(losses) == 3
+    assert all(0 < loss < 10 for loss in losses)
+    assert any((weight != old).any() for weight, old in zip(model.parameters(), before, strict=True))
 
 
 def test_conversion_to_dacapos_array():

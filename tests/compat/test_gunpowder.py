@@ -9,7 +9,6 @@ from compat.standins import real
 gp = real("gunpowder")
 adapter = real("inner_distance_gpu.compat.gunpowder")
 
-import dask  # noqa: E402
 from funlib.persistence import Array  # noqa: E402
 
 from inner_distance_gpu import ClassCounts, balanced_weights, inner_distance  # noqa: E402
@@ -17,13 +16,6 @@ from inner_distance_gpu.compat.gunpowder import AddInnerDistance  # noqa: E402
 
 VOXEL_SIZE, SCALE = (8, 4, 4), 5
 LABELS, MASK, TARGET, WEIGHT, RAW = (gp.ArrayKey(name) for name in ("IDS", "ANNOTATED", "INNER", "BALANCE", "EM"))
-
-
-@pytest.fixture(autouse=True)
-def _no_threads_in_dask():
-    # The sources read through Dask, and a forked worker waits forever for a thread pool of its parent.
-    with dask.config.set(scheduler="synchronous"):
-        yield
 
 
 def volume(*shape, sigma=2.0, seed=3):
@@ -47,11 +39,12 @@ def sources(labels, mask=None, location=True):
 
 def run(pipeline, *keys, shape=(6, 10, 10), offset=None, count=1):
     size = gp.Coordinate(shape) * gp.Coordinate(VOXEL_SIZE)
-    request = gp.BatchRequest()
-    for key in keys:
-        request[key] = gp.ArraySpec(roi=gp.Roi(offset or (0, 0, 0), size))
+    requests = [gp.BatchRequest(random_seed=seed) for seed in range(count)]
+    for request in requests:
+        for key in keys:
+            request[key] = gp.ArraySpec(roi=gp.Roi(offset or (0, 0, 0), size))
     with gp.build(pipeline):
-        return [pipeline.request_batch(request) for _ in range(count)]
+        return [pipeline.request_batch(request) for request in requests]
 
 
 def whole(labels):
