@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
@@ -178,7 +179,7 @@ class InnerDistancePredictor(Predictor):
             weighing = arrays.to_host(arrays.accept(weighing, "mask"))
 
         def run(accepted: Array, engine: str) -> tuple[Any, ClassCounts]:
-            return api.weights(accepted, weighing, len(sizes), parameters, before, None, engine, check_threads(None))
+            return api.weights(accepted, weighing, len(sizes), parameters, before, None, engine, _threads())
 
         values, after = self._on_device(labels, run)
         counts = after.to_dicts() if isinstance(moving_class_counts, list) else after
@@ -236,7 +237,7 @@ class InnerDistancePredictor(Predictor):
         parameters = TargetParameters(voxel_size, scale, "times_label", "extent", None, 0.0)
 
         def run(accepted: Array, engine: str) -> tuple[Any, None]:
-            return api.target(accepted, parameters, engine, check_threads(None)), None
+            return api.target(accepted, parameters, engine, _threads()), None
 
         return self._on_device(labels, run)[0]
 
@@ -255,6 +256,11 @@ class InnerDistancePredictor(Predictor):
         here = torch.cuda.device(self.device) if torch.cuda.is_available() else nullcontext()
         with here:
             return run(labels, "cuda" if self.engine == "auto" else self.engine)
+
+
+def _threads() -> int:
+    """As torch, but one in a process that multiprocessing started, such as a data fetcher of DaCapo's."""
+    return 1 if multiprocessing.parent_process() is not None else check_threads(None)
 
 
 def _check_channels(channels: Any) -> list[str]:

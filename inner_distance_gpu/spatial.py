@@ -87,11 +87,11 @@ class SpatialArray:
     def __post_init__(self) -> None:
         sizes = check_voxel_size(self.voxel_size)
         shape = tuple(self.data.shape)
+        if self.axis_names is None or len(shape) < len(sizes):
+            object.__setattr__(self, "axis_names", default_axis_names(shape, len(sizes)))
         if self.roi is None:
             object.__setattr__(self, "roi", _whole(shape, sizes))
-        if self.axis_names is None:
-            object.__setattr__(self, "axis_names", default_axis_names(shape, len(sizes)))
-        elif len(self.axis_names) != len(shape):
+        if len(self.axis_names or ()) != len(shape):
             raise ValueError(f"axis_names={self.axis_names!r}: expected one name per axis of data with shape {shape}")
         extents = tuple(float(x) for x in self.roi.shape)
         grid = shape[len(shape) - len(sizes) :]

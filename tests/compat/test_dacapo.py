@@ -1,6 +1,8 @@
 """Does our predictor stand where DaCapo's stands, in DaCapo's own pipeline? (dacapo-ml 0.3.5)"""
 
 import doctest
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -240,3 +242,23 @@ def test_the_examples_in_the_docstrings_run():
     result = doctest.testmod(adapter)
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def test_the_documentation_page_runs():
+    page = Path(__file__).parents[2] / "docs" / "dacapo.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 3
+    names = {}
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), names)
+    assert isinstance(names["task"].predictor, InnerDistancePredictor)
+
+
+def test_the_names_that_the_page_imports_exist():
+    from dacapo.experiments import Run
+    from dacapo.store.create_store import create_config_store
+    from dacapo.train import train_run
+
+    assert callable(Run)
+    assert callable(create_config_store)
+    assert callable(train_run)
