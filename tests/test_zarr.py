@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -239,6 +240,24 @@ def test_a_failure_halfway_leaves_what_was_there(call, tmp_path, monkeypatch):
     code, _, error = call("run", store, tmp_path / "t.zarr", *OPTIONS, "--overwrite", "--preview", tmp_path / "p.png")
     assert code == 2
     assert "no memory for 7 bytes" in error
+    assert files_below(tmp_path) == before
+
+
+def test_a_failure_at_the_very_end_leaves_what_was_there(call, tmp_path, monkeypatch):
+    store = ome(tmp_path / "image.zarr", 2)
+    create(tmp_path / "t.zarr", np.arange(4), 2)
+    before = files_below(tmp_path)
+    rename = Path.rename
+
+    def no_rename_of_new_folders(path, target):
+        if path.name == "new":
+            raise OSError("no space for 7 bytes")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", no_rename_of_new_folders)
+    code, _, error = call("run", store, tmp_path / "t.zarr", *OPTIONS, "--overwrite")
+    assert code == 2
+    assert "no space for 7 bytes" in error
     assert files_below(tmp_path) == before
 
 

@@ -1,7 +1,10 @@
 """Does our predictor stand where DaCapo's stands, in DaCapo's own pipeline? (dacapo-ml 0.3.5)"""
 
 import doctest
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,7 +39,10 @@ from inner_distance_gpu.compat.dacapo import to_dacapo_array, use_in_task  # noq
 from inner_distance_gpu.spatial import SpatialArray  # noqa: E402
 
 # DaCapo's own calls of funlib.persistence.
-pytestmark = pytest.mark.filterwarnings("ignore:using axis names to define which axes:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:using axis names to define which axes:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),  # PreCache forks
+]
 
 CHANNELS, SCALE, VOXEL_SIZE = ["nucleus", "mito"], 30, (8, 4, 4)
 INNER = InnerDistanceTaskConfig(name="inner", channels=CHANNELS, clip_distance=80, tol_distance=8, scale_factor=SCALE)
@@ -170,6 +176,18 @@ def unet():
         padding="same",
     )
     return config.architecture_type(config)
+
+
+def test_a_predictor_made_after_dacapo_was_imported_is_dacapos():
+    code = (
+        "from compat.standins import real; predictors = real('dacapo.experiments.tasks.predictors'); "
+        "import sys; from inner_distance_gpu import InnerDistancePredictor; "
+        "assert 'inner_distance_gpu.compat.dacapo' not in sys.modules; "
+        "print(isinstance(InnerDistancePredictor(['nucleus'], 5), predictors.Predictor))"
+    )
+    folder = {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | folder)
+    assert done.stdout.split() == ["True"], done.stderr
 
 
 def test_the_model_is_dacapos():

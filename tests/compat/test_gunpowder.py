@@ -14,6 +14,8 @@ from funlib.persistence import Array  # noqa: E402
 from inner_distance_gpu import ClassCounts, balanced_weights, inner_distance  # noqa: E402
 from inner_distance_gpu.compat.gunpowder import AddInnerDistance  # noqa: E402
 
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # PreCache
+
 VOXEL_SIZE, SCALE = (8, 4, 4), 5
 LABELS, MASK, TARGET, WEIGHT, RAW = (gp.ArrayKey(name) for name in ("IDS", "ANNOTATED", "INNER", "BALANCE", "EM"))
 
