@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import api, arrays, engines
+from ..blockwise import SATURATION
 from ..counts import ClassCounts
 from ..parameters import TargetParameters, WeightParameters, check_clip, check_count, check_flag, check_threads
 
@@ -19,8 +20,6 @@ except ImportError as error:
         f"inner_distance_gpu.compat.gunpowder needs gunpowder, which cannot be imported here ({error}): "
         "pip install gunpowder"
     ) from error
-
-SATURATION = 9.02  # tanh(x) is 1 in float32 from here on: no object farther away than 9.02 × scale shows
 
 
 class AddInnerDistance(gp.BatchFilter):  # type: ignore[misc]
