@@ -231,7 +231,7 @@ def test_dacapos_trainer_trains_with_our_predictor(workers):
     with trainer:
         losses = [step.loss for step in trainer.iterate(3, model, optimizer, torch.device("cpu"))]
     assert len(losses) == 3
-    assert all(0 < loss < 10 for loss in losses)
+    assert np.isfinite(losses).all()
     assert any((weight != old).any() for weight, old in zip(model.parameters(), before, strict=True))
 
 
