@@ -36,7 +36,18 @@ def second(monkeypatch):
             weights = reference.balanced_weights(*arguments)
             return weights if weigh is None else weigh(weights)
 
-        engine = SimpleNamespace(why_not=lambda: None, inner_distance=inner_distance, balanced_weights=balanced_weights)
+        def target_and_weights(labels, mask, out, numerators, denominators, parameters, *rest):
+            weights = reference.target_and_weights(labels, mask, out, numerators, denominators, parameters, *rest)
+            if change is not None:
+                change(out, parameters)
+            return weights if weigh is None else weigh(weights)
+
+        engine = SimpleNamespace(
+            why_not=lambda: None,
+            inner_distance=inner_distance,
+            balanced_weights=balanced_weights,
+            target_and_weights=target_and_weights,  # for versions that ask for both at once
+        )
         monkeypatch.setattr(engines, "_module", {"cpu": engine, "reference": reference}.__getitem__)
         monkeypatch.setattr(engines, "_why_not", lambda name: None if name in ("cpu", "reference") else "not here")
 
