@@ -1,8 +1,9 @@
-# make demo | test | check | bench are the whole surface. Each makes its own environment in .venv.
+# make demo | test | check | bench | compat are the whole surface. Each makes its own environment: .venv, for
+# compat .venv-compat with the real DaCapo and gunpowder.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench
+.PHONY: demo test check bench compat
 
 demo: .venv/ready
 	$(BIN)/inner-distance-gpu demo --out demo
@@ -17,6 +18,9 @@ check: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/run.py
+
+compat:
+	PYTHON=$(PYTHON) tests/compat/setup.sh
 
 # torch first and alone: its pinned build satisfies every later requirement. stardist comes without its
 # dependencies, only its example masks are read.

@@ -4,12 +4,14 @@ from . import engines
 from .api import balanced_weights, inner_distance
 from .counts import ClassCounts
 from .loader import TargetLoader
+from .predictor import InnerDistancePredictor
 from .transform import InnerDistanceTransform
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ClassCounts",
+    "InnerDistancePredictor",
     "InnerDistanceTransform",
     "TargetLoader",
     "__version__",

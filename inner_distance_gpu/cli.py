@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,9 @@ from rich.table import Table
 
 from . import __version__, api, engines, figures, files
 from . import demo as nuclei
+from . import verify as verification
 from .labels import UNANNOTATED, Volumes, check_ids
+from .parameters import TargetParameters
 from .transform import InnerDistanceTransform
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -54,16 +57,20 @@ def _options(
 @app.command()
 def run(
     labels: Annotated[Path, typer.Argument(help=f"Label file: {files.READABLE}.")],
-    out: Annotated[Path, typer.Argument(help="Target to write, .npy; its description goes beside it as .json.")],
-    voxel_size: Annotated[str, typer.Option(help="In array-axis order, world units: 40,4,4.")],
+    out: Annotated[
+        Path, typer.Argument(help="Target to write: .npy, described in a .json beside it, or Zarr, in its attributes.")
+    ],
     scale: Annotated[str, typer.Option(help="Target = tanh(distance / scale), world units; none leaves distances.")],
+    voxel_size: Annotated[
+        str | None, typer.Option(help="In array-axis order, world units: 40,4,4. Default: what OME-Zarr labels say.")
+    ] = None,
     background: Annotated[str, typer.Option(help="zero, signed or times_label.")] = "zero",
     no_boundary: Annotated[str, typer.Option(help="Volumes without any boundary: extent or saturate.")] = "extent",
     ids: Annotated[str | None, typer.Option(help="One binary channel per id: 1,2,7.")] = None,
     binary: Annotated[bool, typer.Option("--binary", help="Every label ≠ 0 is the same object.")] = False,
     ignore_label: Annotated[str | None, typer.Option(help="The label of unannotated voxels.")] = None,
     fill: Annotated[float, typer.Option(help="Target of unannotated voxels.")] = 0.0,
-    key: Annotated[str | None, typer.Option(help="Which array of an .npz file.")] = None,
+    key: Annotated[str | None, typer.Option(help="Which array of an .npz file or Zarr group.")] = None,
     engine: Annotated[str, typer.Option(help="auto, cuda, cucim, cpu or reference.")] = "auto",
     preview: Annotated[Path | None, typer.Option(help="Draw labels, target and weight into this PNG.")] = None,
     unit: Annotated[str, typer.Option(help="The world unit's name, for the scale bar: nm.")] = "",
@@ -74,8 +81,10 @@ def run(
     split = ids is not None or binary
     if ids is not None and binary:
         raise ValueError(f"--ids {ids} and --binary were both given: expected one of them")
+    sizes, stored_unit = _voxel_size(voxel_size, labels, key)
+    unit = unit or stored_unit
     transform = InnerDistanceTransform(
-        [_number("voxel-size", part) for part in voxel_size.split(",")],
+        sizes,
         None if scale == "none" else _number("scale", scale),
         background=background,
         no_boundary=no_boundary,
@@ -85,8 +94,7 @@ def run(
         moving=False,
         engine=_choose(engine),
     )
-    files.check_writable(out, ".npy", overwrite, (labels,))
-    files.check_writable(files.sidecar_of(out), ".json", overwrite, (labels,))
+    files.check_target(out, overwrite, (labels,), key)
     if preview is not None:
         files.check_writable(preview, ".png", overwrite, (labels,))
     array = files.read_labels(labels, key)
@@ -102,7 +110,7 @@ def run(
         parameters, transform.engine, str(labels), key=key, ids=wanted, binary=binary, ignore_label=ignored, unit=unit
     )
     panels: list[figures.Panel] = []
-    with files.writing_target(out, parts.shape, description) as target, _progress() as progress:
+    with files.writing_target(out, parts.shape, description, labels) as target, _progress() as progress:
         for part in progress.track(parts, total=len(parts), description="targets"):
             result = transform(part.labels)
             target[part.index] = result[0] if transform.weights else result
@@ -112,10 +120,65 @@ def run(
         if preview is not None:
             with files.writing(preview) as picture:
                 figures.save(picture, panels, unit)
-    console.print(f"target float32 {parts.shape}: {out}\ndescription: {files.sidecar_of(out)}")
+    described = "its attributes" if files.is_zarr(out) else files.sidecar_of(out)
+    console.print(f"target float32 {parts.shape}: {out}\ndescription: {described}")
     if preview is not None:
         shown = f" (the first {PREVIEWED} of {len(parts)} volumes)" if len(parts) > PREVIEWED else ""
         console.print(f"preview: {preview}{shown}")
+
+
+@app.command()
+def verify(
+    labels: Annotated[Path, typer.Argument(help=f"Label file: {files.READABLE}.")],
+    scale: Annotated[str, typer.Option(help="As for run.")],
+    voxel_size: Annotated[str | None, typer.Option(help="As for run.")] = None,
+    background: Annotated[str, typer.Option(help="zero, signed or times_label.")] = "zero",
+    no_boundary: Annotated[str, typer.Option(help="extent or saturate.")] = "extent",
+    ignore_label: Annotated[str | None, typer.Option(help="The label of unannotated voxels.")] = None,
+    key: Annotated[str | None, typer.Option(help="Which array of an .npz file or Zarr group.")] = None,
+    crop: Annotated[int, typer.Option(min=1, help="Voxels per spatial axis to compare; the reference is slow.")] = 64,
+    at: Annotated[str | None, typer.Option(help="The voxel in the middle of the crop: 10,200,200.")] = None,
+) -> None:
+    """Compare every engine that runs here with the reference on a crop of your labels; exit code 1 if one is off."""
+    parameters = TargetParameters.checked(
+        _voxel_size(voxel_size, labels, key)[0],
+        None if scale == "none" else _number("scale", scale),
+        background,
+        no_boundary,
+        None if ignore_label is None else _number("ignore-label", ignore_label),
+        0.0,
+    )
+    array = files.read_labels(labels, key)
+    dims = len(parameters.voxel_size)
+    api.accept_volumes(array, parameters.voxel_size)
+    centre = None if at is None else [_whole("at", part) for part in at.split(",")]
+    block = verification.crop_of(array, dims, crop, centre)
+    part = array[block]
+    sites = verification.count_sites(part, parameters)
+    where = ", ".join(f"{axis.start}:{axis.stop}" for axis in block)
+    console.print(f"{labels}: {array.dtype} {array.shape}, crop [{where}] with {sites} boundary faces")
+    if not sites:
+        errors.print("the crop holds no boundary, so it says little: choose another with --at")
+    table = Table("engine", "target", "distance", "weight", "seconds", "")
+    results = []
+    for result in verification.compare(part, parameters):
+        results.append(result)
+        numbers = [f"{value:.1e}" for value in (result.target, result.distance, result.weight)]
+        verdict = "FAILED" if result.failure else "within" if result.within else "OFF"
+        if len(results) == 1:
+            numbers, verdict = [""] * 3, "the measure"
+        table.add_row(result.engine, *numbers, f"{result.seconds:.4f}", verdict)
+    console.print(table)
+    console.print(
+        f"largest difference from the reference; within {verification.TOLERANCE:g} of 1, of the distance, of the weight"
+    )
+    for result in results:
+        if result.failure:
+            console.print(f"{result.engine}: {result.failure}", markup=False)
+    if len(results) == 1:
+        console.print("only the reference runs here, there is nothing to compare: see inner-distance-gpu info")
+    if not all(result.within for result in results):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -177,6 +240,13 @@ def _choose(engine: str) -> str:
     name = engines.fastest() if name == "auto" else name
     engines.require(name)
     return name
+
+
+def _voxel_size(given: str | None, labels: Path, key: str | None) -> tuple[Sequence[int | float], str]:
+    """The voxel size from the option, else from the metadata of the labels with its unit."""
+    if given is None:
+        return files.voxel_size_of(labels, key)
+    return [_number("voxel-size", part) for part in given.split(",")], ""
 
 
 def _number(option: str, text: str) -> int | float:

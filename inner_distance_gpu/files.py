@@ -1,4 +1,4 @@
-"""Labels from files, and targets into files that are either complete or not there."""
+"""Labels from files and Zarr stores, and targets into such that are either complete or not there."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import __version__
+from . import __version__, zarr_arrays
 from .parameters import TargetParameters
 
 TIFF_SUFFIXES = (".tif", ".tiff")
-READABLE = ".npy, .npz, .tif or .tiff"
+READABLE = ".npy, .npz, .tif, .tiff or Zarr"
 
 
 def read_labels(path: Path, key: str | None = None) -> npt.NDArray[Any]:
-    """Labels from a .npy (memory-mapped), .npz or TIFF file.
+    """Labels from a .npy (memory-mapped), .npz or TIFF file or a Zarr array.
 
     Parameters
     ----------
     path : Path
     key : str or None
-        Which array of an .npz; None takes the only one, or the one called "labels".
+        Which array of an .npz; None takes the only one, or the one called "labels". Of a Zarr group: the array's path.
 
     Raises
     ------
@@ -41,6 +41,8 @@ def read_labels(path: Path, key: str | None = None) -> npt.NDArray[Any]:
         The file does not hold one label array.
     """
     suffix = path.suffix.lower()
+    if is_zarr(path):
+        return zarr_arrays.read(path, key)
     if suffix not in (".npy", ".npz", *TIFF_SUFFIXES):
         raise ValueError(f"{path}: cannot read {suffix or 'a file without suffix'}; expected {READABLE}")
     if not path.is_file():
@@ -85,9 +87,32 @@ def _read_tiff(path: Path) -> npt.NDArray[Any]:
     return labels
 
 
+def is_zarr(path: Path) -> bool:
+    """Whether a path means a Zarr array or group rather than a file."""
+    return path.suffix.lower() not in (".npy", ".npz", *TIFF_SUFFIXES) and zarr_arrays.is_zarr(path)
+
+
+def voxel_size_of(path: Path, key: str | None = None) -> tuple[tuple[float, ...], str]:
+    """Voxel size and unit from the metadata of an OME-Zarr store; ValueError where there are none."""
+    found = zarr_arrays.voxel_size(path, key) if is_zarr(path) else None
+    if found is None:
+        raise ValueError(f"{path}: has no OME-Zarr metadata with a voxel size; give --voxel-size, such as 40,4,4")
+    return found
+
+
 def sidecar_of(path: Path) -> Path:
     """Where the description of `path` stands: the same name with .json."""
     return path.with_suffix(".json")
+
+
+def check_target(path: Path, overwrite: bool, inputs: tuple[Path, ...] = (), key: str | None = None) -> None:
+    """Raise unless a target may be written at `path`: a .npy with its sidecar, or a Zarr array."""
+    if is_zarr(path):
+        stores = tuple(zarr_arrays.locate(other, key).path for other in inputs if is_zarr(other))
+        zarr_arrays.check_writable(path, overwrite, inputs + stores)
+        return
+    check_writable(path, ".npy", overwrite, inputs)
+    check_writable(sidecar_of(path), ".json", overwrite, inputs)
 
 
 def check_writable(path: Path, suffix: str, overwrite: bool, inputs: tuple[Path, ...] = ()) -> None:
@@ -129,9 +154,16 @@ def describe(parameters: TargetParameters, engine: str, source: str, **more: Any
 
 @contextlib.contextmanager
 def writing_target(
-    path: Path, shape: tuple[int, ...], description: dict[str, Any]
-) -> Iterator[npt.NDArray[np.float32]]:
-    """A float32 array on disk to fill: a .npy at `path` with its JSON sidecar, both there at the end or neither."""
+    path: Path, shape: tuple[int, ...], description: dict[str, Any], like: Path | None = None
+) -> Iterator[Any]:
+    """A float32 array on disk to fill, described: a .npy with a JSON sidecar, or a Zarr array with attributes.
+
+    Everything is there at the end, or nothing. A Zarr array takes the format of the store `like`.
+    """
+    if is_zarr(path):
+        with zarr_arrays.writing(path, shape, description, like) as array:
+            yield array
+        return
     with writing(sidecar_of(path)) as sidecar, writing(path) as temporary:
         target = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
         yield target

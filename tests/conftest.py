@@ -1,5 +1,9 @@
+import sys
+
 import pytest
 import torch
+
+from inner_distance_gpu import cli
 
 
 def pytest_collection_modifyitems(items):
@@ -7,3 +11,17 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device, and torch sees none"))
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Run the program in this process; returns exit code, standard output and error output."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["inner-distance-gpu", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        printed = capsys.readouterr()
+        return left.value.code, printed.out, printed.err
+
+    return run

@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 import sysconfig
 from pathlib import Path
 
@@ -11,26 +10,12 @@ import numpy as np
 import pytest
 import tifffile
 
-from inner_distance_gpu import __version__, cli, inner_distance
+from inner_distance_gpu import __version__, inner_distance
 
 LABELS = np.zeros((6, 20, 24), np.uint16)
 LABELS[1:4, 3:12, 4:15] = 3
 LABELS[1:4, 12:17, 4:15] = 8
 VOXEL = ["--voxel-size", "30,4,4.5", "--scale", "20"]
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Run the program in this process; returns exit code, standard output and error output."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["inner-distance-gpu", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        printed = capsys.readouterr()
-        return left.value.code, printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture

@@ -1,0 +1,204 @@
+"""gunpowder: a node that adds target and weight to a batch. Written against gunpowder 1.4.3."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from .. import api, arrays, engines
+from ..blockwise import SATURATION
+from ..counts import ClassCounts
+from ..parameters import TargetParameters, WeightParameters, check_clip, check_count, check_flag, check_threads
+
+try:
+    import gunpowder as gp
+except ImportError as error:
+    raise ImportError(
+        f"inner_distance_gpu.compat.gunpowder needs gunpowder, which cannot be imported here ({error}): "
+        "pip install gunpowder"
+    ) from error
+
+
+class AddInnerDistance(gp.BatchFilter):  # type: ignore[misc]
+    """Add a boundary-distance target, and a class-balanced weight, made from labels.
+
+    The node asks upstream for labels around the target, as far as an object there could show in it, and
+    crops back. Where labels end (at the border of their source) it takes what there is. Place it after
+    augmentations: distances are then those of the augmented labels.
+
+    Parameters
+    ----------
+    labels : gp.ArrayKey
+        Label arrays (..., z, y, x) or (..., y, x); axes in front hold independent volumes.
+    target : gp.ArrayKey
+        Provided: float32, shape of the labels.
+    weight : gp.ArrayKey or None
+        Provided: float32, shape of the labels. None makes no weights.
+    mask : gp.ArrayKey or None
+        Multiplies the weight, and only voxels inside are counted. Leading axes may be 1 or missing. None is ones.
+    scale : positive number or None
+        The target is `tanh(±d / scale)`, world units; None leaves world units, and then `context` is needed.
+    context : number, one number per spatial axis, or None
+        How much more of the labels to ask for on each side, in world units; rounded up to voxels. None is
+        `9.02 * scale`: exactly the target of the whole volume. With less, targets beyond
+        `tanh(context / scale)` may be too large. 0 treats each patch as a volume of its own.
+    channels, background, no_boundary, ignore_label, fill, moving, clip, engine
+        As in `InnerDistanceTransform`. Labels that gunpowder pads (`gp.Pad`) should be padded with
+        `ignore_label`, or the edge of the labels becomes an object boundary.
+    threads : positive int or None
+        1 by default: PreCache runs the node in several processes. None follows torch.
+
+    Attributes
+    ----------
+    counts : ClassCounts
+        Shape (channels, 2). Each process of a PreCache counts for itself.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arguments that are not as above.
+
+    Notes
+    -----
+    CUDA cannot be used in PreCache's forked processes once the parent process uses it: with
+    `engine="cuda"`, place the node after PreCache.
+
+    Examples
+    --------
+    >>> labels, target, weight = (gp.ArrayKey(name) for name in ("LABELS", "TARGET", "WEIGHT"))
+    >>> node = AddInnerDistance(labels, target, weight, scale=50)
+    """
+
+    def __init__(
+        self,
+        labels: Any,
+        target: Any,
+        weight: Any = None,
+        mask: Any = None,
+        *,
+        scale: float | None,
+        context: Any = None,
+        channels: int = 1,
+        background: str = "zero",
+        no_boundary: str = "extent",
+        ignore_label: int | float | None = None,
+        fill: float = 0.0,
+        moving: bool = True,
+        clip: tuple[float, float] = (0.05, 0.95),
+        engine: str = "auto",
+        threads: int | None = 1,
+    ) -> None:
+        for name, key in {"labels": labels, "target": target, "weight": weight, "mask": mask}.items():
+            if not isinstance(key, gp.ArrayKey) and not (key is None and name in ("weight", "mask")):
+                raise TypeError(f"{name}={key!r}: expected a gunpowder.ArrayKey")
+        if mask is not None and weight is None:
+            raise ValueError(f"mask={mask} without a weight key, which alone would use it: expected weight=")
+        if scale is None and context is None:
+            raise ValueError(
+                "context=None with scale=None: expected a context in world units, distances do not saturate"
+            )
+        self.labels, self.target, self.weight, self.mask = labels, target, weight, mask
+        # The voxel size is known in a running pipeline only.
+        self.parameters = TargetParameters.checked((1, 1), scale, background, no_boundary, ignore_label, fill)
+        self.context = SATURATION * float(scale or 0) if context is None else _check_context(context)
+        self.channels = check_count("channels", channels)
+        self.moving = check_flag("moving", moving)
+        self.clip = check_clip(clip)
+        self.engine = engines.check_name(engine)
+        self.threads = check_threads(threads)
+        self.counts = ClassCounts.start(self.channels, 2)
+
+    def setup(self) -> None:
+        """Announce target and weight wherever there are labels, and a mask for the weight."""
+        self.enable_autoskip()
+        spec = self.spec[self.labels].copy()
+        if spec.voxel_size is None:
+            raise ValueError(f"{self.labels} has no voxel size upstream: expected one in the source's ArraySpec")
+        spec.dtype, spec.interpolatable = np.dtype(np.float32), True
+        self.provides(self.target, spec)
+        if self.weight is not None:
+            if self.mask is not None:
+                spec.roi = spec.roi.intersect(self.spec[self.mask].roi)
+            self.provides(self.weight, spec)
+
+    def prepare(self, request: Any) -> Any:
+        """Ask for labels around the target, as far as they go, and for labels and mask under the weight."""
+        dependencies = gp.BatchRequest()
+        labels = self.spec[self.labels]
+        regions = []
+        if self.target in request:
+            around = request[self.target].roi.grow(*[self._growth(labels.voxel_size)] * 2)
+            regions.append(around.intersect(labels.roi))
+        if self.weight is not None and self.weight in request:
+            regions.append(request[self.weight].roi)
+            if self.mask is not None:
+                dependencies[self.mask] = gp.ArraySpec(roi=request[self.weight].roi)
+        if regions:
+            region = regions[0] if len(regions) == 1 else regions[0].union(regions[1])
+            dependencies[self.labels] = gp.ArraySpec(roi=region)
+        return dependencies
+
+    def process(self, batch: Any, request: Any) -> Any:
+        """Target on all labels there are, cropped; weight on the region that was asked for."""
+        outputs = gp.Batch()
+        labels = batch[self.labels]
+        if self.target in request:
+            outputs[self.target] = self._made(self.target, self._targets(labels), request, labels.spec.roi)
+        if self.weight is not None and self.weight in request:
+            roi = request[self.weight].roi
+            mask = None if self.mask is None else batch[self.mask].crop(roi).data
+            weights = self._weights(labels.crop(roi), mask)
+            outputs[self.weight] = self._made(self.weight, weights, request, roi)
+        return outputs
+
+    def _growth(self, voxel_size: Any) -> Any:
+        given = self.context if isinstance(self.context, tuple) else (self.context,) * len(voxel_size)
+        if len(given) != len(voxel_size):
+            raise ValueError(f"context={given}: expected one number, or one for each of {len(voxel_size)} spatial axes")
+        return gp.Coordinate(math.ceil(world / size) * size for world, size in zip(given, voxel_size, strict=True))
+
+    def _targets(self, labels: Any) -> Any:
+        p = self.parameters
+        sizes = tuple(labels.spec.voxel_size)
+        parameters = TargetParameters.checked(sizes, p.scale, p.background, p.no_boundary, p.ignore_label, p.fill)
+        array = api.accept_volumes(labels.data, parameters.voxel_size)
+        return api.target(array, parameters, self.engine, self.threads)
+
+    def _weights(self, labels: Any, mask: Any) -> Any:
+        dims = labels.spec.roi.dims
+        array = arrays.accept(labels.data, "labels")
+        leading = array.shape[:-dims]
+        if self.channels > 1:
+            if leading[-1:] != (self.channels,):
+                raise ValueError(
+                    f"{self.labels} has shape {array.shape}: expected channels={self.channels} on axis {-dims - 1}, "
+                    f"in front of {dims} spatial axes"
+                )
+            leading = (*leading[:-1], 1)
+        parameters = WeightParameters(
+            2, True, (*leading, *array.shape[-dims:]), self.clip, self.parameters.ignore_label
+        )
+        before = self.counts if self.moving else None
+        weights, after = api.weights(array, mask, dims, parameters, before, None, self.engine, self.threads)
+        if self.moving:
+            self.counts.take(after)
+        return weights
+
+    def _made(self, key: Any, values: Any, request: Any, roi: Any) -> Any:
+        spec = self.spec[key].copy()
+        spec.roi = roi.copy()
+        return gp.Array(values, spec).crop(request[key].roi)
+
+
+def _check_context(context: Any) -> float | tuple[float, ...]:
+    given = tuple(context) if isinstance(context, Iterable) and not isinstance(context, str) else (context,)
+    try:
+        sizes = tuple(float(size) for size in given)
+    except (TypeError, ValueError):
+        raise TypeError(f"context={context!r}: expected a number in world units, or one per spatial axis") from None
+    if not sizes or not all(math.isfinite(size) and size >= 0 for size in sizes):
+        raise ValueError(f"context={context!r}: expected finite numbers of at least 0 in world units")
+    return sizes if isinstance(context, Iterable) else sizes[0]

@@ -1,0 +1,248 @@
+"""Zarr arrays that fit in memory: labels and their voxel size out of a store, targets into one.
+
+Metadata are read from the JSON files of the formats 2 and 3; zarr-python (2 or 3) is needed for the data only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+CHUNK = {2: 1024, 3: 64}  # voxels per axis of a target's chunks
+UNITS = {"nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "meter": "m", "angstrom": "Å"}
+
+
+@dataclass(frozen=True)
+class Node:
+    """A folder of a Zarr hierarchy, as its JSON files describe it."""
+
+    path: Path
+    kind: Literal["array", "group"]
+    format: int
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+def node(path: Path) -> Node | None:
+    """What Zarr knows of a folder; None where it is not part of a hierarchy.
+
+    Raises
+    ------
+    ValueError
+        Its metadata are no JSON.
+    """
+    try:
+        if (path / "zarr.json").is_file():
+            stored = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+            return Node(path, stored["node_type"], 3, stored.get("attributes") or {})
+        for name, kind in ((".zarray", "array"), (".zgroup", "group")):
+            if (path / name).is_file():
+                attributes = path / ".zattrs"
+                stored = json.loads(attributes.read_text(encoding="utf-8")) if attributes.is_file() else {}
+                return Node(path, kind, 2, stored)  # type: ignore[arg-type]
+    except (ValueError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path}: its Zarr metadata cannot be read ({error})") from None
+    return None
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a path means a Zarr array or group, there already or not: in or below a folder called *.zarr."""
+    return any(part.lower().endswith(".zarr") for part in path.parts) or node(path) is not None
+
+
+def locate(path: Path, key: str | None = None) -> Node:
+    """The array that a path means.
+
+    Parameters
+    ----------
+    path : Path
+        An array; or a group: an OME-Zarr image or label (its full resolution is meant), one with a single array.
+    key : str or None
+        The array's path below `path`.
+
+    Raises
+    ------
+    OSError, ValueError
+        There is no such folder, it is not Zarr, or it holds several arrays.
+    """
+    place = path if key is None else path / key
+    found = node(place)
+    if found is None:
+        if not place.exists():
+            parent = node(path) if key is not None else None
+            there = f"; it holds {_names(parent)}" if parent is not None and parent.kind == "group" else ""
+            raise FileNotFoundError(f"{place}: no such Zarr array{there}")
+        raise ValueError(f"{place}: not a Zarr array or group")
+    if found.kind == "array":
+        return found
+    for _, dataset in _datasets(found):
+        return locate(place / dataset["path"])
+    arrays = list(_arrays(found))
+    if len(arrays) != 1:
+        raise ValueError(f"{place}: a Zarr group with the arrays {_names(found)}; name one with --key")
+    return arrays[0]
+
+
+def read(path: Path, key: str | None = None) -> npt.NDArray[Any]:
+    """The values of the array that `path` and `key` mean, all of them in memory."""
+    array = locate(path, key)
+    try:
+        return np.asarray(_library(array.path, array.format).open_array(str(array.path), mode="r")[...])
+    except (MemoryError, ImportError):
+        raise
+    except Exception as error:  # a broken store ends in errors of codecs, JSON and indices
+        raise ValueError(f"{array.path}: not a Zarr array that can be read ({error})") from None
+
+
+def voxel_size(path: Path, key: str | None = None) -> tuple[tuple[float, ...], str] | None:
+    """Voxel size in array-axis order and its unit, from OME-Zarr multiscales (0.4 and 0.5); None without them.
+
+    Raises
+    ------
+    ValueError
+        Spatial axes that are not the last ones, or that have different units.
+    """
+    array = locate(path, key)
+    place = array.path.resolve()
+    for folder in place.parents:
+        group = node(folder)
+        if group is None:
+            return None
+        for multiscale, dataset in _datasets(group):
+            if (folder / dataset["path"]).resolve() == place:
+                return _spatial_scale(array.path, multiscale, dataset)
+    return None
+
+
+def _datasets(group: Node) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Every (multiscale, dataset) of an OME-Zarr group, the full resolution first."""
+    ome = group.attributes.get("ome", group.attributes)  # 0.5 nests, 0.4 does not
+    multiscales = ome.get("multiscales") if isinstance(ome, dict) else None
+    for multiscale in multiscales if isinstance(multiscales, list) else ():
+        for dataset in multiscale.get("datasets", ()):
+            if isinstance(dataset.get("path"), str):
+                yield multiscale, dataset
+
+
+def _spatial_scale(
+    place: Path, multiscale: dict[str, Any], dataset: dict[str, Any]
+) -> tuple[tuple[float, ...], str] | None:
+    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in multiscale.get("axes", ())]
+    spatial = [axis.get("type", "space" if axis.get("name") in ("z", "y", "x") else "") == "space" for axis in axes]
+    own = _scales(dataset, len(axes))
+    if not own or not any(spatial):
+        return None
+    dims = sum(spatial)
+    names = [axis.get("name") for axis in axes]
+    if not all(spatial[-dims:]):
+        raise ValueError(f"{place}: OME-Zarr axes {names}: expected the spatial axes last")
+    units = {axis.get("unit", "") for axis in axes[-dims:]}
+    if len(units) > 1:
+        raise ValueError(f"{place}: OME-Zarr axes {names[-dims:]} have the units {sorted(units)}: give --voxel-size")
+    # The transformations of the dataset come first, then those of all datasets together.
+    factors = [*own, *_scales(multiscale, len(axes))]
+    sizes = tuple(math.prod(float(factor[axis]) for factor in factors) for axis in range(len(axes) - dims, len(axes)))
+    unit = units.pop()
+    return sizes, UNITS.get(unit, unit)
+
+
+def _scales(described: dict[str, Any], axes: int) -> list[list[float]]:
+    steps = described.get("coordinateTransformations", ())
+    found = [step.get("scale") for step in steps if step.get("type") == "scale"]
+    return [scale for scale in found if isinstance(scale, list) and len(scale) == axes]
+
+
+def _arrays(group: Node) -> Iterator[Node]:
+    for path in sorted(group.path.iterdir()):
+        child = node(path) if path.is_dir() else None
+        if child is not None and child.kind == "array":
+            yield child
+        elif child is not None:
+            yield from _arrays(child)
+
+
+def _names(group: Node) -> list[str]:
+    return [str(array.path.relative_to(group.path)) for array in _arrays(group)]
+
+
+def check_writable(path: Path, overwrite: bool, inputs: tuple[Path, ...] = ()) -> None:
+    """Raise unless a target array may be written at `path`: a new *.zarr, or a place in a group."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: the folder {path.parent} does not exist")
+    parent = node(path.parent)
+    if parent is not None and parent.kind == "array":
+        raise ValueError(f"{path}: {path.parent} is an array; expected a place in a Zarr group")
+    if parent is None and path.suffix.lower() != ".zarr":
+        raise ValueError(f"{path}: expected a name that ends in .zarr, or one in a Zarr group that exists")
+    if not path.exists():
+        return
+    if any(other.exists() and path.samefile(other) for other in inputs):
+        raise ValueError(f"{path}: is also an input; writing there would destroy it")
+    there = node(path)
+    if there is None or there.kind != "array":
+        raise IsADirectoryError(f"{path}: is a {'group' if there else 'folder or file'}, and is not replaced")
+    if not overwrite:
+        raise FileExistsError(f"{path}: exists already; --overwrite replaces it")
+
+
+@contextlib.contextmanager
+def writing(path: Path, shape: tuple[int, ...], attributes: dict[str, Any], like: Path | None = None) -> Iterator[Any]:
+    """A float32 Zarr array to fill: at `path` with its attributes when the block ends well, or not there at all.
+
+    It has the format of the group it goes into, else that of the store `like`, else the one zarr-python
+    prefers. Consolidated metadata of a group are not changed.
+    """
+    dims = len(attributes["voxel_size"])
+    relative = node(path.parent) or (node(like) if like is not None else None)
+    zarr = _library(path, relative.format if relative else 2)
+    wanted = {"zarr_format": relative.format} if relative and not _is_2(zarr) else {}
+    chunks = (1,) * (len(shape) - dims) + tuple(min(n, CHUNK[dims]) for n in shape[len(shape) - dims :])
+    with _folder(path) as temporary:
+        array = zarr.open_array(
+            str(temporary), mode="w", shape=shape, chunks=chunks, dtype=np.float32, fill_value=0, **wanted
+        )
+        array.attrs.update(attributes)
+        yield array
+
+
+@contextlib.contextmanager
+def _folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that becomes `path` when the block ends well and vanishes otherwise."""
+    work = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent))
+    temporary, replaced = work / "new", work / "old"
+    try:
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            path.rename(replaced)
+        try:
+            temporary.rename(path)
+        except OSError:
+            if replaced.exists():
+                replaced.rename(path)
+            raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _library(path: Path, format: int) -> Any:
+    try:
+        import zarr
+    except ImportError:
+        raise ValueError(f"{path}: Zarr needs zarr-python: pip install 'inner_distance_gpu[volumes]'") from None
+    if format == 3 and _is_2(zarr):
+        raise ValueError(f"{path}: Zarr format 3 needs zarr-python 3, but {zarr.__version__} is installed")
+    return zarr
+
+
+def _is_2(zarr: Any) -> bool:
+    return int(zarr.__version__.split(".")[0]) < 3
