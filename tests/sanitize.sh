@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 python="$(realpath --no-symlinks "${1:-.venv/bin/python}")"
 build="build/sanitize"
-cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DINNER_DISTANCE_SANITIZE=ON -DPython_EXECUTABLE="$python" > /dev/null
+cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS=-O1 -DINNER_DISTANCE_SANITIZE=ON -DPython_EXECUTABLE="$python" > /dev/null
 cmake --build "$build" --parallel
 # The package beside its sanitized extension; an installed one stays out of the way.
 rm -rf "$build/tree"
