@@ -3,6 +3,7 @@
 from . import engines
 from .api import balanced_weights, inner_distance
 from .counts import ClassCounts
+from .loader import TargetLoader
 from .transform import InnerDistanceTransform
 
 __version__ = "0.1.0"
@@ -10,6 +11,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ClassCounts",
     "InnerDistanceTransform",
+    "TargetLoader",
     "__version__",
     "balanced_weights",
     "engines",

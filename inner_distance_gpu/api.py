@@ -160,8 +160,8 @@ def balanced_weights(
     >>> weights, counts = balanced_weights(np.array([[0, 0, 0, 1]]))
     >>> counts.to_dicts()
     [{0: (3, 5.0), 1: (1, 5.0)}]
-    >>> weights.round(3).tolist()
-    [[0.833, 0.833, 0.833, 2.5]]
+    >>> weights.tolist()  # 1 / (2 × 3/5) and 1 / (2 × 1/5)
+    [[0.8333333134651184, 0.8333333134651184, 0.8333333134651184, 2.5]]
     """
     array = arrays.accept(labels, "labels")
     if not array.shape or 0 in array.shape:
@@ -186,7 +186,7 @@ def accept_volumes(labels: Any, voxel_size: tuple[float, ...]) -> Array:
             f"expected {'(..., z, y, x)' if dims == 3 else '(..., y, x)'}"
         )
     if 0 in array.shape:
-        # DaCapo: an obscure error from SciPy.
+        # DaCapo: an obscure error from SciPy; likewise for the rank above.
         raise ValueError(f"labels have shape {array.shape}: expected no empty axis")
     return array
 
@@ -263,6 +263,7 @@ def _accept_mask(mask: Any, labels: Array, spatial: int, check: bool) -> npt.NDA
     if mask is None:
         return np.broadcast_to(np.uint8(1), labels.shape)
     array = arrays.accept(mask, "mask")
+    # DaCapo: any shape that NumPy broadcasts, along z too.
     leading = max(len(labels.shape) - spatial, 0)
     missing = len(labels.shape) - len(array.shape)
     fits = 0 <= missing <= leading and all(

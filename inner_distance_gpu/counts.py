@@ -10,6 +10,9 @@ import numpy.typing as npt
 import torch
 import torch.distributed as dist
 
+# Tensors made in inference mode could not be changed outside it: counts are never among them.
+_changeable = torch.inference_mode(False)
+
 
 class ClassCounts:
     """Moving class counts: the fraction of class `c` in slab `s` is `numerators[s, c] / denominators[s, c]`.
@@ -36,6 +39,8 @@ class ClassCounts:
     tensor([[30., 70.]], dtype=torch.float64)
     """
 
+    # DaCapo: dicts, changed in place by every call, with denominators added up in float32.
+    @_changeable
     def __init__(self, numerators: Any, denominators: Any) -> None:
         self.numerators = torch.as_tensor(numerators, dtype=torch.float64).detach().clone()
         self.denominators = torch.as_tensor(denominators, dtype=torch.float64).detach().clone()
@@ -107,6 +112,7 @@ class ClassCounts:
         """Back to 0 of 1, in place."""
         self.take(ClassCounts.start(*self.shape, device=self.device))
 
+    @_changeable
     def all_reduce(self, group: Any = None) -> None:
         """Add up, in place, what each rank of `group` counted since the last reduction.
 
@@ -115,43 +121,43 @@ class ClassCounts:
         same numbers. Without an initialised process group there is one rank and nothing to add.
         Reduce before saving a checkpoint that every rank will load.
         """
-        known = self._reduced.to(self.device)
+        known = self._reduced
         counted = self._stacked() - known
         if dist.is_available() and dist.is_initialized():
             home = torch.device("cuda") if dist.get_backend(group) == "nccl" else torch.device("cpu")
             counted = counted.to(home)
             dist.all_reduce(counted, group=group)
         total = known + counted.to(self.device)
-        with torch.inference_mode(False):
-            self.numerators.copy_(total[0])
-            self.denominators.copy_(total[1])
-            self._reduced = total.clone()
+        self.numerators.copy_(total[0])
+        self.denominators.copy_(total[1])
+        self._reduced = total.clone()
 
     def on_host(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Copies of numerators and denominators for a host engine to add to."""
         return self.numerators.cpu().numpy().copy(), self.denominators.cpu().numpy().copy()
 
+    @_changeable
     def with_numbers(self, numerators: Any, denominators: Any, device: torch.device) -> ClassCounts:
         """New counts with these numbers; what the ranks have in common is kept."""
         counts = ClassCounts.__new__(ClassCounts)
         counts.numerators = torch.as_tensor(numerators, device=device)
         counts.denominators = torch.as_tensor(denominators, device=device)
-        counts._reduced = self._reduced
+        counts._reduced = self._reduced.to(device)
         return counts
 
+    @_changeable
     def take(self, other: ClassCounts) -> None:
         """Take over the numbers of `other`, into the same tensors where the device is the same."""
-        with torch.inference_mode(False):
-            if other.device == self.device:
-                self.numerators.copy_(other.numerators)
-                self.denominators.copy_(other.denominators)
-            else:
-                self.numerators, self.denominators = other.numerators.clone(), other.denominators.clone()
-            self._reduced = other._reduced.clone()
+        if other.device == self.device:
+            self.numerators.copy_(other.numerators)
+            self.denominators.copy_(other.denominators)
+        else:
+            self.numerators, self.denominators = other.numerators.clone(), other.denominators.clone()
+        self._reduced = other._reduced.clone()
 
     def state(self) -> torch.Tensor:
         """Everything, the ranks' common state included, as one float64 tensor (4, slabs, classes)."""
-        return torch.cat([self._stacked(), self._reduced.to(self.device)])
+        return torch.cat([self._stacked(), self._reduced])
 
     def load_state(self, state: torch.Tensor) -> None:
         """Take over what `state` returned, onto the device the counts are on."""
@@ -168,10 +174,7 @@ class ClassCounts:
 
     def to(self, device: torch.device | str) -> ClassCounts:
         """Counts with the same numbers on `device`."""
-        target = torch.device(device)
-        counts = self.with_numbers(self.numerators, self.denominators, target)
-        counts._reduced = self._reduced.to(target)
-        return counts
+        return self.with_numbers(self.numerators, self.denominators, torch.device(device))
 
     def __repr__(self) -> str:
         return f"ClassCounts(numerators={self.numerators.tolist()}, denominators={self.denominators.tolist()})"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,16 +55,60 @@ def check_classes(labels: Labels, num_classes: int, ignore_label: int | float | 
         )
 
 
-UNANNOTATED = 2  # in a channel made by `channel_of`
+UNANNOTATED = 2  # in the binary channels of `volumes`
 
 
-def channel_of(labels: Labels, chosen: int | None, ignore_label: int | float | None) -> npt.NDArray[np.uint8]:
-    """One binary channel: 1 where label = `chosen` (None: label ≠ 0), 0 elsewhere, 2 where unannotated."""
-    if chosen is None:
-        inside = labels != 0
-    else:
-        value = as_label(chosen, labels.dtype)
-        inside = np.zeros(labels.shape, bool) if value is None else labels == value
-    channel = np.asarray(inside).astype(np.uint8)
-    channel[~annotated(labels, ignore_label)] = UNANNOTATED
-    return channel
+@dataclass(frozen=True)
+class Volume:
+    """One volume to compute: its place in the result, its name, its labels."""
+
+    index: tuple[int, ...]
+    title: str
+    labels: Labels
+
+
+class Volumes:
+    """The volumes of a label array, one by one. `shape` is that of the result.
+
+    With `ids` there is a channel per id in front of all axes, with `binary` every label ≠ 0 is one object;
+    such channels are uint8, 1 where the object is, `UNANNOTATED` where nothing is annotated.
+    """
+
+    def __init__(
+        self, labels: Labels, dims: int, ids: Sequence[int] | None, binary: bool, ignore_label: int | float | None
+    ) -> None:
+        self._labels, self._ids, self._binary, self._ignored = labels, ids, binary, ignore_label
+        self._leading = labels.shape[: labels.ndim - dims]
+        self.shape = labels.shape if ids is None else (len(ids), *labels.shape)
+
+    def __len__(self) -> int:
+        return math.prod(self.shape[: len(self.shape) - self._labels.ndim] + self._leading)
+
+    def __iter__(self) -> Iterator[Volume]:
+        for place in np.ndindex(self._leading):
+            labels, title = self._labels[place], str(list(place)) if place else ""
+            if self._ids is None:
+                yield Volume(place, title, self._channel(labels, labels != 0) if self._binary else labels)
+            else:
+                for channel, chosen in enumerate(self._ids):
+                    inside = labels == as_label(chosen, labels.dtype)
+                    yield Volume((channel, *place), f"id {chosen} {title}".strip(), self._channel(labels, inside))
+
+    def _channel(self, labels: Labels, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+        channel = np.asarray(inside).astype(np.uint8)
+        channel[~annotated(labels, self._ignored)] = UNANNOTATED
+        return channel
+
+
+def check_ids(ids: Sequence[int], labels: Labels, ignore_label: int | float | None) -> None:
+    """Raise ValueError for ids that are named twice or that no annotated voxel has."""
+    if len(set(ids)) != len(ids):
+        raise ValueError(f"ids {list(ids)}: expected every id once")
+    known = annotated(labels, ignore_label)
+    present = np.unique(labels[known])
+    values = [as_label(chosen, labels.dtype) for chosen in ids]
+    absent = [chosen for chosen, value in zip(ids, values, strict=True) if value is None or value not in present]
+    if absent:
+        some = ", ".join(str(value.item()) for value in present[:20])
+        more = f", … ({len(present)} in all)" if len(present) > 20 else ""
+        raise ValueError(f"ids {absent} do not occur in labels of shape {labels.shape}; these do: {some}{more}")

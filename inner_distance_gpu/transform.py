@@ -173,6 +173,7 @@ class InnerDistanceTransform(torch.nn.Module):
 
     def get_extra_state(self) -> torch.Tensor:
         """The counts, for `state_dict`: no buffers, which `half` would round and DDP would overwrite."""
+        # DaCapo: counts live in the process that made them and are gone at a restart.
         return self.counts.state()
 
     def set_extra_state(self, state: torch.Tensor) -> None:

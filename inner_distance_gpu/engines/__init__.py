@@ -82,15 +82,16 @@ def choose(engine: str, on_host: bool, shape: tuple[int, ...]) -> Engine:
     name = check_name(engine)
     if name == "auto":
         name = next(host for host in _HOST if _why_not(host) is None) if on_host else "cuda"
+    require(name, f"engine={engine!r} for {'host' if on_host else 'CUDA'} labels of shape {shape}")
+    return cast(Engine, _module(name))
+
+
+def require(name: str, asked: str | None = None) -> None:
+    """Raise ValueError where the engine cannot run here, with what is missing and what runs."""
     reason = _why_not(name)
     if reason is not None:
         runs = ", ".join(repr(other) for other, why in available().items() if why is None)
-        where = "host" if on_host else "CUDA"
-        raise ValueError(
-            f"engine={engine!r} for {where} labels of shape {shape}: "
-            f"{name!r} cannot run here ({reason}). Runs here: {runs}"
-        )
-    return cast(Engine, _module(name))
+        raise ValueError(f"{asked or f'engine={name!r}'}: {name!r} cannot run here ({reason}). Runs here: {runs}")
 
 
 def fastest() -> str:

@@ -1,7 +1,9 @@
 """Engine `reference`: the oracle. Plain NumPy, and SciPy's exact EDT on the doubled grid; never optimised.
 
-The arithmetic is that of DaCapo's `InnerDistancePredictor` (dacapo-ml 0.3.5). Where the two differ on
-purpose, the line that decides it says `DaCapo:` and what DaCapo does instead.
+The arithmetic is that of DaCapo's `InnerDistancePredictor` and `DistancePredictor` (dacapo-ml 0.3.5). Where
+the two differ on purpose, the line that decides it says `DaCapo:` and what DaCapo does instead. What is
+decided before an engine is asked (empty axes, ranks, masks, float32 counts) says so in `api.py`, `counts.py`
+and `transform.py`.
 """
 
 from __future__ import annotations

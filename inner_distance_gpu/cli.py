@@ -1,0 +1,195 @@
+"""The command line `inner-distance-gpu`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from . import __version__, api, engines, figures, files
+from . import demo as nuclei
+from .labels import UNANNOTATED, Volumes, check_ids
+from .transform import InnerDistanceTransform
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+PREVIEWED = 4  # rows of a preview
+
+
+def main() -> None:
+    """Entry point: errors without a traceback, exit code 2."""
+    try:
+        app()
+    except (ValueError, TypeError, OSError, MemoryError) as error:
+        errors.print("[bold red]Error:[/] ", end="")
+        errors.print(str(error) or type(error).__name__, markup=False)
+        sys.exit(2)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Exact distance-to-boundary targets for training segmentation networks."""
+
+
+@app.command()
+def run(
+    labels: Annotated[Path, typer.Argument(help=f"Label file: {files.READABLE}.")],
+    out: Annotated[Path, typer.Argument(help="Target to write, .npy; its description goes beside it as .json.")],
+    voxel_size: Annotated[str, typer.Option(help="In array-axis order, world units: 40,4,4.")],
+    scale: Annotated[str, typer.Option(help="Target = tanh(distance / scale), world units; none leaves distances.")],
+    background: Annotated[str, typer.Option(help="zero, signed or times_label.")] = "zero",
+    no_boundary: Annotated[str, typer.Option(help="Volumes without any boundary: extent or saturate.")] = "extent",
+    ids: Annotated[str | None, typer.Option(help="One binary channel per id: 1,2,7.")] = None,
+    binary: Annotated[bool, typer.Option("--binary", help="Every label ≠ 0 is the same object.")] = False,
+    ignore_label: Annotated[str | None, typer.Option(help="The label of unannotated voxels.")] = None,
+    fill: Annotated[float, typer.Option(help="Target of unannotated voxels.")] = 0.0,
+    key: Annotated[str | None, typer.Option(help="Which array of an .npz file.")] = None,
+    engine: Annotated[str, typer.Option(help="auto, cuda, cucim, cpu or reference.")] = "auto",
+    preview: Annotated[Path | None, typer.Option(help="Draw labels, target and weight into this PNG.")] = None,
+    unit: Annotated[str, typer.Option(help="The world unit's name, for the scale bar: nm.")] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+) -> None:
+    """Compute the target of a label file."""
+    ignored = None if ignore_label is None else _number("ignore-label", ignore_label)
+    split = ids is not None or binary
+    if ids is not None and binary:
+        raise ValueError(f"--ids {ids} and --binary were both given: expected one of them")
+    transform = InnerDistanceTransform(
+        [_number("voxel-size", part) for part in voxel_size.split(",")],
+        None if scale == "none" else _number("scale", scale),
+        background=background,
+        no_boundary=no_boundary,
+        ignore_label=UNANNOTATED if split else ignored,
+        fill=fill,
+        weights=preview is not None,
+        moving=False,
+        engine=_choose(engine),
+    )
+    files.check_writable(out, ".npy", overwrite, (labels,))
+    files.check_writable(files.sidecar_of(out), ".json", overwrite, (labels,))
+    if preview is not None:
+        files.check_writable(preview, ".png", overwrite, (labels,))
+    array = files.read_labels(labels, key)
+    parameters = transform.target_parameters
+    dims = len(parameters.voxel_size)
+    api.accept_volumes(array, parameters.voxel_size)
+    wanted = None if ids is None else [_whole("ids", part) for part in ids.split(",")]
+    if wanted is not None:
+        check_ids(wanted, array, ignored)
+    parts = Volumes(array, dims, wanted, binary, ignored)
+    console.print(f"{labels}: {array.dtype} {array.shape}; engine {transform.engine}")
+    description = files.describe(
+        parameters, transform.engine, str(labels), key=key, ids=wanted, binary=binary, ignore_label=ignored, unit=unit
+    )
+    panels: list[figures.Panel] = []
+    with files.writing_target(out, parts.shape, description) as target, _progress() as progress:
+        for part in progress.track(parts, total=len(parts), description="targets"):
+            result = transform(part.labels)
+            target[part.index] = result[0] if transform.weights else result
+            if preview is not None and len(panels) < PREVIEWED:
+                title = f"{labels.name} {part.title}".strip()
+                panels.append(figures.Panel(title, part.labels, result[0], result[1], parameters))
+        if preview is not None:
+            with files.writing(preview) as picture:
+                figures.save(picture, panels, unit)
+    console.print(f"target float32 {parts.shape}: {out}\ndescription: {files.sidecar_of(out)}")
+    if preview is not None:
+        shown = f" (the first {PREVIEWED} of {len(parts)} volumes)" if len(parts) > PREVIEWED else ""
+        console.print(f"preview: {preview}{shown}")
+
+
+@app.command()
+def info() -> None:
+    """Show which engines run here, and why the others do not."""
+    table = Table("engine", "runs here", "why not, and what to do")
+    for name, reason in engines.available().items():
+        table.add_row(name, "yes" if reason is None else "no", reason or "")
+    console.print(table)
+    console.print(f"auto means {engines.fastest()} on the command line")
+    installed = Table("what", "version", show_header=False, box=None)
+    installed.add_row("inner_distance_gpu", __version__)
+    installed.add_row("Python", f"{platform.python_version()}, {platform.machine()}")
+    for name in ("numpy", "scipy", "torch", "cupy-cuda12x", "cupy-cuda13x", "cucim-cu12", "cucim-cu13"):
+        try:
+            installed.add_row(name, importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            installed.add_row(name, "not installed")
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    installed.add_row("CUDA devices", ", ".join(gpus) or "none that torch can see")
+    console.print(installed)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--out", help="Folder for targets, weights and demo.png.")] = Path("demo"),
+    engine: Annotated[str, typer.Option(help="auto, cuda, cucim, cpu or reference.")] = "auto",
+) -> None:
+    """Compute targets and weights of nuclei that come with the stardist package, and draw them."""
+    chosen = _choose(engine)
+    table = Table("case", "shape", "foreground", "seconds")
+    with _progress() as progress:
+        cases = nuclei.run(folder, chosen)
+        for result in progress.track(cases, total=len(nuclei.CASES), description="nuclei"):
+            table.add_row(
+                result.case.name,
+                " × ".join(map(str, result.shape)),
+                f"{result.foreground:.0%}",
+                f"{result.seconds:.3f}",
+            )
+    console.print(table)
+    console.print(f"engine {chosen}; targets and weights: {folder}; picture: {folder / nuclei.PICTURE}")
+
+
+def _progress() -> Progress:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=errors, transient=True)
+
+
+def _choose(engine: str) -> str:
+    """The engine's name, "auto" resolved; raises where it cannot run here."""
+    name = engines.check_name(engine)
+    name = engines.fastest() if name == "auto" else name
+    engines.require(name)
+    return name
+
+
+def _number(option: str, text: str) -> int | float:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    raise ValueError(f"--{option}: {text!r} is no number")
+
+
+def _whole(option: str, text: str) -> int:
+    value = _number(option, text)
+    if not isinstance(value, int):
+        raise ValueError(f"--{option}: {text!r} is no whole number")
+    return value
