@@ -294,7 +294,9 @@ def _as_tensor(array: Array) -> torch.Tensor:
         values = values if all(step >= 0 for step in values.strides) and _whole_steps(values) else values.copy("C")
         tensor = torch.from_numpy(values)
     else:
-        tensor = torch.utils.dlpack.from_dlpack(values if all(step >= 0 for step in values.strides) else values.copy("C"))
+        tensor = torch.utils.dlpack.from_dlpack(
+            values if all(step >= 0 for step in values.strides) else values.copy("C")
+        )
     return tensor.view(torch.bool if kind == "b" else torch.bfloat16) if kind in "bV" else tensor
 
 

@@ -14,7 +14,17 @@ from inner_distance_gpu.device.launcher import Limits
 
 TESTS = Path(__file__).parent
 KERNELS = TESTS.parent / "kernels"
-FLAGS = ["-std=c++17", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Wno-unknown-pragmas", "-Werror", "-shared", "-fPIC"]
+FLAGS = [
+    "-std=c++17",
+    "-O2",
+    "-ffp-contract=off",
+    "-Wall",
+    "-Wextra",
+    "-Wno-unknown-pragmas",
+    "-Werror",
+    "-shared",
+    "-fPIC",
+]
 
 
 @functools.cache
@@ -78,3 +88,33 @@ class HostLauncher:
             self.backwards,
         )
         assert status == 0, {1: "threads wait for ever", 2: "no such kernel"}[status] + f": {launch.kernel}"
+
+
+@pytest.fixture
+def on_host(monkeypatch):
+    """Call it with a launcher: from then on the device engines run on the host, and say that they can."""
+    import torch
+
+    from inner_distance_gpu import arrays
+    from inner_distance_gpu.device import driver
+    from inner_distance_gpu.device import launcher as launching
+    from inner_distance_gpu.engines import cucim
+
+    def start(launcher):
+        monkeypatch.setattr(launching, "launcher", launcher)
+        monkeypatch.setattr(driver, "why_not", lambda: None)
+        monkeypatch.setattr(driver, "installed", lambda package: True)
+        monkeypatch.setattr(arrays, "default_device", lambda: torch.device("cpu"))
+        monkeypatch.setattr(cucim, "_distance", _scipy_distance)
+        return launcher
+
+    return start
+
+
+def _scipy_distance(grid, sampling):
+    """SciPy in cuCIM's place, with its float32."""
+    import torch
+    from scipy.ndimage import distance_transform_edt
+
+    assert (grid == 0).any(), "the EDT was called without a site"
+    return torch.from_numpy(distance_transform_edt(grid.numpy(), sampling=list(sampling))).float()

@@ -184,13 +184,19 @@ class Weights:
             geometry.fill_array(w.mask_step, kept[1], 0)
             w.mask_value = geometry.meaning(mask.dtype)
         w.slabs = math.prod(slab_grid(parameters.slab, tuple(self.shape)))
-        w.parts = -(-math.prod(parameters.slab) // records.PART)
+        self._slab_voxels = math.prod(parameters.slab)
+        w.parts = -(-self._slab_voxels // records.PART)
         w.classes, w.foreground = parameters.num_classes, parameters.foreground
         w.low, w.high = parameters.clip
         w.numerators_before = w.numerators = numerators.data_ptr()
         w.denominators_before = w.denominators = denominators.data_ptr()
         self.class_weight = torch.empty(w.slabs * w.classes, dtype=torch.float64, device=self.device)
         w.class_weight = self.class_weight.data_ptr()
+
+    @staticmethod
+    def _threads(work: int) -> int:
+        """A power of two, for the tree of a sum; the shape alone decides it, and so the order of the sum."""
+        return min(records.THREADS, max(32, 1 << (work - 1).bit_length()))
 
     def count(self) -> None:
         """Count the classes and sum the mask."""
@@ -199,13 +205,14 @@ class Weights:
             self.device, {"sums": w.slabs * w.parts * records.SUM_BYTES}, {"counted": w.slabs * w.classes * 8}
         )
         w.counted, w.sums = self._scratch["counted"], self._scratch["sums"]
-        run(compiler.COUNT, w.slabs * w.parts, (records.THREADS, 1, 1), 0, w, self.device)
+        run(compiler.COUNT, w.slabs * w.parts, (self._threads(self._slab_voxels), 1, 1), 0, w, self.device)
 
     def settle(self, counted: int | None = None) -> None:
         """New counts and the weight of each class; `counted`: counts made elsewhere, which are the sums as well."""
         if counted is not None:
             self.record.counted, self.record.sums = counted, 0
-        run(compiler.SETTLE, self.record.slabs, (records.THREADS, 1, 1), 0, self.record, self.device)
+        threads = self._threads(max(self.record.parts, self.record.classes))
+        run(compiler.SETTLE, self.record.slabs, (threads, 1, 1), 0, self.record, self.device)
 
     def weigh(self) -> Tensor:
         """The weight of every voxel."""
