@@ -9,9 +9,9 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from host_launcher import HostLauncher, on_host  # noqa: F401
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from host_launcher import HostLauncher, on_host  # noqa: F401
 from oracle import assert_target
 
 from inner_distance_gpu import ClassCounts, InnerDistanceTransform, balanced_weights, inner_distance
@@ -261,9 +261,9 @@ def test_counts_given_are_not_changed(default):
 
 
 def test_records_mirror_the_kernels():
-    from host_launcher import library
-
     import ctypes
+
+    from host_launcher import library
 
     size, n = ctypes.c_size_t(), 0
     seen = set()
@@ -287,9 +287,9 @@ def test_records_mirror_the_kernels():
     st.floats(1e-12, 1e12) | st.none(),
 )
 def test_units_are_those_of_the_kernels(voxel_size, scale):
-    from host_launcher import library
-
     import ctypes
+
+    from host_launcher import library
 
     numbers = (ctypes.c_double * 6)()
     library().units((ctypes.c_double * 3)(*voxel_size), len(voxel_size), ctypes.c_double(scale or 0.0), numbers)

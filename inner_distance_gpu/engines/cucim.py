@@ -19,7 +19,6 @@ from ..device import compiler, driver, records, work
 from ..device.work import Scratch, Volumes, Weights
 from ..parameters import Border, TargetParameters, WeightParameters
 
-
 _BLOCK = (256, 1, 1)
 
 
