@@ -18,7 +18,9 @@ ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 
 def resources(kernel: compiler.Kernel, architecture: int) -> tuple[int, int, int, int]:
     """(registers, bytes spilled, bytes of stack, bytes of static shared memory)"""
-    log = compiler.compile_kernel(kernel, f"sm_{architecture}", ("--ptxas-options=-v",)).log
+    machine = compiler.compile_kernel(kernel, f"sm_{architecture}", ("--ptxas-options=-v",))
+    # A file without templates has all its kernels in the log.
+    log = machine.log.split(f"entry function '{machine.symbol}'")[1].split("Compiling entry function")[0]
 
     def number(pattern: str) -> int:
         found = re.search(pattern, log)

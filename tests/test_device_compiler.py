@@ -1,6 +1,7 @@
 """Does every kernel compile for every architecture, without a device, and do errors say what the compiler said?"""
 
 import dataclasses
+import re
 
 import pytest
 
@@ -51,8 +52,7 @@ def test_ptx_where_there_is_no_machine_code():
 def test_nothing_spills():
     for kernel in OF_EACH:
         log = compiler.compile_kernel(kernel, "sm_90", ("--ptxas-options=-v",)).log
-        assert "0 bytes spill stores, 0 bytes spill loads" in log
-        assert "0 bytes stack frame" in log
+        assert set(re.findall(r"(\d+) bytes (?:stack frame|spill stores|spill loads)", log)) == {"0"}
 
 
 def test_errors_come_with_the_log(monkeypatch):

@@ -11,7 +11,7 @@ with one that is farther by some 1e-7 of the distance. Equal sizes are decided i
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -106,4 +106,4 @@ def _distance(grid: torch.Tensor, sampling: tuple[float, ...]) -> torch.Tensor:
         # With one sampling for all axes cuCIM scales at the end, in place.
         distances = transform(cupy.from_dlpack(grid), sampling=list(sampling))
         # The stream orders cuCIM's memory: CuPy's pool does not give it away before the kernel that reads it.
-        return cast(torch.Tensor, torch.utils.dlpack.from_dlpack(cupy.ascontiguousarray(distances, dtype=cupy.float32)))
+        return torch.utils.dlpack.from_dlpack(cupy.ascontiguousarray(distances, dtype=cupy.float32))
