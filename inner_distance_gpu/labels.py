@@ -36,6 +36,17 @@ def annotated(labels: Labels, ignore_label: int | float | None) -> npt.NDArray[n
     return known
 
 
+def has_site(labels: Labels, dims: int, ignore_label: int | float | None) -> npt.NDArray[np.bool_]:
+    """Whether each volume has a face between two annotated voxels with different labels; shape (..., 1, 1, 1)."""
+    known = annotated(labels, ignore_label)
+    found = np.zeros(labels.shape[: labels.ndim - dims], bool)
+    spatial = tuple(range(labels.ndim - dims, labels.ndim))
+    for axis in spatial:
+        low, high = ((..., part, *(slice(None),) * (labels.ndim - 1 - axis)) for part in (slice(-1), slice(1, None)))
+        found |= ((labels[low] != labels[high]) & known[low] & known[high]).any(axis=spatial)
+    return found.reshape(found.shape + (1,) * dims)
+
+
 def in_classes(labels: Labels, num_classes: int) -> npt.NDArray[np.bool_]:
     """True where the label is one of the classes 0 … num_classes − 1."""
     inside = (labels >= 0) & (labels < num_classes)

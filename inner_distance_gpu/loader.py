@@ -80,7 +80,7 @@ class TargetLoader:
     def __iter__(self) -> Iterator[Any]:
         # Workers start here, in the caller's thread: only there does torch install its signal handlers.
         batches = iter(self.loader)
-        side = None if self.device is None else torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        side = None if self.device is None else torch.cuda.Stream(self.device)
         ahead = _Ahead(batches, self._prepared, side, self.depth)
         del batches  # the thread holds the only reference, and gives it up at its end
         try:

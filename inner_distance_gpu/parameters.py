@@ -161,6 +161,18 @@ def check_flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def check_halo(halo: Any) -> float | None:
+    """The tolerance that `halo` stands for; None for an exact one."""
+    expected = 'expected "exact", or the largest error allowed, between 0 and 1'
+    if isinstance(halo, str) and halo == "exact":
+        return None
+    if not _is_real(halo):
+        raise (ValueError if isinstance(halo, str) else TypeError)(f"halo={halo!r}: {expected}")
+    if not 0 < halo < 1:
+        raise ValueError(f"halo={halo!r}: {expected}")
+    return float(halo)
+
+
 def check_clip(clip: Any) -> tuple[float, float]:
     expected = "expected two numbers with 0 < low <= high <= 1, such as (0.05, 0.95)"
     if isinstance(clip, (str, bytes)) or not isinstance(clip, Iterable):

@@ -56,7 +56,7 @@ void targets(const Plan& plan, const LabelArray& labels, const View& out, const 
 const Level* level_named(const std::string& name);  // "auto": the widest that runs here
 std::vector<std::string> levels();
 
-// Per slab counts and weights for any number of classes; see weights.cpp.
+// Per slab counts and weights for any number of classes; see class_weights.cpp.
 struct ClassWeighing {
   int classes;
   bool foreground;          // two classes, label = 0 and label ≠ 0
@@ -65,19 +65,5 @@ struct ClassWeighing {
   double *numerators, *denominators;  // [i/o] (slabs, classes)
 };
 void class_weights(const LabelArray& labels, const View& mask, Kind mask_kind, float* weights, const ClassWeighing& w, int threads);
-
-// Mask rows, by kind and width.
-double mask_value(const u8* p, Kind kind, int width);
-
-// A sum that is exact for integers, and in the order of the rows for floats.
-struct MaskSum {
-  __extension__ typedef __int128 Wide;
-  Wide whole = 0;
-  double real = 0;
-  i64 counted = 0;  // values ≠ 0
-  void add(const u8* p, Kind kind, int width);
-  void add(const MaskSum& other) { whole += other.whole; real += other.real; counted += other.counted; }
-  double total() const { return double(whole) + real; }
-};
 
 }  // namespace half_grid

@@ -21,24 +21,28 @@ static inline float reached(const Parabola& p, i64 position, float half_step_squ
   return p.square + cost;
 }
 
+// Puts a parabola on top of those that end before it begins; returns the new top.
+static inline i64 put_parabola(Parabola* hull, i64 top, i64 position, float square, double half_step_square) {
+  if (!(square < 3.4e38f)) return top;
+  double from = -1e300;
+  for (; top >= 0; --top) {
+    const Parabola& t = hull[top];
+    // Where the two cross; the difference of squares is factored, or it would cancel.
+    from = (double(square) - double(t.square)) / (2 * half_step_square * double(position - t.position)) +
+           0.5 * double(position + t.position);
+    if (from > t.from) break;
+  }
+  if (top < 0) from = -1e300;
+  hull[top + 1] = {from, position, square};
+  return top + 1;
+}
+
 static void search_far(const float* whole, const float* half, i64 rows, i64 stride, float half_step_square, float vouched,
                        float* best, i64 best_stride, Parabola* hull) {
-  const double q = double(half_step_square);
   i64 top = -1;
-  for (i64 p = 0; p < 2 * rows; ++p) {
-    if ((p & 1) && !half) continue;
-    const float square = ((p & 1) ? half : whole)[(p >> 1) * stride];
-    if (!(square < 3.4e38f)) continue;
-    double from = -1e300;
-    for (; top >= 0; --top) {
-      const Parabola& t = hull[top];
-      // Where the new parabola crosses the one on top; the difference of squares is factored, or it would cancel.
-      const double apart = double(p - t.position);
-      from = (double(square) - double(t.square)) / (2 * q * apart) + 0.5 * double(p + t.position);
-      if (from > t.from) break;
-    }
-    if (top < 0) from = -1e300;
-    hull[++top] = {from, p, square};
+  for (i64 r = 0; r < rows; ++r) {
+    top = put_parabola(hull, top, 2 * r, whole[r * stride], double(half_step_square));
+    if (half) top = put_parabola(hull, top, 2 * r + 1, half[r * stride], double(half_step_square));
   }
   if (top < 0) return;
   i64 k = 0;

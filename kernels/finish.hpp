@@ -1,10 +1,11 @@
 // From squared distances to what is stored: root, tanh, sign, background, unannotated voxels, border.
 
-// tanh(x) for x >= 0, within 1.2e-7 of it: -e / (2 + e) with e = exp(-2x) - 1, so that small x keep their digits.
+// tanh(x) for x >= 0, from q = exp(-2x): below 1/2 as (1 - q) / (1 + q), with 1 - q found without cancellation so that
+// small x keep their digits, above as 1 - 2q / (1 + q), correctly rounded but for the last bit on the way to 1.
 // Multiplications and additions stay apart (no contraction), so every SIMD level rounds alike.
 static inline FloatLanes saturating_tanh(FloatLanes x) {
   const auto all = FloatLanes::all;
-  const FloatLanes end = all(float(SATURATION)), one = all(1.0f), shift = all(12582912.0f);  // 1.5 · 2²³ rounds
+  const FloatLanes end = all(float(SATURATION)), zero = all(0.0f), one = all(1.0f), shift = all(12582912.0f);  // 1.5 · 2²³ rounds
   const FloatLanes u = min(x, end) * all(-2.0f);
   const FloatLanes shifted = u * all(1.44269504f) + shift, n = shifted - shift;
   const FloatLanes r = (u - n * all(0.693359375f)) - n * all(-2.12194440e-4f);  // ln 2 in two parts
@@ -15,14 +16,17 @@ static inline FloatLanes saturating_tanh(FloatLanes x) {
   p = p * r + all(1.0f / 6);
   p = p * r + all(0.5f);
   p = p * (r * r) + r;  // exp(r) - 1
-  const FloatLanes power = FloatLanes::power_of_two(shifted), e = (power - one) + power * p;
-  const FloatLanes t = (all(0.0f) - e) / (all(2.0f) + e);
-  return FloatLanes::where_greater(end, x, t, one);
+  const FloatLanes power = FloatLanes::power_of_two(shifted), scaled = power * p, q = power + scaled;
+  const FloatLanes knee = all(0.55f);
+  const FloatLanes base = FloatLanes::where_greater(x, knee, one, zero);
+  const FloatLanes part = FloatLanes::where_greater(x, knee, zero - (q + q), (one - power) - scaled);
+  return FloatLanes::where_greater(end, x, base + part / (one + q), one);
 }
 
 struct Finish {
   float factor;       // squared units -> argument of tanh, or world units
   bool world, plain;  // plain: the factor is an ordinary float
+  bool usual;         // tanh, background 0, nothing unannotated, no border, contiguous rows
   float lonely;       // the value of every voxel, before the sign, where there is no site
   float border_y_z;   // squared border distance along z and y
 };
@@ -33,6 +37,7 @@ static inline Finish finish_of(const Volume& v) {
   f.world = v.scale <= 0;
   const double factor = f.world ? v.unit : v.unit / v.scale;
   f.factor = float(factor);
+  f.usual = !f.world && v.background == ZERO && !v.known && !v.keep && !v.far_beyond && v.out_stride[2] == 4;
   f.plain = factor > 1e-30 && factor < 1e30;
   float lanes[FloatLanes::N];
   if (v.far_beyond) {
@@ -84,15 +89,49 @@ static inline u32 beyond_border(const Volume& v, const Finish& f, FloatLanes squ
   return n < FloatLanes::N ? over & ((1u << n) - 1) : over;
 }
 
+// What nearly every row is (`usual`), the whole of it but for lanes beyond the last full ones, straight from registers
+// to memory. `filled`: per panel, whether `squares` holds anything.
+template <class V>
+static inline i64 finish_usual(const Volume& v, const Finish& f, i64 z, i64 y, const u8* filled, const typename V::E* squares) {
+  constexpr int W = FloatLanes::N;
+  const FloatLanes zero = FloatLanes::all(0.0f), factor = FloatLanes::all(f.factor);
+  float* out = (float*)(v.out + z * v.out_stride[0] + y * v.out_stride[1]);
+  const u32* inside = v.inside + (z * v.ny + y) * v.words;
+  const u32 lanes = lanes_below<V>(V::N);
+  i64 x = 0;
+  for (; x + V::N <= v.nx; x += V::N, ++filled) {
+    const u32 bits = (inside[x >> 5] >> (x & 31)) & lanes;
+    if (!*filled || !bits) {
+      for (int i = 0; i < V::N; i += W) zero.store(out + x + i);
+      continue;
+    }
+    for (int i = 0; i < V::N; i += W) {
+      const FloatLanes t = saturating_tanh(root(squares_at(squares + x + i)) * factor);
+      FloatLanes::choose(bits >> i, t, zero).store(out + x + i);
+    }
+  }
+  return x;
+}
+
+// Squared distance, in units, from the row's voxels to the nearest border along z and y.
+static inline float border_square(const Volume& v, i64 z, i64 y) {
+  const i64 back_z = z < v.nz - 1 - z ? z : v.nz - 1 - z, back_y = y < v.ny - 1 - y ? y : v.ny - 1 - y;
+  const double along_z = double(2 * back_z + 1) * v.border_unit[0], along_y = double(2 * back_y + 1) * v.border_unit[1];
+  double border = v.border_least;
+  if (v.nz > 1 && along_z < border) border = along_z;
+  if (v.ny > 1 && along_y < border) border = along_y;
+  return float(border < 1.8e19 ? border * border : 3.4e38);
+}
+
 // n <= V::N voxels of row y from x on; `squares` is null where there is no site.
 template <class V>
 static inline void finish_row(const Volume& v, const Finish& f, i64 z, i64 y, i64 x, i64 n, const typename V::E* squares) {
   constexpr int W = FloatLanes::N;
   const i64 row = (z * v.ny + y) * v.words + (x >> 5);
   const u32 inside = v.inside[row] >> (x & 31);
+  const bool idle = v.background != SIGNED && !v.known && !v.keep && (inside & lanes_below<V>(V::N)) == 0;
+  u8* out = v.out + z * v.out_stride[0] + y * v.out_stride[1] + x * v.out_stride[2];
   alignas(64) float values[V::N];
-  const bool idle = v.background != SIGNED && !v.known && !v.keep &&
-                    (V::N == 32 ? inside == 0 : (inside & ((1u << (V::N & 31)) - 1)) == 0);
   for (int i = 0; i < V::N; i += W) {
     const FloatLanes zero = FloatLanes::all(0.0f);
     if (idle) { zero.store(values + i); continue; }
@@ -126,9 +165,8 @@ static inline void finish_row(const Volume& v, const Finish& f, i64 z, i64 y, i6
     for (int i = 0; i < V::N; i += W)
       FloatLanes::choose(known >> i, FloatLanes::load(values + i), FloatLanes::all(v.fill)).store(values + i);
   }
-  u8* out = v.out + z * v.out_stride[0] + y * v.out_stride[1] + x * v.out_stride[2];
   if (v.out_stride[2] == 4) {
-    __builtin_memcpy(out, values, n == V::N ? sizeof(values) : size_t(n) * 4);
+    __builtin_memcpy(out, values, size_t(n) * 4);
   } else {
     for (i64 i = 0; i < n; ++i) __builtin_memcpy(out + i * v.out_stride[2], values + i, 4);
   }

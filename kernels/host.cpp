@@ -160,6 +160,7 @@ void run_class_weights(nb::handle labels, const Meaning& meaning, nb::handle mas
 }  // namespace
 
 NB_MODULE(_host, m) {
+  m.doc() = "The half-grid distance transform on the host; see kernels/. Engine `cpu` is its only caller.";
   nb::class_<Meaning>(m, "Meaning")
       .def(nb::init<std::string, bool, bool, u64>(), nb::arg("kind"), nb::arg("foreign"), nb::arg("has_ignored"), nb::arg("ignored"));
   nb::class_<Plan>(m, "Plan")

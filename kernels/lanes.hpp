@@ -151,3 +151,8 @@ template <class V> static inline V none_to_zero(V a) {
   const V none = V::all(V::NONE);
   return V::where_greater(none, a, a, V::all(0));
 }
+
+template <class V> static inline u32 lanes_below(i64 n) {
+  if (n >= V::N) return V::N == 32 ? ~0u : (1u << (V::N & 31)) - 1;
+  return n <= 0 ? 0u : (1u << n) - 1;
+}

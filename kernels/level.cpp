@@ -33,7 +33,7 @@ i64 plane_scratch(const Volume& v, bool whole) { return whole ? plane_scratch_of
 
 template <class V> i64 plane_bytes_of(const Volume& v) {
   const PlaneShape<V> s(v);
-  return up64(s.bands * s.width * V::N * i64(sizeof(typename V::E)));
+  return filled_at<V>(v) + up64(s.bands * s.panels());
 }
 i64 plane_bytes(const Volume& v, bool whole) { return whole ? plane_bytes_of<WholeLanes>(v) : plane_bytes_of<FloatLanes>(v); }
 

@@ -11,6 +11,7 @@
 
 template <class V> struct PlaneShape {
   i64 rows, chunks, bands, width, gap;  // rows padded to whole bands; width: nx padded; gap: row of a panel of C
+  i64 panels() const { return width / V::N; }
   explicit PlaneShape(const Volume& v)
       : rows((v.ny + V::N - 1) / V::N * V::N), chunks((v.ny + TILE - 1) / TILE), bands((v.ny + V::N - 1) / V::N),
         width((v.nx + V::N - 1) / V::N * V::N), gap(V::N + i64(16 / sizeof(typename V::E))) {}
@@ -52,8 +53,6 @@ template <> struct Squares<WholeLanes, u8> {
   }
 };
 
-template <class V> static inline u32 lanes_below(i64 n) { return n >= V::N ? (V::N == 32 ? ~0u : (1u << (V::N & 31)) - 1) : n <= 0 ? 0u : (1u << n) - 1; }
-
 template <class V> static inline u32 active_voxels(const Volume& v, const u32* bits, i64 x) {
   if (v.everywhere) return lanes_below<V>(v.nx - x);
   return (bits[x >> 5] >> (x & 31)) & lanes_below<V>(V::N);
@@ -77,13 +76,26 @@ static inline void search_flagged(u32 lanes, const float* whole, const float* ha
 }
 static inline void search_flagged(u32, const u16*, const u16*, i64, i64, double, u16*, i64, Parabola*) {}
 
+template <class V> static inline void clear_chunk(V none, typename V::E* whole, typename V::E* half) {
+  for (int r = 0; r < TILE; ++r) {
+    none.store(whole + r * V::N);
+    none.store(half + r * V::N);
+  }
+}
+
 static inline i64 up64(i64 bytes) { return (bytes + 63) / 64 * 64; }
 
 template <class V> static i64 plane_scratch_of(const Volume& v) {
   const PlaneShape<V> s(v);
   const i64 E = sizeof(typename V::E), longest = s.rows > s.width ? s.rows : s.width;
   return up64(2 * (2 * longest + 64) * 4) + up64(4 * longest * V::N * E) + up64(s.rows * (s.gap + 1) * E) +
-         up64(V::N * V::N * E) + up64((2 * longest + 2) * i64(sizeof(Parabola))) + 512;
+         up64(8 * s.rows) + up64(s.chunks + 1) + up64(s.width * V::N * E) + up64((2 * longest + 2) * i64(sizeof(Parabola))) + 512;
+}
+
+// Behind C lie flags, one per band and panel: whether anything was written there.
+template <class V> static inline i64 filled_at(const Volume& v) {
+  const PlaneShape<V> s(v);
+  return up64(s.bands * s.width * V::N * i64(sizeof(typename V::E)));
 }
 
 template <class V, class K> static void panels(const PlaneTask& task) {
@@ -98,7 +110,10 @@ template <class V, class K> static void panels(const PlaneTask& task) {
   E *whole = (E*)take(s.rows * N * i64(sizeof(E))), *half = (E*)take(s.rows * N * i64(sizeof(E)));
   E *d = (E*)take(s.rows * N * i64(sizeof(E))), *least = (E*)take(s.chunks * N * i64(sizeof(E)));
   E *c = (E*)take(s.rows * s.gap * i64(sizeof(E))), *right = (E*)take(s.rows * i64(sizeof(E)));
+  u32 *voxels = (u32*)take(4 * s.rows), *pairs = (u32*)take(4 * s.rows);  // active lanes of each row
+  u8* busy = take(s.chunks);
   Parabola* hull = (Parabola*)take(0);
+  for (i64 y = v.ny; y < s.rows; ++y) voxels[y] = pairs[y] = 0;
   fill_cost(cost, 2 * s.rows + 64, v.square[1]);
   const i64 reach = v.near_only ? s.chunks : FAR_CHUNKS;
   const bool may_be_far = !v.near_only && s.chunks > FAR_CHUNKS + 1;
@@ -113,27 +128,61 @@ template <class V, class K> static void panels(const PlaneTask& task) {
   }
   for (i64 y = 0; y < s.rows; ++y) right[y] = V::NONE;
   const u32* bits = v.inside + task.z * v.ny * v.words;
+  u8* filled = task.c + filled_at<V>(v);
   // The panel to the right of the last one is wanted for its first column of C alone.
   const i64 begin = task.last * N < v.nx ? task.last : task.last - 1;
   for (i64 panel = begin; panel >= task.first; --panel) {
     const i64 x = panel * N;
+    u32 some_voxel = 0, some_pair = 0;
     for (i64 y = 0; y < v.ny; ++y) {
-      from_z.at((const K*)v.z + plane + y * v.nx + x).store(whole + y * N);
-      from_pairs.at((const K*)v.a + plane + y * v.nx + x).store(half + y * N);
+      some_voxel |= voxels[y] = active_voxels<V>(v, bits + y * v.words, x);
+      some_pair |= pairs[y] = active_pairs<V>(v, bits + y * v.words, x);
     }
-    chunk_minima<V, true>(whole, half, least, s.chunks);
+    if (panel < task.last)
+      for (i64 band = 0; band < s.bands; ++band) {
+        u32 some = 0;
+        for (i64 y = band * N, end = y + N < v.ny ? y + N : v.ny; y < end; ++y) some |= voxels[y] | pairs[y];
+        filled[band * s.panels() + panel] = some != 0;
+      }
+    if (!(some_voxel | some_pair)) {
+      for (i64 y = 0; y < s.rows; ++y) right[y] = V::NONE;
+      continue;
+    }
+
+    // A sample where all is idle is never the best: such chunks are not even converted.
+    V floor = none;
+    for (i64 at = 0; at < s.chunks; ++at) {
+      const i64 y0 = at * TILE, y1 = y0 + TILE < v.ny ? y0 + TILE : v.ny;
+      u32 own = 0;
+      for (i64 y = y0; y < y1; ++y) own |= voxels[y];
+      busy[at] = own != 0;
+      if (!(own | (y1 < v.ny ? voxels[y1] : 0))) {
+        none.store(least + at * N);
+        if (may_be_far) clear_chunk(none, whole + y0 * N, half + y0 * N);
+        continue;
+      }
+      V low = none;
+      for (i64 y = y0; y < y1; ++y) {
+        const V z_square = from_z.at((const K*)v.z + plane + y * v.nx + x), a_square = from_pairs.at((const K*)v.a + plane + y * v.nx + x);
+        z_square.store(whole + y * N);
+        a_square.store(half + y * N);
+        low = min(low, min(z_square, a_square));
+      }
+      low.store(least + at * N);
+      floor = min(floor, low);
+    }
     u32 far_lanes = 0;
     for (i64 at = 0; at < s.chunks; ++at) {
-      V b[TILE];
-      u32 active[TILE];
-      for (int i = 0; i < TILE; ++i) {
-        const i64 y = at * TILE + i;
-        active[i] = y < v.ny ? active_voxels<V>(v, bits + y * v.words, x) : 0;
-        b[i] = V::choose(active[i], min(V::load(whole + y * N), cap), V::all(0));
+      if (!busy[at]) {
+        for (int i = 0; i < TILE; ++i) none.store(c + (at * TILE + i) * s.gap);
+        continue;
       }
-      search_tile<V, true>(b, whole, half, least, at, s.chunks, reach, cost);
-      if (may_be_far) far_lanes |= flagged(greatest(b), vouched);
-      for (int i = 0; i < TILE; ++i) V::choose(active[i], b[i], none).store(c + (at * TILE + i) * s.gap);
+      V b[TILE];
+      for (int i = 0; i < TILE; ++i)
+        b[i] = V::choose(voxels[at * TILE + i], min(V::load(whole + (at * TILE + i) * N), cap), V::all(0));
+      search_tile<V, true>(b, whole, half, least, floor, at, s.chunks, reach, cost);
+      if (may_be_far) far_lanes |= flagged(greatest(b), floor + vouched);
+      for (int i = 0; i < TILE; ++i) V::choose(voxels[at * TILE + i], b[i], none).store(c + (at * TILE + i) * s.gap);
     }
     if (far_lanes) search_flagged(far_lanes, whole, half, v.ny, N, v.square[1], c, s.gap, hull);
     for (i64 y = 0; y < v.ny; ++y) {
@@ -142,25 +191,45 @@ template <class V, class K> static void panels(const PlaneTask& task) {
     }
     if (panel == task.last) continue;
 
-    for (i64 y = 0; y < v.ny; ++y) from_pairs.at((const K*)v.b + plane + y * v.nx + x).store(whole + y * N);
-    chunk_minima<V, false>(whole, whole, least, s.chunks);
+    floor = none;
+    for (i64 at = 0; at < s.chunks; ++at) {
+      const i64 y0 = at * TILE, y1 = y0 + TILE < v.ny ? y0 + TILE : v.ny;
+      u32 own = 0;
+      for (i64 y = y0; y < y1; ++y) own |= pairs[y];
+      busy[at] = own != 0;
+      V low = none;
+      if (own) {
+        for (i64 y = y0; y < y1; ++y) {
+          const V square = from_pairs.at((const K*)v.b + plane + y * v.nx + x);
+          square.store(whole + y * N);
+          low = min(low, square);
+        }
+      } else if (may_be_far) {
+        clear_chunk(none, whole + y0 * N, whole + y0 * N);
+      }
+      low.store(least + at * N);
+      floor = min(floor, low);
+    }
     far_lanes = 0;
     for (i64 at = 0; at < s.chunks; ++at) {
+      if (!busy[at]) {
+        for (int i = 0; i < TILE; ++i) none.store(d + (at * TILE + i) * N);
+        continue;
+      }
       V b[TILE];
-      u32 active[TILE];
       for (int i = 0; i < TILE; ++i) {
         const i64 y = at * TILE + i;
-        active[i] = y < v.ny ? active_pairs<V>(v, bits + y * v.words, x) : 0;
         const V start = max(V::load(c + y * s.gap), V::load(c + y * s.gap + 1));
-        b[i] = V::choose(active[i], min(min(start, V::load(whole + y * N)), cap), V::all(0));
+        b[i] = V::choose(pairs[y], min(min(start, V::load(whole + y * N)), cap), V::all(0));
       }
-      search_tile<V, false>(b, whole, whole, least, at, s.chunks, reach, cost);
-      if (may_be_far) far_lanes |= flagged(greatest(b), vouched);
-      for (int i = 0; i < TILE; ++i) V::choose(active[i], b[i], none).store(d + (at * TILE + i) * N);
+      search_tile<V, false>(b, whole, whole, least, floor, at, s.chunks, reach, cost);
+      if (may_be_far) far_lanes |= flagged(greatest(b), floor + vouched);
+      for (int i = 0; i < TILE; ++i) V::choose(pairs[at * TILE + i], b[i], none).store(d + (at * TILE + i) * N);
     }
     if (far_lanes) search_flagged(far_lanes, whole, (const E*)nullptr, v.ny, N, v.square[1], d, N, hull);
 
     for (i64 band = 0; band < s.bands; ++band) {
+      if (!filled[band * s.panels() + panel]) continue;
       const i64 to = (band * s.width + x) * N;
       transpose<V>(c + band * N * s.gap, s.gap, (E*)task.c + to, N);
       transpose<V>(d + band * N * N, N, (E*)task.d + to, N);
@@ -179,42 +248,57 @@ template <class V> static void bands(const PlaneTask& task) {
   const auto take = [&next](i64 bytes) { u8* p = next; next += up64(bytes); return p; };
   Cost* cost = (Cost*)take((2 * s.width + 64) * i64(sizeof(Cost)));
   E *found = (E*)take(s.width * N * i64(sizeof(E))), *least = (E*)take(chunks * N * i64(sizeof(E)));
-  E* turned = (E*)take(N * N * i64(sizeof(E)));
+  E* turned = (E*)take(s.width * N * i64(sizeof(E)));
   Parabola* hull = (Parabola*)take(0);
   fill_cost(cost, 2 * s.width + 64, v.square[2]);
   const i64 reach = v.near_only ? chunks : FAR_CHUNKS;
   const bool may_be_far = !v.near_only && chunks > FAR_CHUNKS + 1;
   const V vouched = V::at(cost + (may_be_far ? 8 * FAR_CHUNKS : 0));
+  const V none = V::all(V::NONE);
   Finish f = finish_of(v);
   for (i64 band = task.first; band < task.last; ++band) {
+    const u8* filled = task.c + filled_at<V>(v) + band * s.panels();
     if (!v.far_beyond) {
-      const E *whole = (const E*)task.c + band * s.width * N, *half = (const E*)task.d + band * s.width * N;
-      chunk_minima<V, true>(whole, half, least, chunks);
+      E *whole = (E*)task.c + band * s.width * N, *half = (E*)task.d + band * s.width * N;
+      constexpr i64 PER_PANEL = N / TILE;
+      V floor = none;
+      for (i64 panel = 0; panel < s.panels(); ++panel) {
+        const i64 first = panel * PER_PANEL, x = panel * N;
+        if (filled[panel]) {
+          floor = chunk_minima<V>(whole + x * N, half + x * N, least + first * N, PER_PANEL, floor);
+          continue;
+        }
+        for (i64 at = first; at < first + PER_PANEL; ++at) {
+          none.store(least + at * N);
+          if (may_be_far) clear_chunk(none, whole + at * TILE * N, half + at * TILE * N);
+        }
+      }
       u32 far_lanes = 0;
       for (i64 at = 0; at < chunks; ++at) {
+        if (!filled[at / PER_PANEL]) {
+          if (may_be_far) clear_chunk(V::all(0), found + at * TILE * N, found + at * TILE * N);
+          continue;
+        }
         V b[TILE];
         for (int i = 0; i < TILE; ++i) b[i] = none_to_zero(V::load(whole + (at * TILE + i) * N));
-        search_tile<V, true>(b, whole, half, least, at, chunks, reach, cost);
-        if (may_be_far) far_lanes |= flagged(greatest(b), vouched);
+        search_tile<V, true>(b, whole, half, least, floor, at, chunks, reach, cost);
+        if (may_be_far) far_lanes |= flagged(greatest(b), floor + vouched);
         for (int i = 0; i < TILE; ++i) b[i].store(found + (at * TILE + i) * N);
       }
       if (far_lanes) search_flagged(far_lanes, whole, half, v.nx, N, v.square[2], found, N, hull);
     }
     const i64 end = band * N + N < v.ny ? N : v.ny - band * N;
-    for (i64 x = 0; x < v.nx; x += N) {
-      if (!v.far_beyond) transpose<V>(found + x * N, N, turned, N);
-      for (i64 i = 0; i < end; ++i) {
-        const i64 y = band * N + i, back = y < v.ny - 1 - y ? y : v.ny - 1 - y;
-        if (v.keep) {
-          const i64 z = task.z < v.nz - 1 - task.z ? task.z : v.nz - 1 - task.z;
-          double border = v.border_least;
-          const double along_y = double(2 * back + 1) * v.border_unit[1], along_z = double(2 * z + 1) * v.border_unit[0];
-          if (v.ny > 1 && along_y < border) border = along_y;
-          if (v.nz > 1 && along_z < border) border = along_z;
-          f.border_y_z = float(border < 1.8e19 ? border * border : 3.4e38);
-        }
-        finish_row<V>(v, f, task.z, y, x, v.nx - x < N ? v.nx - x : N, v.far_beyond ? nullptr : turned + i * N);
-      }
+    if (!v.far_beyond)
+      for (i64 panel = 0; panel < s.panels(); ++panel)
+        if (filled[panel]) transpose<V>(found + panel * N * N, N, turned + panel * N, s.width);
+    // Row after row, so that memory is written in its own order.
+    for (i64 i = 0; i < end; ++i) {
+      const i64 y = band * N + i;
+      const E* squares = turned + i * s.width;
+      i64 x = f.usual ? finish_usual<V>(v, f, task.z, y, filled, squares) : 0;
+      if (v.keep) f.border_y_z = border_square(v, task.z, y);
+      for (; x < v.nx; x += N)
+        finish_row<V>(v, f, task.z, y, x, v.nx - x < N ? v.nx - x : N, v.far_beyond ? nullptr : squares + x);
     }
   }
 }

@@ -69,22 +69,38 @@ static inline i64 pack_row(const u8* bytes, i64 nx, u32* words) {
 
 template <class K> static inline K grown(K k) { return K(k + (k != Scan<K>::none)); }
 
-// same: 255 where there is no face on this side. The running distance starts again at 0 on a face.
+// One row of the way down. A running distance starts again at 0 on a face; `flags` says where label ≠ 0. Returns whether
+// there was a face.
 template <class T, class K>
-static inline void sweep_faces(const T* __restrict__ here, const T* __restrict__ there, const u8* missing_here,
-                               const u8* missing_there, u8* __restrict__ same, K* __restrict__ run,
-                               K* __restrict__ out, i64 nx, u8& all_same) {
-  for (i64 x = 0; x < nx; ++x) same[x] = here[x] == there[x] ? 255 : 0;
-  if (missing_here)
-    for (i64 x = 0; x < nx; ++x) same[x] = u8(same[x] | missing_here[x] | missing_there[x]);
-  u8 all = 255;
+static inline bool sweep_row(const T* __restrict__ here, const T* __restrict__ before, const T* __restrict__ below,
+                             K* __restrict__ run_z, K* __restrict__ run_a, K* __restrict__ run_b, K* __restrict__ z,
+                             K* __restrict__ a, K* __restrict__ b, u8* __restrict__ flags, i64 nx) {
+  T differ = 0;
   for (i64 x = 0; x < nx; ++x) {
-    const K k = same[x] ? grown(run[x]) : K(0);
-    all &= same[x];
+    const T label = here[x];
+    const T z_face = T(label ^ before[x]), a_face = T(label ^ below[x]), b_face = T(label ^ here[x + 1]);
+    const K kz = z_face ? K(0) : grown(run_z[x]), ka = a_face ? K(0) : grown(run_a[x]), kb = b_face ? K(0) : grown(run_b[x]);
+    run_z[x] = kz, run_a[x] = ka, run_b[x] = kb;
+    z[x] = kz, a[x] = ka, b[x] = kb;
+    flags[x] = label ? 255 : 0;
+    differ = T(differ | z_face | a_face | b_face);
+  }
+  return differ != 0;
+}
+
+// The same where labels can be unannotated: a face needs two that are not.
+template <class T, class K>
+static inline bool sweep_faces(const T* __restrict__ here, const T* __restrict__ there, const u8* missing_here,
+                               const u8* missing_there, K* __restrict__ run, K* __restrict__ out, i64 nx) {
+  u8 any = 0;
+  for (i64 x = 0; x < nx; ++x) {
+    const u8 face = (here[x] != there[x]) & !(missing_here[x] | missing_there[x]);
+    const K k = face ? K(0) : grown(run[x]);
     run[x] = k;
     out[x] = k;
+    any |= face;
   }
-  all_same &= all;
+  return any;
 }
 
 template <class T> static i64 scan_bytes(const Volume& v, i64 rows) {
@@ -100,40 +116,39 @@ template <class T, class K> static void sweep_down(ScanTask& task) {
   T* level[2] = {(T*)take((rows + 1) * row * i64(sizeof(T))), (T*)take((rows + 1) * row * i64(sizeof(T)))};
   K* run = (K*)take(3 * rows * row * i64(sizeof(K)));
   u8* missing[2] = {take((rows + 1) * row), take((rows + 1) * row)};
-  u8* same = take(row);
+  u8* flags = take(row);
   if (!task.may_miss) missing[0] = missing[1] = nullptr;
   for (i64 i = 0; i < 3 * rows * row; ++i) run[i] = Scan<K>::none;
-  u8 all_same = 255;
   for (i64 z = 0; z < v.nz; ++z) {
     T* here = level[z & 1];
-    T* before = level[z ? (z & 1) ^ 1 : 0];
+    const T* before = level[z ? (z & 1) ^ 1 : 0];
     u8 *miss = missing[z & 1], *miss_before = missing[z ? (z & 1) ^ 1 : 0];
     const i64 read = task.y1 < v.ny ? rows + 1 : rows;
     for (i64 r = 0; r < read; ++r) read_row<T>(v, z, task.y0 + r, here + r * row, miss ? miss + r * row : nullptr);
     for (i64 r = 0; r < rows; ++r) {
-      const i64 next = r + 1 < read ? r + 1 : r, at = (z * v.ny + task.y0 + r) * nx;
-      const T* c = here + r * row;
-      const u8* m = miss ? miss + r * row : nullptr;
-      K *dz = run + r * row, *da = run + (rows + r) * row, *db = run + (2 * rows + r) * row;
-      sweep_faces(c, before + r * row, m, miss ? miss_before + r * row : nullptr, same, dz, (K*)v.z + at, nx, all_same);
-      sweep_faces(c, here + next * row, m, miss ? miss + next * row : nullptr, same, da, (K*)v.a + at, nx, all_same);
-      sweep_faces(c, c + 1, m, m ? m + 1 : nullptr, same, db, (K*)v.b + at, nx, all_same);
+      const i64 below = r + 1 < read ? r + 1 : r, at = (z * v.ny + task.y0 + r) * nx;
       const i64 bits = (z * v.ny + task.y0 + r) * v.words;
-      for (i64 x = 0; x < nx; ++x) same[x] = c[x] != 0 ? 255 : 0;
-      if (m) {
-        for (i64 x = 0; x < nx; ++x) same[x] = u8(same[x] & ~m[x]);
-        task.count_inside += pack_row(same, nx, v.inside + bits);
-        for (i64 x = 0; x < nx; ++x) same[x] = u8(~m[x]);
-        const i64 known = pack_row(same, nx, v.known + bits);
-        task.count_known += known;
-        task.missing |= known != nx;
-      } else {
-        task.count_inside += pack_row(same, nx, v.inside + bits);
+      const T* c = here + r * row;
+      K *dz = run + r * row, *da = run + (rows + r) * row, *db = run + (2 * rows + r) * row;
+      K *z_out = (K*)v.z + at, *a_out = (K*)v.a + at, *b_out = (K*)v.b + at;
+      if (!miss) {
+        task.site |= sweep_row(c, before + r * row, here + below * row, dz, da, db, z_out, a_out, b_out, flags, nx);
+        task.count_inside += pack_row(flags, nx, v.inside + bits);
         task.count_known += nx;
+        continue;
       }
+      const u8* m = miss + r * row;
+      task.site |= sweep_faces(c, before + r * row, m, miss_before + r * row, dz, z_out, nx);
+      task.site |= sweep_faces(c, here + below * row, m, miss + below * row, da, a_out, nx);
+      task.site |= sweep_faces(c, c + 1, m, m + 1, db, b_out, nx);
+      for (i64 x = 0; x < nx; ++x) flags[x] = c[x] && !m[x] ? 255 : 0;
+      task.count_inside += pack_row(flags, nx, v.inside + bits);
+      for (i64 x = 0; x < nx; ++x) flags[x] = u8(~m[x]);
+      const i64 known = pack_row(flags, nx, v.known + bits);
+      task.count_known += known;
+      task.missing |= known != nx;
     }
   }
-  task.site = all_same != 255;
 }
 
 // The way back needs no labels: a 0 in a plane's own distance down is a face between it and the plane before.

@@ -6,8 +6,9 @@
 //   cost   [inp]  squared length of i half steps, at costs[i]
 //
 // Each output is min over samples of (sample + cost of the way). The search goes outward from four outputs at
-// once, chunk by chunk, and ends when the way alone costs as much as the worst of them; a chunk whose least
-// sample plus the shortest way cannot improve any of them is skipped. Both are exact: rounding is monotone.
+// once, chunk by chunk, and ends when the way and the least sample of all, `floor`, cost as much as the worst of them;
+// a chunk whose own least sample plus the shortest way cannot improve any of them is skipped. Both are exact:
+// rounding is monotone.
 
 static constexpr int TILE = 4;
 
@@ -45,17 +46,17 @@ static inline void search_chunk(V (&b)[TILE], const typename V::E* whole, const 
 // Chunk `at` of `chunks`, out to `reach` chunks on either side.
 template <class V, bool HALF>
 static inline void search_tile(V (&b)[TILE], const typename V::E* whole, const typename V::E* half, const typename V::E* least,
-                               i64 at, i64 chunks, i64 reach, const typename V::Cost* cost) {
+                               V floor, i64 at, i64 chunks, i64 reach, const typename V::Cost* cost) {
   constexpr int N = V::N, STEP = 2 * TILE;
   V worst = greatest(b);
-  if (!any_greater(worst, V::at(cost + (HALF ? 1 : 2)))) return;
+  if (!any_greater(worst, floor + V::at(cost + (HALF ? 1 : 2)))) return;
   search_own<V, HALF>(b, whole + at * TILE * N, half + at * TILE * N, cost);
   worst = greatest(b);
   const i64 last = at > chunks - 1 - at ? at : chunks - 1 - at;
   for (i64 j = 1; j <= last && j <= reach; ++j) {
     const typename V::Cost* way = cost + STEP * j;
     const V nearest = V::at(way - (STEP - (HALF ? 1 : 2)));  // the last half sample of the chunk before is the nearest
-    if (!any_greater(worst, nearest)) return;
+    if (!any_greater(worst, floor + nearest)) return;
     const i64 before = at - j, behind = at + j;
     if (before >= 0 && any_greater(worst, V::load(least + before * N) + nearest)) {
       search_chunk<V, HALF, -1>(b, whole + before * TILE * N, half + before * TILE * N, way);
@@ -68,14 +69,16 @@ static inline void search_tile(V (&b)[TILE], const typename V::E* whole, const t
   }
 }
 
-template <class V, bool HALF>
-static inline void chunk_minima(const typename V::E* whole, const typename V::E* half, typename V::E* least, i64 chunks) {
+// The least of each chunk, for both kinds of samples; returns the least of them and `floor`.
+template <class V>
+static inline V chunk_minima(const typename V::E* whole, const typename V::E* half, typename V::E* least, i64 chunks, V floor) {
   constexpr int N = V::N;
   for (i64 c = 0; c < chunks; ++c) {
     V m = V::load(whole + c * TILE * N);
     for (int r = 1; r < TILE; ++r) m = min(m, V::load(whole + (c * TILE + r) * N));
-    if (HALF)
-      for (int r = 0; r < TILE; ++r) m = min(m, V::load(half + (c * TILE + r) * N));
+    for (int r = 0; r < TILE; ++r) m = min(m, V::load(half + (c * TILE + r) * N));
     m.store(least + c * N);
+    floor = min(floor, m);
   }
+  return floor;
 }

@@ -113,11 +113,6 @@ def test_voxel_size_of_one_call():
     assert torch.equal(transform(batch()), inner_distance(batch(), VOXEL, scale=50))
 
 
-def test_border_mask_is_announced():
-    with pytest.raises(NotImplementedError, match="border='mask'"):
-        InnerDistanceTransform(VOXEL, 50, border="mask")
-
-
 def counted():
     transform = InnerDistanceTransform(VOXEL, 50, channels=2)
     transform(batch())

@@ -9,7 +9,7 @@ from inner_distance_gpu import balanced_weights, inner_distance
 
 VOXEL = (30, 4.5, 4)
 VALUES = np.random.default_rng(0).integers(0, 2, (2, 5, 6, 7)) * np.array([1, 3]).reshape(2, 1, 1, 1)
-EXPECTED = inner_distance(VALUES, VOXEL, scale=20, background="signed", engine="reference")
+EXPECTED = inner_distance(VALUES, VOXEL, scale=20, background="signed")
 
 INTEGERS = [f"{order}{kind}{width}" for order in "<>" for kind in "iu" for width in (1, 2, 4, 8)]
 FLOATS = [f"{order}f{width}" for order in "<>" for width in (2, 4, 8)]

@@ -1,0 +1,169 @@
+// Class-balanced weights of labels of any kind, any number of classes, slabs as blocks of the array.
+//
+//   labels, mask              [inp]  same shape, any strides
+//   numerators, denominators  [i/o]  (slabs, classes)
+//   weights                   [out]  float32, the labels' shape, contiguous
+//
+// Strips of rows are summed apart and then in order, or the number of threads would decide the order.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "masks.hpp"
+#include "threads.hpp"
+
+namespace half_grid {
+namespace {
+
+// The class of a label, or -1: unannotated, or none of the classes.
+struct Classifier {
+  const LabelArray& labels;
+  int classes;
+  bool foreground;
+
+  template <class T> int of(const u8* p) const {
+    T bits = read<T>(p);
+    if (labels.foreign) bits = swapped(bits);
+    if (labels.kind == Kind::floating) {
+      bits = float_code(bits);
+      if (float_is_nan(bits)) return -1;
+    }
+    if (labels.has_ignored && bits == T(labels.ignored)) return -1;
+    if (foreground) return bits != 0;
+    if (labels.kind == Kind::floating) {
+      double value;
+      if constexpr (sizeof(T) == 8) std::memcpy(&value, &bits, 8);
+      else if constexpr (sizeof(T) == 4) { float f; std::memcpy(&f, &bits, 4); value = f; }
+      else value = half_float(u16(bits));
+      return value >= 0 && value < classes && value == std::floor(value) ? int(value) : -1;
+    }
+    if (labels.kind == Kind::signed_integer && bits >> (8 * sizeof(T) - 1)) return -1;
+    return u64(bits) < u64(classes) ? int(bits) : -1;
+  }
+};
+
+// Where a row begins in labels and mask, and the slab of its first block.
+struct Row {
+  i64 label, mask, slab;
+};
+
+struct Grid {
+  const LabelArray& labels;
+  const View& mask;
+  const ClassWeighing& w;
+  std::vector<i64> blocks;  // per axis
+  i64 slabs = 1, rows = 1, strip, strips;
+
+  Grid(const LabelArray& l, const View& m, const ClassWeighing& weighing) : labels(l), mask(m), w(weighing), blocks(l.view.shape.size()) {
+    const std::vector<i64>& shape = labels.view.shape;
+    for (std::size_t a = 0; a < shape.size(); ++a) {
+      blocks[a] = (shape[a] + w.slab[a] - 1) / w.slab[a];
+      slabs *= blocks[a];
+      if (a + 1 < shape.size()) rows *= shape[a];
+    }
+    const i64 parts = std::clamp<i64>(2'000'000 / (slabs * w.classes), 1, 256);  // sums of many slabs take memory
+    strip = std::max<i64>({1, 4096 / shape.back(), (rows + parts - 1) / parts});
+    strips = (rows + strip - 1) / strip;
+  }
+
+  Row row(i64 index) const {
+    Row at = {0, 0, 0};
+    i64 slab_step = blocks.back();
+    for (std::size_t a = blocks.size() - 1; a-- > 0;) {
+      const i64 i = index % labels.view.shape[a];
+      index /= labels.view.shape[a];
+      at.label += i * labels.view.strides[a];
+      at.mask += i * mask.strides[a];
+      at.slab += i / w.slab[a] * slab_step;
+      slab_step *= blocks[a];
+    }
+    return at;
+  }
+
+  // Calls use(slab, first x, last x, label, mask) for each block's part of each row of a strip.
+  template <class Use> void each_part(i64 s, const Use& use) const {
+    const i64 nx = labels.view.shape.back(), extent = w.slab.back();
+    for (i64 index = s * strip, end = std::min(rows, index + strip); index < end; ++index) {
+      const Row at = row(index);
+      for (i64 x = 0, slab = at.slab; x < nx; x += extent, ++slab)
+        use(slab, index * nx + x, std::min(nx - x, extent), labels.view.data + at.label + x * labels.view.strides.back(),
+            mask.data + at.mask + x * mask.strides.back());
+    }
+  }
+};
+
+// Sums of one strip, for the slabs [first, first + all.size()).
+struct StripSums {
+  i64 first;
+  std::vector<MaskSum> all;
+  std::vector<i64> counted;  // mask ≠ 0, per slab and class
+};
+
+template <class T, class M> void class_weights_of(const Grid& grid, float* weights, int threads) {
+  const ClassWeighing& w = grid.w;
+  const Classifier classify{grid.labels, w.classes, w.foreground};
+  const std::size_t classes = std::size_t(w.classes), slabs = std::size_t(grid.slabs);
+  const i64 label_step = grid.labels.view.strides.back(), mask_step = grid.mask.strides.back();
+  std::vector<StripSums> sums(static_cast<std::size_t>(grid.strips));
+  in_parallel(threads, grid.strips, [&](int, i64 s) {
+    StripSums& own = sums[std::size_t(s)];
+    i64 low = grid.slabs, high = 0;
+    for (i64 index = s * grid.strip, end = std::min(grid.rows, index + grid.strip); index < end; ++index) {
+      const i64 slab = grid.row(index).slab;
+      low = std::min(low, slab), high = std::max(high, slab + grid.blocks.back());
+    }
+    own.first = low;
+    own.all.resize(std::size_t(high - low));
+    own.counted.resize(std::size_t(high - low) * classes);
+    grid.each_part(s, [&](i64 slab, i64, i64 n, const u8* label, const u8* mask) {
+      i64* counted = &own.counted[std::size_t(slab - low) * classes];
+      typename SumOf<M>::type sum = 0;
+      for (i64 x = 0; x < n; ++x, label += label_step, mask += mask_step) {
+        const int c = classify.template of<T>(label);
+        const auto value = number(read<M>(mask));
+        if (c < 0) continue;
+        counted[c] += value != 0;
+        sum += value;
+      }
+      own.all[std::size_t(slab - low)].add(sum);
+    });
+  });
+  std::vector<MaskSum> all(slabs);
+  for (const StripSums& strip : sums) {
+    for (std::size_t i = 0; i < strip.all.size(); ++i) all[std::size_t(strip.first) + i].add(strip.all[i]);
+    for (std::size_t i = 0; i < strip.counted.size(); ++i) w.numerators[std::size_t(strip.first) * classes + i] += double(strip.counted[i]);
+  }
+  std::vector<double> weight(slabs * classes);
+  for (std::size_t s = 0; s < slabs; ++s) {
+    for (std::size_t c = 0; c < classes; ++c) w.denominators[s * classes + c] += all[s].total();
+    weights_of(w.numerators + s * classes, w.denominators + s * classes, w.classes, w.low, w.high, &weight[s * classes]);
+  }
+  in_parallel(threads, grid.strips, [&](int, i64 s) {
+    grid.each_part(s, [&](i64 slab, i64 first, i64 n, const u8* label, const u8* mask) {
+      const double* own = &weight[std::size_t(slab) * classes];
+      for (i64 x = 0; x < n; ++x, label += label_step, mask += mask_step) {
+        const int c = classify.template of<T>(label);
+        weights[first + x] = c < 0 ? 0.0f : float(double(number(read<M>(mask))) * own[c]);
+      }
+    });
+  });
+}
+
+}  // namespace
+
+void class_weights(const LabelArray& labels, const View& mask, Kind mask_kind, float* weights, const ClassWeighing& w, int threads) {
+  const Grid grid(labels, mask, w);
+  if (grid.rows * labels.view.shape.back() < (1 << 15)) threads = 1;
+  with_mask_type(mask_kind, mask.width, [&](auto type) {
+    typedef decltype(type) M;
+    switch (labels.view.width) {
+      case 1: return class_weights_of<u8, M>(grid, weights, threads);
+      case 2: return class_weights_of<u16, M>(grid, weights, threads);
+      case 4: return class_weights_of<u32, M>(grid, weights, threads);
+      default: return class_weights_of<u64, M>(grid, weights, threads);
+    }
+  });
+}
+
+}  // namespace half_grid

@@ -1,0 +1,63 @@
+// Masks of any number type, and their sums: exact for integers, row by row and rows in order for floats.
+#pragma once
+#include <cmath>
+#include <cstring>
+
+#include "engine.hpp"
+
+namespace half_grid {
+
+template <class T> T read(const u8* p) {
+  T value;
+  std::memcpy(&value, p, sizeof(T));
+  return value;
+}
+
+inline double half_float(u16 bits) {
+  const int exponent = bits >> 10 & 31;
+  const double fraction = bits & 1023, sign = bits >> 15 ? -1 : 1;
+  if (exponent == 31) return fraction != 0 ? std::nan("") : sign * HUGE_VAL;
+  return sign * (exponent ? std::ldexp(1024 + fraction, exponent - 25) : std::ldexp(fraction, -24));
+}
+
+struct HalfFloat { u16 bits; };
+inline double number(HalfFloat value) { return half_float(value.bits); }
+template <class M> M number(M value) { return value; }
+
+// Calls `use` with a value of the type that the mask's elements have in memory; half floats come as their bits.
+template <class Use> void with_mask_type(Kind kind, int width, const Use& use) {
+  if (kind == Kind::floating) return width == 8 ? use(double()) : width == 4 ? use(float()) : use(HalfFloat());
+  if (kind == Kind::signed_integer) return width == 1 ? use((signed char)0) : width == 2 ? use(short()) : width == 4 ? use(int()) : use(i64());
+  return width == 1 ? use(u8()) : width == 2 ? use(u16()) : width == 4 ? use(u32()) : use(u64());
+}
+
+__extension__ typedef __int128 Wide;
+
+// Where a row's mask is summed: exactly for integers, in float64 for floats.
+template <class M> struct SumOf { typedef i64 type; };
+template <> struct SumOf<i64> { typedef Wide type; };
+template <> struct SumOf<u64> { typedef Wide type; };
+template <> struct SumOf<HalfFloat> { typedef double type; };
+template <> struct SumOf<float> { typedef double type; };
+template <> struct SumOf<double> { typedef double type; };
+
+// A sum over rows.
+struct MaskSum {
+  Wide whole = 0;
+  double real = 0;
+  void add(double sum) { real += sum; }
+  void add(Wide sum) { whole += sum; }
+  void add(i64 sum) { whole += sum; }
+  void add(const MaskSum& other) { whole += other.whole; real += other.real; }
+  double total() const { return double(whole) + real; }
+};
+
+// weight[c] = 1 / (classes × fraction of c), in float64.
+inline void weights_of(const double* numerators, const double* denominators, int classes, double low, double high, double* weight) {
+  for (int c = 0; c < classes; ++c) {
+    const double fraction = numerators[c] / denominators[c];
+    weight[c] = 1 / (classes * (fraction < low ? low : fraction > high ? high : fraction));
+  }
+}
+
+}  // namespace half_grid

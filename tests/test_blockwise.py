@@ -1,0 +1,134 @@
+"""Are targets computed block by block those of the whole volume, bit for bit?"""
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+
+from inner_distance_gpu import blockwise, engines, inner_distance
+
+ENGINES = [name for name in ("cpu", "reference") if engines.available()[name] is None]
+VOXEL, SCALE = (40.0, 4.0, 5.24), 5.0  # an exact halo of (2, 12, 9) voxels
+
+
+def volumes():
+    """Named label volumes, each hard in its own way."""
+    rng = np.random.default_rng(0)
+    shape = (7, 40, 33)
+    sparse = np.zeros(shape, np.uint8)
+    sparse[2, 11, 5] = sparse[5, 30, 31] = 1
+    corner = np.ones(shape, np.uint8)
+    corner[0, 0, 0] = 0
+    instances = np.kron(rng.integers(0, 5, (3, 5, 4)), np.ones((3, 8, 9), int)).astype(np.uint32)[:7, :, :33]
+    floats = (rng.random(shape) < 0.98).astype(np.float32)
+    floats[rng.random(shape) < 0.2] = np.nan
+    unannotated = instances.copy()
+    unannotated[:, 10:25] = 9
+    return {
+        "sparse": sparse,
+        "dense": (rng.random(shape) < 0.5).astype(bool),
+        "one site in a corner": corner,
+        "instances": instances,
+        "background only": np.zeros(shape, np.int16),
+        "foreground only": np.full(shape, 3, np.int16),
+        "nothing annotated": np.full(shape, 9, np.int16),
+        "unannotated voxels": floats,
+        "unannotated regions": unannotated,
+        "no site across unannotated voxels": np.where(np.arange(33) < 12, 1, np.where(np.arange(33) < 20, 9, 2))
+        * np.ones(shape, int),
+        "channels, one without a site": np.stack([sparse, np.zeros_like(sparse), corner]),
+    }
+
+
+VOLUMES = volumes()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", VOLUMES)
+def test_blocks_equal_the_whole(name, engine):
+    labels = VOLUMES[name]
+    rng = np.random.default_rng(len(name))
+    for case in range(6):
+        keywords = {
+            "scale": SCALE,
+            "background": ("zero", "signed", "times_label")[case % 3],
+            "no_boundary": ("extent", "saturate")[case % 2],
+            "ignore_label": 9,
+            "fill": -2.0,
+            "engine": engine,
+        }
+        chunks = tuple(int(rng.integers(-(-n // 6), n + 1)) for n in labels.shape)
+        lazy = blockwise.inner_distance(da.from_array(labels, chunks=chunks), VOXEL, **keywords)
+        assert lazy.chunks == da.empty(labels.shape, chunks=chunks).chunks
+        assert lazy.dtype == np.float32
+        result = lazy.compute(scheduler="sync")
+        np.testing.assert_array_equal(result, inner_distance(labels, VOXEL, **keywords), err_msg=f"chunks {chunks}")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_two_dimensions_and_threads(engine):
+    labels = np.random.default_rng(1).random((2, 60, 70)) < 0.995
+    lazy = blockwise.inner_distance(da.from_array(labels, chunks=(1, 7, 50)), (1, 1), scale=3, engine=engine)
+    whole = inner_distance(labels, (1, 1), scale=3, engine=engine)
+    np.testing.assert_array_equal(lazy.compute(scheduler="threads"), whole)
+
+
+@pytest.mark.parametrize("tolerance", [0.3, 0.05, 1e-3])
+def test_a_tolerance_is_kept_with_a_smaller_halo(tolerance):
+    labels = VOLUMES["sparse"]
+    keywords = {"scale": SCALE, "background": "signed"}
+    whole = inner_distance(labels, VOXEL, **keywords)
+    lazy = blockwise.inner_distance(da.from_array(labels, chunks=(7, 5, 5)), VOXEL, halo=tolerance, **keywords)
+    error = np.abs(lazy.compute(scheduler="sync") - whole).max()
+    assert 0 < error <= tolerance
+
+
+def test_the_exact_halo_is_no_larger_than_it_has_to_be():
+    parameters = blockwise.TargetParameters.checked(VOXEL, SCALE, "zero", "extent", None, 0.0)
+    assert blockwise.halo_of(parameters, "exact") == (2, 12, 9)
+    labels = np.ones((1, 60, 1), np.uint8)
+    labels[0, 30] = 0
+    keywords = {"scale": SCALE, "background": "signed"}
+    whole = inner_distance(labels, VOXEL, **keywords)
+    # One voxel less along y cuts off a site that is still seen.
+    assert whole[0, 30 + 11, 0] < 1
+    cut = inner_distance(labels[:, 31:], VOXEL, no_boundary="saturate", **keywords)
+    assert cut[0, 10, 0] == 1
+
+
+def test_nothing_is_computed_before_it_is_asked_for():
+    touched = []
+
+    def labels(block_info=None):
+        touched.append(1)
+        return np.ones((4, 4), np.uint8)
+
+    lazy = blockwise.inner_distance(
+        da.map_blocks(labels, chunks=((4, 4), (4, 4)), dtype=np.uint8, meta=np.empty((0, 0), np.uint8)), (1, 1), scale=1
+    )
+    assert not touched
+    with dask.config.set(scheduler="sync"):
+        lazy[:2, :2].compute()
+    assert touched
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        ({"array": np.zeros((4, 4))}, TypeError, "numpy.ndarray"),
+        ({"scale": None}, ValueError, "no finite halo"),
+        ({"scale": -1}, ValueError, "scale=-1"),
+        ({"halo": "near"}, ValueError, "'near'"),
+        ({"halo": 1.5}, ValueError, "1.5"),
+        ({"halo": None}, TypeError, "None"),
+        ({"voxel_size": (1, 1, 1)}, ValueError, r"\(4, 4\)"),
+        ({"background": "black"}, ValueError, "'black'"),
+        ({"engine": "fast"}, ValueError, "'fast'"),
+        ({"array": da.zeros((0, 4))}, ValueError, r"\(0, 4\)"),
+        ({"array": da.zeros((4, 4), dtype=complex)}, TypeError, "complex128"),
+    ],
+)
+def test_bad_input(change, error, said):
+    arguments = {"array": da.zeros((4, 4), dtype=np.uint8), "voxel_size": (1, 1), "scale": 1.0} | change
+    with pytest.raises(error, match=said):
+        blockwise.inner_distance(**arguments)

@@ -1,0 +1,147 @@
+"""Is engine `cpu` safe in forked and spawned workers and from several Python threads, and does it fail in Python?"""
+
+import concurrent.futures
+import multiprocessing
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from inner_distance_gpu import InnerDistanceTransform, engines, inner_distance
+from inner_distance_gpu.engines import cpu
+from inner_distance_gpu.parameters import TargetParameters
+
+pytestmark = pytest.mark.skipif(engines.available()["cpu"] is not None, reason=str(engines.available()["cpu"]))
+LABELS = (np.random.default_rng(0).random((6, 40, 50, 60)) < 0.9).astype(np.uint8)
+TASKS = Path("/proc/self/task")
+
+
+def answer(i, threads=3):
+    return inner_distance(LABELS[i], (8, 8, 8), scale=50, engine="cpu", threads=threads)
+
+
+class Dataset(torch.utils.data.Dataset):
+    transform = InnerDistanceTransform((8, 8, 8), 50, engine="cpu")
+
+    def __len__(self):
+        return len(LABELS)
+
+    def __getitem__(self, i):
+        return self.transform(torch.from_numpy(LABELS[i]))[0]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_dataloader_workers(method):
+    expected = [answer(i) for i in range(len(LABELS))]  # the parent has used the engine, threads and all
+    loader = torch.utils.data.DataLoader(
+        Dataset(), batch_size=None, num_workers=2, multiprocessing_context=method, timeout=120
+    )
+    for target, same in zip(loader, expected, strict=True):
+        np.testing.assert_array_equal(target, same)
+
+
+def in_child(queue, threads):
+    queue.put(answer(1, threads).tobytes())
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_fork_while_another_thread_computes():
+    context, stop = multiprocessing.get_context("fork"), threading.Event()
+
+    def busy():
+        while not stop.is_set():
+            answer(0, 2)
+
+    others = [threading.Thread(target=busy) for _ in range(2)]
+    for other in others:
+        other.start()
+    try:
+        for threads in (1, 4) * 3:
+            queue = context.Queue()
+            child = context.Process(target=in_child, args=(queue, threads))
+            child.start()
+            assert queue.get(timeout=60) == answer(1).tobytes()
+            child.join(60)
+            assert child.exitcode == 0
+    finally:
+        stop.set()
+        for other in others:
+            other.join()
+
+
+def test_several_python_threads():
+    expected = [answer(i) for i in range(len(LABELS))]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for i, result in enumerate(pool.map(answer, list(range(len(LABELS))) * 8)):
+            np.testing.assert_array_equal(result, expected[i % len(LABELS)])
+
+
+def test_the_gil_is_free():
+    labels = np.ones((160, 160, 160), np.uint8)
+    labels[0, 0, 0] = 0
+    ticks, done = [], threading.Event()
+
+    def work():
+        inner_distance(labels, (1, 1, 1), engine="cpu", threads=1)
+        done.set()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    while not done.is_set():
+        ticks.append(time.perf_counter())
+        time.sleep(0.001)
+    worker.join()
+    assert len(ticks) > 5
+
+
+@pytest.mark.skipif(not TASKS.exists(), reason="counts threads as Linux does")
+def test_no_threads_are_left_behind():
+    answer(0, 8)
+    before = len(list(TASKS.iterdir()))
+    answer(0, 8)
+    assert len(list(TASKS.iterdir())) <= before
+
+
+MEMORY = """
+import resource
+import numpy as np
+from inner_distance_gpu import inner_distance
+from inner_distance_gpu.engines import cpu
+from inner_distance_gpu.parameters import TargetParameters
+
+labels = np.broadcast_to(np.uint8(1), (1024, 1024, 1024))
+out = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), labels.shape, (0, 0, 0))
+parameters = TargetParameters.checked((1, 1, 1), 10, "zero", "extent", None, 0)
+resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
+try:
+    cpu.inner_distance(labels, out, parameters, 2)
+except MemoryError:
+    print("MemoryError")
+print(inner_distance(np.array([[0, 1]]), (1, 1), engine="cpu").tolist())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+def test_memory_that_is_not_there_is_a_python_error():
+    result = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, timeout=120)
+    assert result.stdout.split("\n")[:2] == ["MemoryError", "[[0.0, 0.5]]"], result.stderr
+
+
+def test_the_binding_refuses_what_does_not_fit():
+    """The engine is called with checked arrays; a mistake there must not become a crash."""
+    parameters = TargetParameters.checked((1, 1), 1, "zero", "extent", None, 0)
+    labels, out = np.zeros((3, 4), np.uint8), np.zeros((3, 4), np.float32)
+    for wrong in (out[:, :3], out.astype(np.float64), out[0]):
+        with pytest.raises(ValueError, match="out"):
+            cpu.inner_distance(labels, wrong, parameters, 1)
+    read_only = out.copy()
+    read_only.flags.writeable = False
+    with pytest.raises((BufferError, ValueError)):
+        cpu.inner_distance(labels, read_only, parameters, 1)
+    with pytest.raises(ValueError, match="fewer axes"):
+        cpu.inner_distance(labels[0], out[0], parameters, 1)
