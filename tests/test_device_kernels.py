@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import assert_target
 
-from inner_distance_gpu import ClassCounts, InnerDistanceTransform, balanced_weights, inner_distance
+from inner_distance_gpu import ClassCounts, InnerDistanceTransform, balanced_weights, engines, inner_distance
 from inner_distance_gpu.device import geometry, records
 
 ENGINES = ["cuda", "cucim"]
@@ -119,6 +119,18 @@ def test_columns_longer_than_shared_memory(default):
     assert_target(inner_distance(labels, (1, 1, 1), engine="cuda"), expected)
     assert default.launches[0].shared_bytes == 0
     assert default.launches[0].record.segments
+
+
+@pytest.mark.parametrize("voxel_size", [(40, 4, 4), (3.3, 1, 1.7)])
+def test_bits_are_those_of_the_cpu_engine(default, voxel_size):
+    """One mathematics for both: what differs here was changed on one side only."""
+    if engines.available()["cpu"] is not None:
+        pytest.skip(engines.available()["cpu"])
+    labels = blobs((2, 20, 40, 50), fraction=0.8)
+    for scale in (30, 7, None):
+        expected = inner_distance(labels, voxel_size, scale=scale, background="signed", engine="cpu")
+        result = inner_distance(labels, voxel_size, scale=scale, background="signed", engine="cuda")
+        np.testing.assert_array_equal(result, expected)
 
 
 def test_volumes_of_a_call_are_apart(default):
