@@ -58,10 +58,10 @@ const std::map<std::string, size_t> places = {
 extern "C" {
 
 // 0: done. 1: threads wait for ever. 2: no such kernel.
-int run_kernel(const char* name, const void* record, unsigned grid, const unsigned* block, size_t shared_bytes, int backwards) {
+int run_kernel(const char* name, const void* record, unsigned grid, const unsigned* block, size_t shared_bytes, int order) {
   const auto found = kernels.find(name);
   if (found == kernels.end()) return 2;
-  return shim::run(found->second, record, {grid, 1, 1}, {block[0], block[1], block[2]}, shared_bytes, backwards != 0);
+  return shim::run(found->second, record, {grid, 1, 1}, {block[0], block[1], block[2]}, shared_bytes, shim::Order(order));
 }
 
 // The n-th name and its size, offset or value; null behind the last.

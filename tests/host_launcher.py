@@ -59,12 +59,12 @@ def library():
 class HostLauncher:
     """Runs launches at once, in the calling thread.
 
-    `grid` and `block` replace what the engine chose (where a kernel allows any), `backwards` turns the order of
-    threads round, `shared_bytes` is the memory a block has.
+    `grid` and `block` replace what the engine chose (where a kernel allows any), `order` is that of the threads
+    (0 forwards, 1 backwards, 2 one warp as far ahead as it can get), `shared_bytes` is the memory a block has.
     """
 
-    def __init__(self, grid=None, block=None, backwards=False, shared_bytes=48 << 10):
-        self.grid, self.block, self.backwards = grid, block, backwards
+    def __init__(self, grid=None, block=None, order=0, shared_bytes=48 << 10):
+        self.grid, self.block, self.order = grid, block, order
         self.shared_bytes = shared_bytes
         self.launches = []
 
@@ -85,7 +85,7 @@ class HostLauncher:
             grid,
             (ctypes.c_uint * 3)(*block),
             launch.shared_bytes,
-            self.backwards,
+            self.order,
         )
         assert status == 0, {1: "threads wait for ever", 2: "no such kernel"}[status] + f": {launch.kernel}"
 

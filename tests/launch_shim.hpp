@@ -104,8 +104,11 @@ inline void make(Fiber& fiber) {
   makecontext(&fiber.context, entry, 0);
 }
 
+// WARP_BY_WARP lets a warp run as far ahead of the others as barriers allow.
+enum Order { FORWARDS = 0, BACKWARDS = 1, WARP_BY_WARP = 2 };
+
 // Returns 0, or 1 for threads that wait for ever.
-inline int run(void (*kernel)(const void*), const void* argument, Dim3 grid_size, Dim3 block_size, size_t shared_bytes, bool backwards) {
+inline int run(void (*kernel)(const void*), const void* argument, Dim3 grid_size, Dim3 block_size, size_t shared_bytes, Order order) {
   grid = grid_size, block = block_size, body = kernel, record = argument;
   const unsigned threads = block.x * block.y * block.z;
   dynamic.assign(shared_bytes + 64, char(0xA5));
@@ -124,13 +127,21 @@ inline int run(void (*kernel)(const void*), const void* argument, Dim3 grid_size
       fiber.done = false;
       fiber.index = {t % block.x, t / block.x % block.y, t / block.x / block.y};
     }
+    const unsigned warps_there = unsigned(warps.size());
     while (live) {
-      moved = false;
-      for (unsigned i = 0; i < threads; ++i) {
-        current = backwards ? threads - 1 - i : i;
-        if (!fibers[current].done) resume(fibers[current]);
+      bool any = false;
+      for (unsigned i = 0; i < warps_there; ++i) {
+        const unsigned warp = order == BACKWARDS ? warps_there - 1 - i : i;
+        do {
+          moved = false;
+          for (unsigned j = 0; j < 32; ++j) {
+            current = warp * 32 + (order == BACKWARDS ? 31 - j : j);
+            if (current < threads && !fibers[current].done) resume(fibers[current]);
+          }
+          any |= moved;
+        } while (moved && order == WARP_BY_WARP);
       }
-      if (!moved) {
+      if (!any) {
         fibers.clear();  // those that wait are lost
         return 1;
       }
