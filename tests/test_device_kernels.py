@@ -87,6 +87,13 @@ def test_blobs(default, engine, fraction):
         assert_target(result, expected, scale=20)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_columns_of_several_segments(launcher, engine):
+    labels = blobs((2, 100, 9, 40), fraction=0.9)
+    expected = inner_distance(labels, (4, 4, 4), engine="reference")
+    assert_target(inner_distance(labels, (4, 4, 4), engine=engine), expected)
+
+
 @pytest.mark.parametrize("scan_bytes", [1, 2, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.uint64])
 @pytest.mark.parametrize("shared_bytes", [0, 48 << 10])
