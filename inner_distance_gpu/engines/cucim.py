@@ -4,9 +4,9 @@ The second, independent answer on the device: nothing but the meaning of labels 
 a target is shared with `cuda`. It takes 8 times the voxels in 3D, pads them to a cube, and reads back which volumes
 have a site, since the EDT must not be called on one that has none.
 
-For voxel sizes that differ between axes cuCIM decides in float32 which of two sites is nearer, and so may answer
-with one that is farther by some 1e-7 of the distance. Equal sizes are decided in integers. It documents
-`float64_distances` but does not pass it on; distances are float32.
+For voxel sizes that differ between axes cuCIM decides in float32 which of two sites is nearer (read in its source),
+so the site it takes may be farther in the last digits; how far is still to be compared on a device. Equal sizes are
+decided in integers. cuCIM documents `float64_distances` but does not pass it on; distances are float32.
 """
 
 from __future__ import annotations
