@@ -200,12 +200,11 @@ def target(
     destination: Array | None = None,
 ) -> Any:
     """The target of accepted labels, into `out` (accepted as `destination`) or new memory."""
-    runner = engines.choose(engine, labels.on_host, labels.shape)
-    in_place = destination is not None and destination.on_host
-    values = arrays.to_host(destination) if in_place and destination else np.empty(labels.shape, np.float32)
-    runner.inner_distance(arrays.to_host(labels), values, parameters, threads)
+    runner, home = _choose(engine, labels)
+    values, in_place = home.destination(destination, labels.shape)
+    runner.inner_distance(home.take(labels), values, parameters, threads)
     if destination is None:
-        return arrays.from_host(values, labels)
+        return home.give(values, labels)
     if not in_place:
         arrays.write_out(values, destination)
     return out
@@ -222,17 +221,18 @@ def weights(
     threads: int,
 ) -> tuple[Any, ClassCounts]:
     """The weights of accepted labels. The last `spatial` axes of a mask do not broadcast."""
-    runner = engines.choose(engine, labels.on_host, labels.shape)
+    runner, home = _choose(engine, labels)
     check = labels.on_host if validate is None else check_flag("validate", validate)
-    host_labels = arrays.to_host(labels)
-    host_mask = _accept_mask(mask, labels, spatial, check)
+    given = _accept_mask(mask, labels, spatial, check)
     before = _accept_counts(counts, labels, parameters)
     if check and not parameters.foreground:
-        check_classes(host_labels, parameters.num_classes, parameters.ignore_label)
-    numerators, denominators = before.on_host()
-    values = runner.balanced_weights(host_labels, host_mask, numerators, denominators, parameters, threads)
+        check_classes(arrays.to_host(labels), parameters.num_classes, parameters.ignore_label)
+    numerators, denominators = home.take_counts(before)
+    values = runner.balanced_weights(
+        home.take(labels), home.take_mask(given, labels.shape), numerators, denominators, parameters, threads
+    )
     after = before.with_numbers(numerators, denominators, arrays.device_of(labels))
-    return arrays.from_host(values, labels), after
+    return home.give(values, labels), after
 
 
 def target_and_weights(
@@ -246,22 +246,35 @@ def target_and_weights(
     threads: int,
 ) -> tuple[Any, Any, ClassCounts]:
     """Target, weight of two classes and counts of accepted labels, from one pass over them."""
-    runner = engines.choose(engine, labels.on_host, labels.shape)
-    host_labels = arrays.to_host(labels)
-    host_mask = _accept_mask(mask, labels, len(parameters.voxel_size), labels.on_host)
+    runner, home = _choose(engine, labels)
+    given = _accept_mask(mask, labels, len(parameters.voxel_size), labels.on_host)
     before = _accept_counts(counts, labels, weighing)
-    numerators, denominators = before.on_host()
-    values = np.empty(labels.shape, np.float32)
+    numerators, denominators = home.take_counts(before)
+    values, _ = home.destination(None, labels.shape)
     weight = runner.target_and_weights(
-        host_labels, host_mask, values, numerators, denominators, parameters, weighing, border, threads
+        home.take(labels),
+        home.take_mask(given, labels.shape),
+        values,
+        numerators,
+        denominators,
+        parameters,
+        weighing,
+        border,
+        threads,
     )
     after = before.with_numbers(numerators, denominators, arrays.device_of(labels))
-    return arrays.from_host(values, labels), arrays.from_host(weight, labels), after
+    return home.give(values, labels), home.give(weight, labels), after
 
 
-def _accept_mask(mask: Any, labels: Array, spatial: int, check: bool) -> npt.NDArray[Any]:
+def _choose(engine: str, labels: Array) -> tuple[engines.Engine, arrays.HostHome | arrays.DeviceHome]:
+    """The engine for these labels, and where it works."""
+    name, runner = engines.choose(engine, labels.on_host, labels.shape)
+    return runner, arrays.DeviceHome(labels) if engines.on_device(name) else arrays.HostHome()
+
+
+def _accept_mask(mask: Any, labels: Array, spatial: int, check: bool) -> Array | None:
     if mask is None:
-        return np.broadcast_to(np.uint8(1), labels.shape)
+        return None
     array = arrays.accept(mask, "mask")
     # DaCapo: any shape that NumPy broadcasts, along z too.
     leading = max(len(labels.shape) - spatial, 0)
@@ -277,15 +290,18 @@ def _accept_mask(mask: Any, labels: Array, spatial: int, check: bool) -> npt.NDA
         )
     if array.device != labels.device:
         raise ValueError(f"mask is on {array.device}, the labels are on {labels.device}: expected the same device")
-    values = arrays.to_host(array)
-    if check and values.dtype.kind in "if":
-        with np.errstate(invalid="ignore"):
-            wrong = ~((values >= 0) & np.isfinite(values))
-        if wrong.any():
-            raise ValueError(
-                f"mask of shape {array.shape} holds {values[wrong][0].item()!r}: expected finite values >= 0"
-            )
-    return np.broadcast_to(values, labels.shape)
+    if check:
+        _check_mask(arrays.to_host(array))
+    return array
+
+
+def _check_mask(values: npt.NDArray[Any]) -> None:
+    if values.dtype.kind not in "if":
+        return
+    with np.errstate(invalid="ignore"):
+        wrong = ~((values >= 0) & np.isfinite(values))
+    if wrong.any():
+        raise ValueError(f"mask of shape {values.shape} holds {values[wrong][0].item()!r}: expected finite values >= 0")
 
 
 def _accept_counts(counts: ClassCounts | None, labels: Array, parameters: WeightParameters) -> ClassCounts:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
+
+if TYPE_CHECKING:
+    from .counts import ClassCounts
 
 ACCEPTED = "bool, integers of 8 to 64 bits, float16, bfloat16, float32 or float64"
 _TORCH_DTYPES = frozenset(
@@ -214,6 +217,94 @@ def _bounds(array: Array) -> tuple[int, int]:
     return start + sum(min(step, 0) for step in steps), start + sum(max(step, 0) for step in steps) + size
 
 
-def write_out(values: npt.NDArray[Any], out: Array) -> None:
-    """Copy host values into a device `out`."""
-    out.data[...] = from_host(values, out)
+def write_out(values: Any, out: Array) -> None:
+    """Copy an engine's values into an `out` that lies elsewhere or that the engine could not write to."""
+    if isinstance(values, np.ndarray):
+        out.data[...] = from_host(values, out)
+    elif out.kind == "torch":
+        out.data.copy_(values)
+    else:
+        out.data[...] = values.cpu().numpy() if out.kind == "numpy" else _as_cupy(values)
+
+
+class HostHome:
+    """Where host engines work: NumPy arrays."""
+
+    def take(self, array: Array) -> npt.NDArray[Any]:
+        return to_host(array)
+
+    def take_mask(self, mask: Array | None, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+        return np.broadcast_to(np.uint8(1) if mask is None else to_host(mask), shape)
+
+    def take_counts(self, counts: ClassCounts) -> tuple[Any, Any]:
+        return counts.on_host()
+
+    def destination(self, out: Array | None, shape: tuple[int, ...]) -> tuple[Any, bool]:
+        """Memory for a target, and whether it is that of `out`."""
+        if out is not None and out.on_host:
+            return to_host(out), True
+        return np.empty(shape, np.float32), False
+
+    def give(self, values: npt.NDArray[Any], like: Array) -> Any:
+        return from_host(values, like)
+
+
+class DeviceHome:
+    """Where device engines work: torch tensors on one device. Arrays that lie there are not copied."""
+
+    def __init__(self, labels: Array) -> None:
+        self.device = default_device() if labels.on_host else device_of(labels)
+
+    def take(self, array: Array) -> torch.Tensor:
+        return _as_tensor(array).to(self.device)
+
+    def take_mask(self, mask: Array | None, shape: tuple[int, ...]) -> torch.Tensor | None:
+        return None if mask is None else self.take(mask).expand(shape)
+
+    def take_counts(self, counts: ClassCounts) -> tuple[Any, Any]:
+        return counts.numerators.to(self.device, copy=True), counts.denominators.to(self.device, copy=True)
+
+    def destination(self, out: Array | None, shape: tuple[int, ...]) -> tuple[Any, bool]:
+        """Memory for a target, and whether it is that of `out`."""
+        if out is not None and device_of(out) == self.device and min(_byte_strides(out), default=0) >= 0:
+            return _as_tensor(out), True
+        return torch.empty(shape, dtype=torch.float32, device=self.device), False
+
+    def give(self, values: torch.Tensor, like: Array) -> Any:
+        if like.kind == "cupy":
+            return _as_cupy(values)
+        return values.cpu().numpy() if like.kind == "numpy" else values.to(like.device)
+
+
+def default_device() -> torch.device:
+    """Where host data go when a device engine is named: torch's current device."""
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def _as_tensor(array: Array) -> torch.Tensor:
+    """The same memory as a torch tensor, but for what torch cannot express: that is copied."""
+    if array.kind == "torch":
+        return cast(torch.Tensor, array.data.resolve_neg())
+    values = array.data
+    kind = values.dtype.kind
+    if kind in "bV":  # neither DLPack nor NumPy need know bool and bfloat16: the bytes do
+        values = values.view(np.uint8 if kind == "b" else np.uint16)
+    if array.kind == "numpy":
+        values = np.require(values, values.dtype.newbyteorder("="), ["A", "W"])
+        values = values if all(step >= 0 for step in values.strides) and _whole_steps(values) else values.copy("C")
+        tensor = torch.from_numpy(values)
+    else:
+        tensor = torch.utils.dlpack.from_dlpack(
+            values if all(step >= 0 for step in values.strides) else values.copy("C")
+        )
+    return tensor.view(torch.bool if kind == "b" else torch.bfloat16) if kind in "bV" else tensor
+
+
+def _whole_steps(values: npt.NDArray[Any]) -> bool:
+    return all(step % values.itemsize == 0 for step in values.strides)
+
+
+def _as_cupy(tensor: torch.Tensor) -> Any:
+    import cupy
+
+    return cupy.from_dlpack(tensor)

@@ -6,50 +6,43 @@ import importlib
 from types import ModuleType
 from typing import Any, Protocol, cast
 
-import numpy as np
-import numpy.typing as npt
-
 from ..parameters import Border, TargetParameters, WeightParameters, check_choice
 
 _NAMES = ("cuda", "cucim", "cpu", "reference")
 _HOST = ("cpu", "reference")  # the fastest first
-_NOT_YET = {name: f"this version has no {name} engine yet" for name in ("cuda", "cucim")}
+_DEVICE = ("cuda", "cucim")
 
 
 class Engine(Protocol):
-    """What every file in this folder provides, as functions of the module."""
+    """What every file in this folder provides, as functions of the module.
+
+    Host engines take NumPy arrays. Device engines take torch tensors on the device, `mask=None` for ones, and
+    write where they are told without waiting for it.
+    """
 
     def why_not(self) -> str | None:
         """None where the engine runs here, or what is missing and how to get it."""
 
-    def inner_distance(
-        self, labels: npt.NDArray[Any], out: npt.NDArray[np.float32], parameters: TargetParameters, threads: int
-    ) -> None:
+    def inner_distance(self, labels: Any, out: Any, parameters: TargetParameters, threads: int) -> None:
         """Write the targets of `labels` (…, *spatial) into `out`, same shape."""
 
     def balanced_weights(
-        self,
-        labels: npt.NDArray[Any],
-        mask: npt.NDArray[Any],
-        numerators: npt.NDArray[np.float64],
-        denominators: npt.NDArray[np.float64],
-        parameters: WeightParameters,
-        threads: int,
-    ) -> npt.NDArray[np.float32]:
+        self, labels: Any, mask: Any, numerators: Any, denominators: Any, parameters: WeightParameters, threads: int
+    ) -> Any:
         """Weights of `labels`; adds to `numerators` and `denominators`, shape (slabs, classes), in place."""
 
     def target_and_weights(
         self,
-        labels: npt.NDArray[Any],
-        mask: npt.NDArray[Any],
-        out: npt.NDArray[np.float32],
-        numerators: npt.NDArray[np.float64],
-        denominators: npt.NDArray[np.float64],
+        labels: Any,
+        mask: Any,
+        out: Any,
+        numerators: Any,
+        denominators: Any,
         parameters: TargetParameters,
         weighing: WeightParameters,
         border: Border,
         threads: int,
-    ) -> npt.NDArray[np.float32]:
+    ) -> Any:
         """Both of the above in one call, for two classes and one slab per channel or one in all.
 
         A channel is the last leading axis. With `border="mask"` a voxel weighs 0 where its distance is
@@ -77,13 +70,18 @@ def check_name(engine: Any) -> str:
     return cast(str, check_choice("engine", engine, ("auto", *_NAMES)))
 
 
-def choose(engine: str, on_host: bool, shape: tuple[int, ...]) -> Engine:
+def on_device(name: str) -> bool:
+    """Whether an engine works on device memory."""
+    return name in _DEVICE
+
+
+def choose(engine: str, on_host: bool, shape: tuple[int, ...]) -> tuple[str, Engine]:
     """The engine of that name, or for "auto" the one the data choose. Raises where it cannot run here."""
     name = check_name(engine)
     if name == "auto":
         name = next(host for host in _HOST if _why_not(host) is None) if on_host else "cuda"
     require(name, f"engine={engine!r} for {'host' if on_host else 'CUDA'} labels of shape {shape}")
-    return cast(Engine, _module(name))
+    return name, cast(Engine, _module(name))
 
 
 def require(name: str, asked: str | None = None) -> None:
@@ -100,7 +98,7 @@ def fastest() -> str:
 
 
 def _why_not(name: str) -> str | None:
-    return _NOT_YET[name] if name in _NOT_YET else cast(Engine, _module(name)).why_not()
+    return cast(Engine, _module(name)).why_not()
 
 
 def _module(name: str) -> ModuleType:

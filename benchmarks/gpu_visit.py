@@ -1,0 +1,254 @@
+"""One visit to a machine with a GPU: test, check agreement, time the engines side by side, write it down.
+
+    python benchmarks/gpu_visit.py --out results.json      # everything
+    python benchmarks/gpu_visit.py --quick                 # small cases, few rounds
+    python benchmarks/gpu_visit.py --dry                   # the list of cases, without a device
+
+Times are medians over interleaved rounds, by CUDA events for the device engines (around the call of the transform:
+target and weight) and by the clock for `cpu`. Beside them the copy bandwidth that was measured and the floor that
+follows from what has to move: the label read, 8 B of target and weight written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from inner_distance_gpu import InnerDistanceTransform, __version__, engines
+
+ROOT = Path(__file__).parents[1]
+RESULT_BYTES = 8  # target and weight; with the label read the least there is to move
+TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Case:
+    shape: tuple[int, ...]  # (..., spatial)
+    foreground: float
+    voxel_size: tuple[float, ...]
+    scale: float
+    small: bool  # part of --quick
+
+    @property
+    def name(self) -> str:
+        shape = "x".join(map(str, self.shape))
+        return f"{shape} {self.foreground:.0%} {'x'.join(f'{size:g}' for size in self.voxel_size)}"
+
+
+def cases() -> list[Case]:
+    """The shapes, fractions and voxel sizes; the scale is 12 of the smallest voxels, as users choose it."""
+    shapes = [(64,) * 3, (128,) * 3, (256,) * 3, (512,) * 3, (32, 512, 512), (4, 8, 64, 64, 64)]
+    found = []
+    for shape in shapes:
+        for fraction in (0.98, 0.5, 0.02):
+            for voxel_size in ((4.0, 4.0, 4.0), (40.0, 4.0, 4.0)):
+                found += [Case(shape, fraction, voxel_size, 48.0, math.prod(shape) <= 128**3)]
+    found += [Case((2048, 2048), fraction, (4.0, 4.0), 48.0, True) for fraction in (0.98, 0.5, 0.02)]
+    return found
+
+
+def blobs(case: Case) -> torch.Tensor:
+    """Smooth random objects of the wanted share, on the host."""
+    from scipy.ndimage import gaussian_filter
+
+    dims = len(case.voxel_size)
+    stack = []
+    for volume in range(math.prod(case.shape[:-dims])):
+        noise = np.random.default_rng(volume).standard_normal(case.shape[-dims:], dtype=np.float32)
+        noise = gaussian_filter(noise, 6)
+        stack.append(noise > np.quantile(noise, 1 - case.foreground))
+    return torch.from_numpy(np.stack(stack).reshape(case.shape).astype(np.uint8))
+
+
+def device_times(call: Callable[[], Any], rounds: int) -> list[float]:
+    """Milliseconds of each round, by CUDA events."""
+    times = []
+    for _ in range(rounds):
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        call()
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end))
+    return times
+
+
+def graph_of(call: Callable[[], Any]) -> Callable[[], Any]:
+    """The call, captured; replayed it has no Python in it."""
+    side = torch.cuda.Stream()
+    with torch.cuda.stream(side):
+        call()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        call()
+    return graph.replay
+
+
+def host_times(call: Callable[[], Any], rounds: int) -> list[float]:
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        call()
+        times.append((time.perf_counter() - start) * 1e3)
+    return times
+
+
+def copy_bandwidth() -> float:
+    """GB/s of a device copy of 1 GiB, read and written."""
+    source = torch.empty(1 << 30, dtype=torch.uint8, device="cuda")
+    target = torch.empty_like(source)
+    target.copy_(source)
+    return 2 * source.nbytes / statistics.median(device_times(lambda: target.copy_(source), 20)) / 1e6
+
+
+def difference(first: torch.Tensor, second: torch.Tensor) -> float:
+    return float((first.cpu().double() - second.cpu().double()).abs().max())
+
+
+def measure(case: Case, names: list[str], rounds: int, floor_gbs: float, labels: torch.Tensor) -> dict[str, Any]:
+    """One case: agreement with `cpu`, then interleaved rounds of every engine."""
+    calls: dict[str, Callable[[], Any]] = {}
+    found: dict[str, Any] = {**asdict(case), "name": case.name, "voxels": labels.numel(), "engines": {}}
+    results = {}
+    for name in names:
+        transform = InnerDistanceTransform(case.voxel_size, case.scale, moving=False, engine=name)
+        here = labels if name == "cpu" else labels.cuda()
+        try:
+            if name != "cpu":
+                torch.cuda.reset_peak_memory_stats()
+            before = 0 if name == "cpu" else torch.cuda.memory_allocated()
+            results[name] = transform(here)
+            found["engines"][name] = {}
+            if name != "cpu":
+                torch.cuda.synchronize()
+                peak = torch.cuda.max_memory_allocated() - before  # of torch's allocator; cuCIM's own is not in it
+                found["engines"][name]["peak_bytes_per_voxel"] = peak / labels.numel()
+        except (torch.cuda.OutOfMemoryError, MemoryError) as error:
+            found["engines"][name] = {"failed": str(error)}
+            continue
+        calls[name] = lambda transform=transform, here=here: transform(here)
+    for name, (target, weight) in results.items():
+        base = results.get("cpu", results[next(iter(results))])
+        entry = found["engines"][name]
+        entry["target_difference"], entry["weight_difference"] = (
+            difference(target, base[0]),
+            difference(weight, base[1]),
+        )
+        entry["agrees"] = max(entry["target_difference"], entry["weight_difference"]) <= 4 * TOLERANCE
+    results.clear()
+    if "cuda" in calls:
+        calls["cuda graph"] = graph_of(calls["cuda"])
+        found["engines"]["cuda graph"] = {}
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            times[name] += host_times(call, 1) if name == "cpu" else device_times(call, 5)
+    for name, values in times.items():
+        median = statistics.median(values)
+        found["engines"][name] |= {"median_ms": median, "min_ms": min(values), "max_ms": max(values)}
+        found["engines"][name]["mvoxels_per_s"] = labels.numel() / median / 1e3
+    found["floor_ms"] = (labels.element_size() + RESULT_BYTES) * labels.numel() / floor_gbs / 1e6
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Device, driver, versions, commit."""
+    from inner_distance_gpu.device import driver
+
+    described: dict[str, Any] = {"python": platform.python_version(), "torch": torch.__version__}
+    described |= {"inner_distance_gpu": __version__, "numpy": np.__version__, "cpu_threads": torch.get_num_threads()}
+    described["cuda_of_torch"], described["cuda_of_driver"] = torch.version.cuda, driver.driver_version()
+    for package in ("cupy", "cucim"):
+        if driver.installed(package):
+            described[package] = getattr(__import__(package), "__version__", "?")
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        described["device"] = properties.name
+        described["capability"] = f"{properties.major}.{properties.minor}"
+        described["multiprocessors"] = properties.multi_processor_count
+    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    described["commit"] = git.stdout.strip() or None
+    return described
+
+
+def table(report: dict[str, Any]) -> str:
+    """A short table: milliseconds per engine, how far `cuda` is from the floor and from cuCIM."""
+    names = ["cuda graph", "cuda", "cucim", "cpu"]
+    heads = " ".join(f"{name:>11}" for name in names)
+    lines = [f"{'case':32} {heads} {'floor':>8} {'/floor':>7} {'cucim/':>7} agree"]
+    for case in report["cases"]:
+        found = case["engines"]
+        medians = [found.get(name, {}).get("median_ms", math.nan) for name in names]
+        cells = [f"{median:11.3f}" for median in medians]
+        cuda = found.get("cuda", {}).get("median_ms", math.nan)
+        cucim = found.get("cucim", {}).get("median_ms", math.nan)
+        agrees = all(entry.get("agrees", True) for entry in found.values())
+        lines.append(
+            f"{case['name']:32} {' '.join(cells)} {case['floor_ms']:8.4f} {cuda / case['floor_ms']:7.1f} "
+            f"{cucim / cuda:7.1f} {'yes' if agrees else 'NO'}"
+        )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("gpu_visit.json"))
+    parser.add_argument("--quick", action="store_true", help="cases up to 128³, 3 rounds")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--engines", nargs="+", default=["cpu", "cucim", "cuda"])
+    parser.add_argument("--build", action="store_true", help="install this source tree first (engine cpu)")
+    parser.add_argument("--no-tests", action="store_true", help="do not run pytest -m gpu first")
+    parser.add_argument("--em", type=Path, help="an .npz with labels and voxel_size, timed as well")
+    parser.add_argument("--dry", action="store_true", help="list the cases and what is missing")
+    arguments = parser.parse_args()
+    if arguments.build:
+        command = [sys.executable, "-m", "pip", "install", "--no-build-isolation", "--no-deps", "--editable", str(ROOT)]
+        subprocess.run(command, check=True)
+    chosen = [case for case in cases() if case.small or not arguments.quick]
+    missing = {name: engines.available()[name] for name in arguments.engines}
+    if arguments.dry or missing.get("cuda"):
+        print("\n".join(case.name for case in chosen))
+        for name, reason in missing.items():
+            print(f"{name}: {reason or 'runs here'}")
+        return 0 if arguments.dry else 1
+    report: dict[str, Any] = {"machine": machine(), "cases": []}
+    if not arguments.no_tests:
+        command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", str(ROOT / "tests")]
+        tests = subprocess.run(command, cwd=ROOT, check=False)
+        report["pytest_exit"] = tests.returncode
+    report["copy_gbs"] = floor = copy_bandwidth()
+    names = [name for name in arguments.engines if missing[name] is None]
+    rounds = 3 if arguments.quick else arguments.rounds
+    todo = [(case, None) for case in chosen]
+    if arguments.em:
+        todo.append(em_case(arguments.em))
+    for case, labels in todo:
+        report["cases"].append(measure(case, names, rounds, floor, blobs(case) if labels is None else labels))
+        arguments.out.write_text(json.dumps(report, indent=1))  # whatever happens later
+        print(case.name, flush=True)
+    print(f"{report['machine'].get('device')}: copy {floor:.0f} GB/s; milliseconds, medians\n{table(report)}")
+    return int(report.get("pytest_exit", 0) != 0 or "NO" in table(report))
+
+
+def em_case(path: Path) -> tuple[Case, torch.Tensor]:
+    with np.load(path) as archive:
+        labels, size = archive["labels"], tuple(float(n) for n in archive["voxel_size"])
+    return Case(labels.shape, float((labels != 0).mean()), size, 12 * min(size), False), torch.from_numpy(labels)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

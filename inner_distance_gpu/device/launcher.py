@@ -1,0 +1,120 @@
+"""Where kernels run: on torch's device and current stream. The one place that talks to the CUDA driver.
+
+Tests put another `Launcher` here: one that records what it is asked, one that runs the same sources on the host.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import threading
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from .compiler import Kernel, compile_kernel, target_for
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What decides the geometry of a launch."""
+
+    multiprocessors: int
+    shared_bytes: int  # that a block may have
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One launch: a kernel, its geometry, and the record that is its only argument, by value."""
+
+    kernel: Kernel
+    grid: int
+    block: tuple[int, int, int]
+    shared_bytes: int
+    record: ctypes.Structure
+
+
+class Launcher(Protocol):
+    """Runs kernels on a device, in order, without waiting for them."""
+
+    def limits(self, device: torch.device) -> Limits: ...
+
+    def run(self, launch: Launch, device: torch.device) -> None: ...
+
+
+_STATIC_SHARED = 48 << 10  # what a block has without asking
+
+
+class CudaLauncher:
+    """Compiles a kernel at its first launch on a device and keeps it for as long as the process lives."""
+
+    def __init__(self) -> None:
+        self._functions: dict[tuple[Kernel, int], int] = {}
+        self._modules: list[Any] = []
+        self._shared: dict[tuple[Kernel, int], int] = {}
+        self._lock = threading.Lock()
+
+    def limits(self, device: torch.device) -> Limits:
+        return _limits(device.index)
+
+    def run(self, launch: Launch, device: torch.device) -> None:
+        from cupy.cuda import driver
+
+        # With torch's device current, so is its context, which the module and the stream belong to.
+        with torch.cuda.device(device):
+            function = self._function(launch.kernel, device.index, launch.shared_bytes)
+            arguments = (ctypes.c_void_p * 1)(ctypes.addressof(launch.record))
+            driver.launchKernel(
+                function,
+                *(launch.grid, 1, 1),
+                *launch.block,
+                launch.shared_bytes,
+                torch.cuda.current_stream(device).cuda_stream,
+                ctypes.addressof(arguments),
+                0,
+            )
+
+    def _function(self, kernel: Kernel, index: int, shared_bytes: int) -> int:
+        key = (kernel, index)
+        function = self._functions.get(key)
+        if function is None or shared_bytes > self._shared[key]:
+            with self._lock:
+                function = self._functions.get(key) or self._load(key)
+                if shared_bytes > self._shared[key]:
+                    from cupy.cuda import driver
+
+                    attribute = driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+                    driver.funcSetAttribute(function, attribute, shared_bytes)
+                    self._shared[key] = shared_bytes
+        return function
+
+    def _load(self, key: tuple[Kernel, int]) -> int:
+        from cupy.cuda import driver
+
+        torch.cuda.current_stream(key[1])  # torch makes its context before the driver is asked for anything
+        architecture, _ = target_for(torch.cuda.get_device_capability(key[1]), _supported())
+        machine = compile_kernel(key[0], architecture)
+        module = driver.moduleLoadData(machine.image)
+        function = int(driver.moduleGetFunction(module, machine.symbol))
+        self._modules.append(module)
+        self._shared[key] = _STATIC_SHARED
+        self._functions[key] = function
+        return function
+
+
+@functools.cache
+def _supported() -> tuple[int, ...]:
+    from cupy.cuda import nvrtc
+
+    return tuple(nvrtc.getSupportedArchs())
+
+
+@functools.cache
+def _limits(index: int) -> Limits:
+    properties = torch.cuda.get_device_properties(index)
+    shared = getattr(properties, "shared_memory_per_block_optin", _STATIC_SHARED)
+    return Limits(properties.multi_processor_count, int(shared))
+
+
+launcher: Launcher = CudaLauncher()

@@ -1,0 +1,121 @@
+"""The records that kernels take, field by field as in `kernels/cuda/*.cu*`; tests compare sizes and offsets."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+LEADING, AXES = 4, 8
+HAS_SITE, HAS_MISSING = 1, 2
+PART, THREADS = 16384, 256  # voxels of a partial sum, threads that make it: together they fix its order
+ROWS, STEPS, FAMILIES = 4, 32, 3  # rows of a band; steps of a scan segment; families of faces
+SUM_BYTES = 24
+
+_i32, _i64, _u64, _f32, _f64, _pointer = (
+    ctypes.c_int32,
+    ctypes.c_int64,
+    ctypes.c_uint64,
+    ctypes.c_float,
+    ctypes.c_double,
+    ctypes.c_uint64,
+)
+
+
+class View(ctypes.Structure):
+    """Memory of a caller: steps in bytes; data 0 is "not given"."""
+
+    _fields_ = (("data", _pointer), ("lead", _i64 * LEADING), ("step", _i64 * 3))
+
+
+class Meaning(ctypes.Structure):
+    """What the bytes of an array mean."""
+
+    _fields_ = (
+        ("width", _i32),
+        ("kind", _i32),
+        ("has_ignored", _i32),
+        ("spare", _i32),
+        ("ignored", _u64),
+        ("infinity", _u64),
+    )
+
+
+class Job(ctypes.Structure):
+    """One call on a stack of volumes, for `scan`, `plane` and, inside `Doubled`, `mark` and `sample`."""
+
+    _fields_ = (
+        ("labels", View),
+        ("mask", View),
+        ("target", View),
+        ("weight", View),
+        ("label", Meaning),
+        ("mask_value", Meaning),
+        ("volumes", _i64),
+        ("leading", _i64 * LEADING),
+        ("slabs", _i64),
+        ("z", _pointer),
+        ("a", _pointer),
+        ("b", _pointer),
+        ("inside", _pointer),
+        ("known", _pointer),
+        ("flags", _pointer),
+        ("counted", _pointer),
+        ("class_weight", _pointer),
+        ("segments", _pointer),
+        ("rows", _pointer),
+        ("n", _i32 * 3),
+        ("words", _i32),
+        ("unit", _f64),
+        ("square", _f32 * 3),
+        ("border", _f32 * 3),
+        ("border_least", _f32),
+        ("cap", _f32),
+        ("factor", _f32),
+        ("lonely", _f32),
+        ("lonely_square", _f32),
+        ("fill", _f32),
+        ("background", _i32),
+        ("world", _i32),
+        ("plain", _i32),
+        ("everywhere", _i32),
+        ("bordered", _i32),
+        ("spare", _i32),
+    )
+
+
+class Weighing(ctypes.Structure):
+    """One call on an array in blocks, for `count`, `settle` and `weigh`."""
+
+    _fields_ = (
+        ("labels", _pointer),
+        ("mask", _pointer),
+        ("shape", _i64 * AXES),
+        ("slab", _i64 * AXES),
+        ("label_step", _i64 * AXES),
+        ("mask_step", _i64 * AXES),
+        ("label", Meaning),
+        ("mask_value", Meaning),
+        ("slabs", _i64),
+        ("parts", _i64),
+        ("classes", _i32),
+        ("foreground", _i32),
+        ("counted", _pointer),
+        ("sums", _pointer),
+        ("numerators_before", _pointer),
+        ("denominators_before", _pointer),
+        ("numerators", _pointer),
+        ("denominators", _pointer),
+        ("class_weight", _pointer),
+        ("weights", _pointer),
+        ("low", _f64),
+        ("high", _f64),
+    )
+
+
+class Doubled(ctypes.Structure):
+    """A job and its doubled grid, for `mark` and `sample`."""
+
+    _fields_ = (("job", Job), ("grid", _pointer), ("distances", _pointer), ("volume", _i64))
+
+
+RECORDS: dict[str, Any] = {record.__name__: record for record in (View, Meaning, Job, Weighing, Doubled)}

@@ -1,0 +1,109 @@
+"""Engine `cucim`: sites on the doubled grid, cuCIM's exact EDT, then one kernel to the target.
+
+The second, independent answer on the device: nothing but the meaning of labels and the last step from a distance to
+a target is shared with `cuda`. It takes 8 times the voxels in 3D, pads them to a cube, and reads back which volumes
+have a site, since the EDT must not be called on one that has none.
+
+For voxel sizes that differ between axes cuCIM decides in float32 which of two sites is nearer (read in its source),
+so the site it takes may be farther in the last digits; how far is still to be compared on a device. Equal sizes are
+decided in integers. cuCIM documents `float64_distances` but does not pass it on; distances are float32.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..device import compiler, driver, records, work
+from ..device.work import Scratch, Volumes, Weights
+from ..parameters import Border, TargetParameters, WeightParameters
+
+_BLOCK = (256, 1, 1)
+
+
+def why_not() -> str | None:
+    """Runs where `cuda` does and cuCIM is installed."""
+    reason = driver.why_not()
+    if reason is None and not driver.installed("cucim"):
+        return f"cuCIM is not installed: pip install 'inner_distance_gpu[{driver.extra()}]'"
+    return reason
+
+
+def inner_distance(labels: torch.Tensor, out: torch.Tensor, parameters: TargetParameters, threads: int = 1) -> None:
+    """Targets of every volume in the leading axes, one EDT after the other."""
+    _targets(Volumes(labels, out, None, None, parameters))
+
+
+def balanced_weights(
+    labels: torch.Tensor,
+    mask: torch.Tensor | None,
+    numerators: torch.Tensor,
+    denominators: torch.Tensor,
+    parameters: WeightParameters,
+    threads: int = 1,
+) -> torch.Tensor:
+    """As in `cuda`: there is nothing for cuCIM to do."""
+    weights = Weights(labels, mask, numerators, denominators, parameters)
+    weights.count()
+    weights.settle()
+    return weights.weigh()
+
+
+def target_and_weights(
+    labels: torch.Tensor,
+    mask: torch.Tensor | None,
+    out: torch.Tensor,
+    numerators: torch.Tensor,
+    denominators: torch.Tensor,
+    parameters: TargetParameters,
+    weighing: WeightParameters,
+    border: Border,
+    threads: int = 1,
+) -> torch.Tensor:
+    """Counts first, then targets and weights volume by volume."""
+    weights = Weights(labels, mask, numerators, denominators, weighing)
+    weights.count()
+    weights.settle()
+    values = torch.empty(labels.shape, dtype=torch.float32, device=labels.device)
+    volumes = Volumes(labels, out, mask, values, parameters, border == "mask")
+    volumes.job.slabs, volumes.job.class_weight = weights.record.slabs, weights.class_weight.data_ptr()
+    _targets(volumes)
+    return values
+
+
+def _targets(volumes: Volumes) -> None:
+    job, plan, device = volumes.job, volumes.plan, volumes.device
+    grid_shape = [2 * n - 1 for n in job.n]
+    count, voxels = int(job.volumes), job.n[0] * job.n[1] * job.n[2]
+    scratch = Scratch(device, {}, {"flags": 4 * count})
+    job.flags = scratch["flags"]
+    grid = torch.empty([count, *grid_shape], dtype=torch.uint8, device=device)
+    doubled = records.Doubled(job=job, grid=grid.data_ptr())
+    work.run(compiler.mark(job.label.width), -(-grid.numel() // 256), _BLOCK, 0, doubled, device)
+    has_site = scratch.memory[: 4 * count].view(torch.int32).tolist()  # the one read from the device
+    for volume in range(count):
+        distances = None
+        if has_site[volume]:
+            shape = [grid_shape[3 - len(plan.kept) + i] for i in range(len(plan.kept))]
+            distances = _distance(grid[volume].reshape(shape), plan.sampling)
+        doubled.distances = 0 if distances is None else distances.data_ptr()
+        doubled.volume = volume
+        work.run(compiler.SAMPLE, -(-voxels // 256), _BLOCK, 0, doubled, device)
+    volumes.finish()
+
+
+def _distance(grid: torch.Tensor, sampling: tuple[float, ...]) -> torch.Tensor:
+    """cuCIM's EDT of one doubled grid, in units, contiguous."""
+    if grid.ndim == 1:  # cuCIM knows 2D and 3D
+        grid, sampling = grid[None], (sampling[0], sampling[0])
+    import cupy
+    from cucim.core.operations import morphology
+
+    transform: Any = morphology.distance_transform_edt
+    stream: Any = cupy.cuda.ExternalStream(torch.cuda.current_stream(grid.device).cuda_stream, grid.device.index)
+    with cupy.cuda.Device(grid.device.index), stream:
+        # With one sampling for all axes cuCIM scales at the end, in place.
+        distances = transform(cupy.from_dlpack(grid), sampling=list(sampling))
+        # The stream orders cuCIM's memory: CuPy's pool does not give it away before the kernel that reads it.
+        return torch.utils.dlpack.from_dlpack(cupy.ascontiguousarray(distances, dtype=cupy.float32))

@@ -1,0 +1,67 @@
+// The doubled grid for engine `cucim`: sites in, distances out.
+//
+//   mark    labels -> (2nz - 1, 2ny - 1, 2nx - 1) bytes: 0 at the centre of a face that is a site, else 1
+//   sample  distances on the doubled grid (float32, in units) -> target, and weight 0 beyond the border
+//
+// `mark` takes all volumes of a job, one behind the other; `sample` one, since the EDT in between takes one.
+#include "finish.cuh"
+
+namespace half_grid {
+
+struct Doubled {
+  Job job;
+  u8* grid;                // [out] of mark
+  const float* distances;  // [inp] of sample; null: the volume has no site
+  i64 volume;              // of sample
+};
+
+template <class T> DEVICE_FN bool is_site(const Job& job, const u8* p, const int* at) {
+  int odd = -1;
+  for (int a = 0; a < 3; ++a) {
+    if (!(at[a] & 1)) continue;
+    if (odd >= 0) return false;  // an edge or a corner
+    odd = a;
+  }
+  if (odd < 0) return false;
+  const Label<T> here = label_at<T>(job.label, p), there = label_at<T>(job.label, p + job.labels.step[odd]);
+  return here.code != there.code && !here.missing && !there.missing;
+}
+
+template <class T> __global__ void mark(BY_VALUE Doubled doubled) {
+  const Job& job = doubled.job;
+  const int n[3] = {2 * job.n[0] - 1, 2 * job.n[1] - 1, 2 * job.n[2] - 1};
+  const i64 size = i64(n[0]) * n[1] * n[2], points = job.volumes * size;
+  for (i64 point = i64(blockIdx.x) * blockDim.x + threadIdx.x; point < points; point += i64(gridDim.x) * blockDim.x) {
+    const i64 row = divided(point, n[2]), level = divided(row, n[1]), volume = divided(level, n[0]);
+    const int at[3] = {int(level - volume * n[0]), int(row - level * n[1]), int(point - row * n[2])};
+    const View& view = job.labels;
+    const u8* p = view.data + offset_of(view, job.leading, volume) + (at[0] >> 1) * view.step[0] + (at[1] >> 1) * view.step[1] +
+                  (at[2] >> 1) * view.step[2];
+    const bool site = is_site<T>(job, p, at);
+    doubled.grid[point] = site ? 0 : 1;
+    if (site && !(*static_cast<volatile u32*>(job.flags + volume) & HAS_SITE)) atomicOr(job.flags + volume, u32(HAS_SITE));
+  }
+}
+
+__global__ void sample(BY_VALUE Doubled doubled) {
+  const Job& job = doubled.job;
+  const int nz = job.n[0], ny = job.n[1], nx = job.n[2];
+  const i64 voxels = i64(nz) * ny * nx;
+  const Offsets at = offsets_of(job, doubled.volume);
+  for (i64 voxel = i64(blockIdx.x) * blockDim.x + threadIdx.x; voxel < voxels; voxel += i64(gridDim.x) * blockDim.x) {
+    const i64 row = divided(voxel, nx), level = divided(row, ny);
+    Voxel v = {doubled.volume, int(level), int(row - level * ny), int(voxel - row * nx), false, false};
+    const Label<u64> label = any_label_at(job.label, job.labels.data + at.label + along(job.labels, v));
+    v.known = !label.missing;
+    v.inside = v.known && label.code != 0;
+    float value = job.lonely, square = job.lonely_square;
+    if (doubled.distances) {
+      const float distance = doubled.distances[(i64(2 * v.z) * (2 * ny - 1) + 2 * v.y) * (2 * nx - 1) + 2 * v.x];
+      square = distance * distance;
+      value = job.world ? float(double(distance) * job.unit) : saturating_tanh(distance * job.factor);
+    }
+    store(job, at, v, value, square);
+  }
+}
+
+}  // namespace half_grid

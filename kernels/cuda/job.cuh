@@ -1,0 +1,70 @@
+// What one launch needs: plain records, filled by the Python side (see device/records.py, which mirrors them field
+// by field; tests compare the sizes and offsets).
+#pragma once
+#include "device.cuh"
+
+namespace half_grid {
+
+constexpr int LEADING = 4;  // axes in front of the spatial ones, after those that lie alike are merged
+
+enum Kind { UNSIGNED_INTEGER = 0, SIGNED_INTEGER = 1, FLOATING = 2, BFLOAT = 3 };
+enum Flag { HAS_SITE = 1, HAS_MISSING = 2 };
+
+// Memory of a caller. Steps are in bytes and of any sign; null data: not given.
+struct View {
+  u8* data;
+  i64 lead[LEADING];
+  i64 step[3];  // z, y, x
+};
+
+// What the bytes of an array mean.
+struct Meaning {
+  int width, kind;
+  int has_ignored, spare;
+  u64 ignored;   // bits that mark unannotated voxels, -0.0 as 0
+  u64 infinity;  // of a float: greater magnitudes are NaN
+};
+
+// One call on a stack of volumes. Axes of one voxel are dropped: 2D is nz = 1.
+struct Job {
+  View labels, mask, target, weight;
+  Meaning label, mask_value;
+  i64 volumes;
+  i64 leading[LEADING];
+  i64 slabs;          // volume i has the counts of slab i % slabs
+  void *z, *a, *b;    // [buf] (volumes, nz, ny, nx) scan distances, see half_grid.hpp
+  u32* inside;        // [buf] (volumes, nz, ny, words) bits: annotated and label ≠ 0
+  u32* known;         // [buf] the same: annotated; null where every voxel is
+  u32* flags;         // [buf] (volumes) of Flag, 0 before the first launch
+  u64* counted;       // [out] (slabs, 2) voxels with label = 0, label ≠ 0; null where nobody counts
+  double* class_weight;  // [inp] (slabs, 2)
+  u64* segments;      // [buf] face bits of long columns, or null: they fit in shared memory
+  float* rows;        // [buf] C and D of long rows, or null: they fit in shared memory
+  int n[3], words;    // nz, ny, nx; 32-bit words per row of bits
+  double unit;        // world units
+  float square[3];    // squared units of half a voxel, per axis
+  float border[3];    // units of half a voxel, per axis
+  float border_least; // distance to the border along the axes that were dropped
+  float cap;          // squared units: no search goes beyond it
+  float factor;       // units -> argument of tanh, or world units
+  float lonely, lonely_square;  // value (before its sign) and square of every voxel where there is no site
+  float fill;
+  int background;     // of Background
+  int world, plain;   // no tanh; the factor is an ordinary float
+  int everywhere;     // background voxels are asked for too
+  int bordered;       // weight 0 where the border is nearer than the nearest site
+  int spare;
+};
+
+DEVICE_FN i64 offset_of(const View& view, const i64* leading, i64 volume) {
+  i64 offset = 0;
+  for (int a = LEADING - 1; a >= 0; --a) {
+    if (leading[a] == 1) continue;
+    const i64 next = divided(volume, leading[a]);
+    offset += (volume - next * leading[a]) * view.lead[a];
+    volume = next;
+  }
+  return offset;
+}
+
+}  // namespace half_grid

@@ -1,0 +1,213 @@
+// One z-plane at a time, in bands of ROWS rows: C and D along y, then the answer along x; see half_grid.hpp.
+//
+//   z, a, b  [inp]  (volumes, nz, ny, nx) of K: scan distances
+//   inside   [inp]  (volumes, nz, ny, words) bits, and known
+//   C, D     [buf]  (nx) of ROWS floats, in shared memory or, where rows are too long for it, in job.rows
+//   target   [out]  (volumes, nz, ny, nx) float32, any steps; weight the same
+//
+// A thread takes one x and all rows of the band, so that a sample that was loaded serves ROWS outputs. The search
+// goes outward from the band and ends where the way alone costs as much as the worst of its outputs: exact, since
+// rounding is monotone. It visits at most 2 · min(reach, n) samples per axis, reach = 9.02 scale / voxel size; for
+// world units (no scale) at most 2n.
+//
+// Voxels that nobody asks for (background, unless `everywhere`) start at 0, which ends every search, and leave
+// infinity in C: a background voxel's sample is never the best one of a foreground voxel. D starts at
+// max(C(x), C(x + 1)): above that, one of the two C's is nearer for everybody. Block (x); any grid, bands go round.
+#include "finish.cuh"
+
+namespace half_grid {
+
+constexpr int ROWS = 4;
+
+struct alignas(16) Band {
+  float row[ROWS];
+};
+
+DEVICE_FN float worst_of(const Band& best) { return most(most(best.row[0], best.row[1]), most(best.row[2], best.row[3])); }
+
+DEVICE_FN float cost_of(int half_steps, float square) { return float(half_steps * half_steps) * square; }
+DEVICE_FN float cost_of(float half_steps, float square) { return half_steps * half_steps * square; }
+
+// Scan distances -> squares: k stands for 2k + odd half voxels.
+template <class K> DEVICE_FN float square_of(K k, float odd, float square) {
+  if (k == Scan<K>::none) return infinity();
+  const float whole = sizeof(K) == 4 ? float(k) : small_to_float(u32(k)), steps = (whole + whole) + odd;
+  return steps * steps * square;
+}
+
+// Costs of the ways from the ROWS outputs to a row outside the band, kept from one row to the next.
+struct Ways {
+  float even[ROWS], odd[ROWS + 1];  // of 2(j + i) and 2(j + i) - 1 half steps
+  float next;                       // half steps
+};
+
+DEVICE_FN Ways first_ways(float square) {
+  Ways ways;
+  for (int i = 0; i < ROWS; ++i) ways.even[i] = cost_of(2 * (1 + i), square);
+  for (int i = 0; i <= ROWS; ++i) ways.odd[i] = cost_of(2 * (1 + i) - 1, square);
+  ways.next = float(2 * (1 + ROWS));
+  return ways;
+}
+
+DEVICE_FN void advance(Ways& ways, float square) {
+  for (int i = 0; i + 1 < ROWS; ++i) ways.even[i] = ways.even[i + 1];
+  for (int i = 0; i < ROWS; ++i) ways.odd[i] = ways.odd[i + 1];
+  ways.even[ROWS - 1] = cost_of(ways.next, square);
+  ways.odd[ROWS] = cost_of(ways.next + 1.0f, square);
+  ways.next += 2.0f;
+}
+
+// Along y for one column: `whole` (and, for C, `half`) point at its row 0; rows are `step` apart.
+template <class K, bool HALF>
+DEVICE_FN void search_column(const Job& job, Band& best, const K* whole, const K* half, int y0, i64 step) {
+  const int ny = job.n[1];
+  const float along_z = job.square[0], along_y = job.square[1], odd = HALF ? 1.0f : 0.0f;
+#pragma unroll
+  for (int r = 0; r < ROWS; ++r) {
+    if (y0 + r >= ny) break;
+    const float w = square_of(whole[(y0 + r) * step], odd, along_z);
+#pragma unroll
+    for (int i = 0; i < ROWS; ++i) best.row[i] = least(best.row[i], w + cost_of(2 * (r - i), along_y));
+    if (HALF) {
+      const float h = square_of(half[(y0 + r) * step], 0.0f, along_z);
+#pragma unroll
+      for (int i = 0; i < ROWS; ++i) best.row[i] = least(best.row[i], h + cost_of(2 * (r - i) + 1, along_y));
+    }
+  }
+  Ways ways = first_ways(along_y);
+  const int last = y0 > ny - y0 - ROWS ? y0 : ny - y0 - ROWS;
+  for (int j = 1; j <= last; ++j) {
+    if (!(worst_of(best) > (HALF ? ways.odd[0] : ways.even[0]))) return;
+    const int before = y0 - j, behind = y0 + ROWS - 1 + j;
+    if (before >= 0) {
+      const float w = square_of(whole[before * step], odd, along_z);
+#pragma unroll
+      for (int i = 0; i < ROWS; ++i) best.row[i] = least(best.row[i], w + ways.even[i]);
+      if (HALF) {
+        const float h = square_of(half[before * step], 0.0f, along_z);
+#pragma unroll
+        for (int i = 0; i < ROWS; ++i) best.row[i] = least(best.row[i], h + ways.odd[i]);
+      }
+    }
+    if (behind < ny) {
+      const float w = square_of(whole[behind * step], odd, along_z);
+#pragma unroll
+      for (int i = 0; i < ROWS; ++i) best.row[i] = least(best.row[i], w + ways.even[ROWS - 1 - i]);
+      if (HALF) {
+        const float h = square_of(half[behind * step], 0.0f, along_z);
+#pragma unroll
+        for (int i = 0; i < ROWS; ++i) best.row[i] = least(best.row[i], h + ways.odd[ROWS - i]);
+      }
+    }
+    advance(ways, along_y);
+  }
+}
+
+// Along x for one x of the band: C at whole steps, D half a step further on.
+DEVICE_FN void search_rows(const Job& job, Band& best, const Band* c, const Band* d, int x) {
+  const int nx = job.n[2], last = x > nx - 1 - x ? x : nx - 1 - x;
+  const float along_x = job.square[2];
+  float way = 1.0f;
+  for (int k = 1; k <= last; ++k, way += 2.0f) {
+    const float odd = cost_of(way, along_x), even = cost_of(way + 1.0f, along_x);
+    if (!(worst_of(best) > odd)) return;
+    if (x - k >= 0) {
+      const Band w = c[x - k], h = d[x - k];
+#pragma unroll
+      for (int i = 0; i < ROWS; ++i) best.row[i] = least(best.row[i], least(h.row[i] + odd, w.row[i] + even));
+    }
+    if (x + k < nx) {
+      const Band h = d[x + k - 1], w = c[x + k];
+#pragma unroll
+      for (int i = 0; i < ROWS; ++i) best.row[i] = least(best.row[i], least(h.row[i] + odd, w.row[i] + even));
+    }
+  }
+}
+
+DEVICE_FN bool bit_at(const u32* words, int x) { return words[x >> 5] >> (x & 31) & 1; }
+
+// ROWS bits: the rows of the band at x that are wanted, or whose pair (x, x + 1) is.
+DEVICE_FN u32 wanted(const Job& job, const u32* inside, int y0, int x, bool everywhere, bool pair) {
+  u32 rows = 0;
+#pragma unroll
+  for (int i = 0; i < ROWS; ++i) {
+    if (y0 + i >= job.n[1]) break;
+    const u32* words = inside + i64(i) * job.words;
+    if (everywhere || bit_at(words, x) || (pair && bit_at(words, x + 1))) rows |= 1u << i;
+  }
+  return rows;
+}
+
+template <class K> DEVICE_FN void fill_c(const Job& job, Band* c, i64 plane, const u32* inside, int y0, bool everywhere) {
+  const int nx = job.n[2];
+  for (int x = int(threadIdx.x); x < nx; x += int(blockDim.x)) {
+    const u32 rows = wanted(job, inside, y0, x, everywhere, false);
+    Band best;
+    for (int i = 0; i < ROWS; ++i) best.row[i] = rows >> i & 1 ? job.cap : 0.0f;
+    if (rows) search_column<K, true>(job, best, static_cast<const K*>(job.z) + plane + x, static_cast<const K*>(job.a) + plane + x, y0, nx);
+    for (int i = 0; i < ROWS; ++i) best.row[i] = rows >> i & 1 ? best.row[i] : infinity();
+    c[x] = best;
+  }
+}
+
+template <class K> DEVICE_FN void fill_d(const Job& job, const Band* c, Band* d, i64 plane, const u32* inside, int y0, bool everywhere) {
+  const int nx = job.n[2];
+  for (int x = int(threadIdx.x); x < nx; x += int(blockDim.x)) {
+    const u32 rows = x + 1 < nx ? wanted(job, inside, y0, x, everywhere, true) : 0;
+    Band best;
+    for (int i = 0; i < ROWS; ++i) best.row[i] = 0.0f;
+    if (rows) {
+      const Band left = c[x], right = c[x + 1];
+      for (int i = 0; i < ROWS; ++i) best.row[i] = rows >> i & 1 ? least(most(left.row[i], right.row[i]), job.cap) : 0.0f;
+      const K* b = static_cast<const K*>(job.b) + plane + x;
+      search_column<K, false>(job, best, b, b, y0, nx);
+    }
+    for (int i = 0; i < ROWS; ++i) best.row[i] = rows >> i & 1 ? best.row[i] : infinity();
+    d[x] = best;
+  }
+}
+
+DEVICE_FN void finish_band(const Job& job, const Band* c, const Band* d, i64 volume, int z, int y0, i64 bits, bool site) {
+  const int nx = job.n[2];
+  const Offsets at = offsets_of(job, volume);
+  for (int x = int(threadIdx.x); x < nx; x += int(blockDim.x)) {
+    Band best;
+    if (site) {
+      best = c[x];
+      for (int i = 0; i < ROWS; ++i) best.row[i] = best.row[i] < infinity() ? best.row[i] : 0.0f;
+      search_rows(job, best, c, d, x);
+    }
+    for (int i = 0; i < ROWS; ++i) {
+      if (y0 + i >= job.n[1]) break;
+      const i64 row = bits + i64(i) * job.words;
+      const Voxel v = {volume, z, y0 + i, x, bit_at(job.inside + row, x), !job.known || bit_at(job.known + row, x)};
+      const float square = site ? best.row[i] : job.lonely_square;
+      store(job, at, v, site ? unsigned_value(job, square) : job.lonely, square);
+    }
+  }
+}
+
+template <class K, bool LONG> __global__ void plane(BY_VALUE Job job) {
+  const int nz = job.n[0], ny = job.n[1], nx = job.n[2], bands = (ny + ROWS - 1) / ROWS;
+  const i64 tasks = job.volumes * nz * bands;
+  Band* c = LONG ? reinterpret_cast<Band*>(job.rows) + i64(blockIdx.x) * 2 * nx : reinterpret_cast<Band*>(dynamic_shared());
+  Band* d = c + nx;
+  for (i64 task = blockIdx.x; task < tasks; task += gridDim.x) {
+    const i64 level = divided(task, bands), volume = divided(level, nz);
+    const int y0 = int(task - level * bands) * ROWS, z = int(level - volume * nz);
+    const i64 bits = (level * ny + y0) * job.words;
+    const u32 flags = job.flags[volume];
+    const bool site = (flags & HAS_SITE) != 0;
+    if (site) {
+      const bool everywhere = job.everywhere || (flags & HAS_MISSING);
+      fill_c<K>(job, c, level * ny * nx, job.inside + bits, y0, everywhere);
+      __syncthreads();
+      fill_d<K>(job, c, d, level * ny * nx, job.inside + bits, y0, everywhere);
+      __syncthreads();
+    }
+    finish_band(job, c, d, volume, z, y0, bits, site);
+    __syncthreads();  // before the next band overwrites C
+  }
+}
+
+}  // namespace half_grid

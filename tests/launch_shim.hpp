@@ -1,0 +1,167 @@
+// CUDA's words on the host: runs a kernel block by block, one fiber per thread, so that barriers, ballots and
+// shared memory do what they say. Threads run until they wait; the order they run in can be turned round, which
+// shows what a missing barrier breaks. A block in which some threads wait for ever is reported.
+#pragma once
+#include <math.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include <vector>
+
+struct Dim3 {
+  unsigned x, y, z;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+
+namespace shim {
+
+struct Barrier {
+  unsigned arrived = 0;
+  unsigned long long round = 0;
+};
+
+// Started once by ucontext, then switched by setjmp, which leaves the signal mask alone and is 50 times faster.
+struct Fiber {
+  ucontext_t context;
+  jmp_buf place;
+  Dim3 index;
+  bool started = false, done = true;
+};
+
+inline Dim3 grid, block, block_index;
+inline std::vector<Fiber> fibers;
+inline std::vector<Barrier> warps;
+inline std::vector<unsigned> ballots;
+inline Barrier all;
+inline unsigned current, live;
+inline bool moved;
+inline jmp_buf scheduler;
+inline std::vector<char> dynamic;
+inline void (*body)(const void*);
+inline const void* record;
+
+constexpr size_t STACK = 64 << 10;
+
+inline void* dynamic_shared_memory() {
+  const size_t at = reinterpret_cast<size_t>(dynamic.data());
+  return dynamic.data() + (16 - at % 16) % 16;
+}
+
+inline void yield() {
+  if (!_setjmp(fibers[current].place)) _longjmp(scheduler, 1);
+}
+
+inline void wait(Barrier& barrier, unsigned threads) {
+  const unsigned long long round = barrier.round;
+  moved = true;
+  if (++barrier.arrived == threads) {
+    barrier.arrived = 0;
+    ++barrier.round;
+    return;
+  }
+  while (barrier.round == round) yield();
+  moved = true;
+}
+
+inline unsigned ballot(bool predicate) {
+  const unsigned warp = current / 32, size = block.x * block.y * block.z - warp * 32 < 32 ? block.x * block.y * block.z - warp * 32 : 32;
+  if (size != 32) { fprintf(stderr, "ballot in a warp of %u threads\n", size); abort(); }
+  const unsigned bit = 1u << (current % 32);
+  ballots[warp] = predicate ? ballots[warp] | bit : ballots[warp] & ~bit;
+  wait(warps[warp], 32);
+  const unsigned result = ballots[warp];
+  wait(warps[warp], 32);
+  return result;
+}
+
+inline void entry() {
+  for (;;) {
+    body(record);
+    fibers[current].done = true;
+    moved = true;
+    --live;
+    yield();
+  }
+}
+
+__attribute__((noinline)) inline void resume(Fiber& fiber) {
+  if (_setjmp(scheduler)) return;
+  if (fiber.started) _longjmp(fiber.place, 1);
+  fiber.started = true;
+  setcontext(&fiber.context);
+}
+
+inline void make(Fiber& fiber) {
+  getcontext(&fiber.context);
+  fiber.context.uc_stack.ss_sp = malloc(STACK);
+  fiber.context.uc_stack.ss_size = STACK;
+  fiber.context.uc_link = nullptr;
+  makecontext(&fiber.context, entry, 0);
+}
+
+// WARP_BY_WARP lets a warp run as far ahead of the others as barriers allow.
+enum Order { FORWARDS = 0, BACKWARDS = 1, WARP_BY_WARP = 2 };
+
+// Returns 0, or 1 for threads that wait for ever.
+inline int run(void (*kernel)(const void*), const void* argument, Dim3 grid_size, Dim3 block_size, size_t shared_bytes, Order order) {
+  grid = grid_size, block = block_size, body = kernel, record = argument;
+  const unsigned threads = block.x * block.y * block.z;
+  dynamic.assign(shared_bytes + 64, char(0xA5));
+  if (fibers.empty()) {
+    fibers.resize(1024);
+    for (Fiber& fiber : fibers) make(fiber);
+  }
+  for (block_index = {0, 0, 0}; block_index.x < grid.x; ++block_index.x) {
+    warps.assign((threads + 31) / 32, Barrier());
+    ballots.assign((threads + 31) / 32, 0);
+    all = Barrier();
+    live = threads;
+    memset(dynamic.data(), 0xA5, dynamic.size());
+    for (unsigned t = 0; t < threads; ++t) {
+      Fiber& fiber = fibers[t];
+      fiber.done = false;
+      fiber.index = {t % block.x, t / block.x % block.y, t / block.x / block.y};
+    }
+    const unsigned warps_there = unsigned(warps.size());
+    while (live) {
+      bool any = false;
+      for (unsigned i = 0; i < warps_there; ++i) {
+        const unsigned warp = order == BACKWARDS ? warps_there - 1 - i : i;
+        do {
+          moved = false;
+          for (unsigned j = 0; j < 32; ++j) {
+            current = warp * 32 + (order == BACKWARDS ? 31 - j : j);
+            if (current < threads && !fibers[current].done) resume(fibers[current]);
+          }
+          any |= moved;
+        } while (moved && order == WARP_BY_WARP);
+      }
+      if (!any) {
+        fibers.clear();  // those that wait are lost
+        return 1;
+      }
+    }
+  }
+  return 0;
+}
+
+}  // namespace shim
+
+#define __global__
+#define __shared__ static
+#define blockIdx (shim::block_index)
+#define blockDim (shim::block)
+#define gridDim (shim::grid)
+#define threadIdx (shim::fibers[shim::current].index)
+#define __syncthreads() shim::wait(shim::all, shim::block.x * shim::block.y * shim::block.z)
+#define __ballot_sync(mask, predicate) shim::ballot(predicate)
+#define __clz(word) ((word) ? __builtin_clz(unsigned(word)) : 32)
+#define __ffs(word) __builtin_ffs(word)
+#define __popc(word) __builtin_popcount(word)
+template <class T> T atomicAdd(T* at, T value) { T before = *at; *at += value; return before; }
+template <class T> T atomicOr(T* at, T value) { T before = *at; *at |= value; return before; }

@@ -1,0 +1,67 @@
+"""Does every kernel compile for every architecture, without a device, and do errors say what the compiler said?"""
+
+import dataclasses
+import re
+
+import pytest
+
+from inner_distance_gpu.device import compiler
+
+try:
+    from cupy.cuda import nvrtc
+
+    nvrtc.getVersion()
+except Exception as error:  # CuPy is not installed, or finds no NVRTC
+    pytest.skip(f"needs CuPy's NVRTC: {error}", allow_module_level=True)
+
+OF_EACH = [
+    compiler.scan(1, 1),
+    compiler.plane(1, False),
+    compiler.mark(1),
+    compiler.SAMPLE,
+    compiler.COUNT,
+    compiler.SETTLE,
+    compiler.WEIGH,
+]
+
+
+@pytest.mark.parametrize("kernel", compiler.ALL, ids=lambda kernel: kernel.name.removeprefix("half_grid::"))
+def test_every_specialisation_compiles(kernel):
+    machine = compiler.compile_kernel(kernel, "sm_80")
+    assert machine.image[:4] == b"\x7fELF"
+    assert kernel.name.removeprefix("half_grid::").split("<")[0] in machine.symbol
+    assert "warning" not in machine.log
+
+
+def test_all_specialisations_are_listed():
+    assert len(set(compiler.ALL)) == len(compiler.ALL) == 26
+    assert {kernel.name.split("<")[0] for kernel in compiler.ALL} == {kernel.name.split("<")[0] for kernel in OF_EACH}
+
+
+@pytest.mark.parametrize("architecture", [75, 86, 89, 90, 100, 120])
+def test_every_architecture_compiles(architecture):
+    for kernel in OF_EACH:
+        assert compiler.compile_kernel(kernel, f"sm_{architecture}").image[:4] == b"\x7fELF"
+
+
+def test_ptx_where_there_is_no_machine_code():
+    machine = compiler.compile_kernel(compiler.SETTLE, "compute_75")
+    assert b".target sm_75" in machine.image
+
+
+def test_nothing_spills():
+    for kernel in OF_EACH:
+        log = compiler.compile_kernel(kernel, "sm_90", ("--ptxas-options=-v",)).log
+        assert set(re.findall(r"(\d+) bytes (?:stack frame|spill stores|spill loads)", log)) == {"0"}
+
+
+def test_errors_come_with_the_log(monkeypatch):
+    files = compiler.sources()
+    broken = {**files, "scan.cu": files["scan.cu"].replace("atomicOr(", "atomicOtter(")}
+    monkeypatch.setattr(compiler, "sources", lambda: broken)
+    with pytest.raises(
+        compiler.CompileError, match=r'(?s)scan<.*sm_80 with NVRTC \d+\.\d+.*"atomicOtter" is undefined'
+    ):
+        compiler.compile_kernel(compiler.scan(1, 1), "sm_80")
+    with pytest.raises(compiler.CompileError, match="no_such_kernel"):
+        compiler.compile_kernel(dataclasses.replace(compiler.SAMPLE, name="half_grid::no_such_kernel"), "sm_80")

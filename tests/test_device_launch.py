@@ -1,0 +1,264 @@
+"""What does the Python side of the device engines ask the device for? A recording launcher answers."""
+
+import ctypes
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+from host_launcher import on_host  # noqa: F401
+
+from inner_distance_gpu import InnerDistanceTransform, balanced_weights, engines, inner_distance
+from inner_distance_gpu.device import compiler, driver, work
+from inner_distance_gpu.device import launcher as launching
+from inner_distance_gpu.device.compiler import Kernel, Machine
+from inner_distance_gpu.device.launcher import CudaLauncher, Launch, Limits
+
+
+class Recorder:
+    """Keeps launches and does nothing."""
+
+    def __init__(self, shared_bytes=48 << 10):
+        self.launches, self.shared_bytes = [], shared_bytes
+
+    def limits(self, device):
+        return Limits(multiprocessors=132, shared_bytes=self.shared_bytes)
+
+    def run(self, launch, device):
+        copied = type(launch.record).from_buffer_copy(launch.record)
+        self.launches.append((launch.kernel.name.removeprefix("half_grid::"), launch, copied, device))
+
+    @property
+    def names(self):
+        return [name for name, *_ in self.launches]
+
+
+@pytest.fixture
+def recorder(on_host):  # noqa: F811
+    return on_host(Recorder())
+
+
+def test_launches_of_a_call(recorder):
+    labels = torch.zeros(2, 3, 64, 64, 64, dtype=torch.uint8)
+    inner_distance(labels, (4, 4, 4), scale=20, engine="cuda")
+    assert recorder.names == ["scan<unsigned char, unsigned char>", "plane<unsigned char, false>"]
+    recorder.launches.clear()
+    InnerDistanceTransform((4, 4, 4), 20, channels=3, engine="cuda")(labels)
+    assert [name.split("<")[0] for name in recorder.names] == ["scan", "settle", "plane"]
+    recorder.launches.clear()
+    InnerDistanceTransform((4, 4, 4), 20, channels=3, engine="cuda")(labels, torch.ones(64, 64, 64))
+    assert [name.split("<")[0] for name in recorder.names] == ["scan", "count", "settle", "plane"]
+    recorder.launches.clear()
+    balanced_weights(labels, engine="cuda")
+    assert recorder.names == ["count", "settle", "weigh"]
+
+
+def test_one_launch_for_all_volumes(recorder):
+    labels = torch.zeros(4, 8, 64, 65, 33, dtype=torch.int32)
+    inner_distance(labels, (4, 4, 4), scale=20, engine="cuda")
+    (_, scan, job, _), (_, plane, _, _) = recorder.launches
+    assert job.volumes == 32
+    assert (list(job.n), job.words) == ([64, 65, 33], 2)
+    assert list(job.leading) == [1, 1, 1, 32]  # batch and channel lie alike
+    assert list(job.labels.lead) == [0, 0, 0, 64 * 65 * 33 * 4]
+    assert list(job.labels.step) == [65 * 33 * 4, 33 * 4, 4]
+    assert scan.block == (32, 2, 2)
+    assert scan.grid == 32 * 65 * 2 / 2
+    assert (plane.block, plane.grid) == ((64, 1, 1), 32 * 64 * 17)
+    assert plane.shared_bytes == 2 * 33 * 16
+
+
+def test_grids_beyond_what_a_launch_takes_are_cut(recorder):
+    work.run(compiler.WEIGH, 2**40, (256, 1, 1), 0, ctypes.c_int(), torch.device("cpu"))
+    assert recorder.launches[0][1].grid == 2**31 - 1
+
+
+def test_long_rows_and_columns_leave_shared_memory(on_host):  # noqa: F811
+    recorder = on_host(Recorder(227 << 10))
+    for shape, long, segmented in (
+        ((8, 4, 7264), False, False),
+        ((8, 4, 7265), True, False),
+        ((20000, 4, 4), False, True),
+    ):
+        recorder.launches.clear()
+        inner_distance(torch.zeros(shape, dtype=torch.uint8), (1, 1, 1), scale=9, engine="cuda")
+        (_, scan, job, _), (name, plane, *_) = recorder.launches
+        assert name == f"plane<unsigned char, {str(long).lower()}>"
+        assert bool(job.rows) == long == (plane.shared_bytes == 0)
+        assert bool(job.segments) == segmented == (scan.shared_bytes == 0)
+        assert not long or plane.grid <= 4 * 132
+
+
+def test_scratch_is_small(recorder, monkeypatch):
+    taken = []
+    empty = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *args, **kw: taken.append(args) or empty(*args, **kw))
+    labels = torch.zeros(64, 64, 64, dtype=torch.uint8)
+    inner_distance(labels, (4, 4, 4), scale=20, engine="cuda", out=empty(64, 64, 64))
+    (bytes_taken,) = (args[0] for args in taken)
+    assert bytes_taken / labels.numel() < 3.2
+
+
+def test_the_labels_are_not_copied(recorder):
+    labels = torch.zeros(6, 7, 8).permute(2, 0, 1)
+    out = torch.zeros(8, 6, 7)
+    assert inner_distance(labels, (1, 1, 1), engine="cuda", out=out) is out
+    job = recorder.launches[0][2]
+    assert job.labels.data == labels.data_ptr()
+    assert job.target.data == out.data_ptr()
+    assert list(job.labels.step) == [4, 224, 32]
+
+
+def test_host_arrays_are_copied_there_and_back(recorder):
+    result = inner_distance(np.zeros((3, 4, 5), ">i2"), (1, 1, 1), engine="cuda")
+    assert type(result) is np.ndarray
+    out = np.zeros((4, 4), np.float32)[::-1]
+    assert inner_distance(np.zeros((4, 4)), (1, 1), engine="cuda", out=out) is out
+    weights, counts = balanced_weights(np.zeros((3, 4), np.uint8), engine="cuda")
+    assert type(weights) is np.ndarray
+    assert counts.device.type == "cpu"
+
+
+# ------------------------------------------------------------------------------------------ the CUDA launcher itself
+
+
+class FakeDriver(types.ModuleType):
+    CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8
+
+    def __init__(self):
+        super().__init__("cupy.cuda.driver")
+        self.calls = []
+
+    def moduleLoadData(self, image):  # noqa: N802
+        self.calls.append(("load", image))
+        return types.SimpleNamespace(ptr=7)
+
+    def moduleGetFunction(self, module, name):  # noqa: N802
+        self.calls.append(("function", name))
+        return 100 + len(self.calls)
+
+    def funcSetAttribute(self, *arguments):  # noqa: N802
+        self.calls.append(("attribute", *arguments))
+
+    def launchKernel(self, function, *arguments):  # noqa: N802
+        pointer = ctypes.cast(arguments[8], ctypes.POINTER(ctypes.c_void_p))[0]
+        record = ctypes.cast(pointer, ctypes.POINTER(ctypes.c_int64))[0]
+        self.calls.append(("launch", function, *arguments[:8], record, arguments[9]))
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """The real launcher on a driver that only notes; device 1 is a Hopper with stream 42."""
+    fake, compiled, entered = FakeDriver(), [], []
+    cupy_cuda = types.ModuleType("cupy.cuda")
+    cupy_cuda.driver = fake
+    monkeypatch.setitem(sys.modules, "cupy", types.ModuleType("cupy"))
+    monkeypatch.setitem(sys.modules, "cupy.cuda", cupy_cuda)
+    monkeypatch.setattr(launching, "_supported", lambda: (75, 80, 90, 100))
+
+    class Device:
+        def __init__(self, device):
+            self.device = device
+
+        def __enter__(self):
+            entered.append(self.device)
+
+        def __exit__(self, *error):
+            entered.append(None)
+
+    def compile_kernel(kernel, architecture):
+        compiled.append((kernel, architecture))
+        return Machine(b"cubin", "symbol", "")
+
+    monkeypatch.setattr(torch.cuda, "device", Device)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: types.SimpleNamespace(cuda_stream=42))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (9, 0))
+    monkeypatch.setattr(launching, "compile_kernel", compile_kernel)
+    return types.SimpleNamespace(driver=fake, compiled=compiled, entered=entered, launcher=CudaLauncher())
+
+
+def test_a_launch_goes_to_torchs_device_and_stream(cuda):
+    launch = Launch(Kernel("scan.cu", "scan"), 5, (32, 2, 1), 1000, ctypes.c_int64(77))
+    cuda.launcher.run(launch, torch.device("cuda", 1))
+    assert cuda.entered == [torch.device("cuda", 1), None]
+    assert cuda.compiled == [(launch.kernel, "sm_90")]
+    assert cuda.driver.calls[:2] == [("load", b"cubin"), ("function", "symbol")]
+    assert cuda.driver.calls[2][2:] == (5, 1, 1, 32, 2, 1, 1000, 42, 77, 0)
+
+
+def test_a_kernel_is_compiled_once_per_device(cuda):
+    first, second = Kernel("scan.cu", "one"), Kernel("scan.cu", "two")
+    for kernel in (first, second, first, first):
+        cuda.launcher.run(Launch(kernel, 1, (32, 1, 1), 0, ctypes.c_int64(0)), torch.device("cuda", 1))
+    cuda.launcher.run(Launch(first, 1, (32, 1, 1), 0, ctypes.c_int64(0)), torch.device("cuda", 0))
+    assert [kernel for kernel, _ in cuda.compiled] == [first, second, first]
+    functions = [call[1] for call in cuda.driver.calls if call[0] == "launch"]
+    assert functions[0] == functions[2] == functions[3]
+    assert len(set(functions)) == 3
+
+
+def test_more_shared_memory_is_asked_for_once(cuda):
+    for size in (48 << 10, 100_000, 90_000, 120_000):
+        cuda.launcher.run(
+            Launch(Kernel("plane.cu", "p"), 1, (32, 1, 1), size, ctypes.c_int64(0)), torch.device("cuda", 1)
+        )
+    asked = [call[3] for call in cuda.driver.calls if call[0] == "attribute"]
+    assert asked == [100_000, 120_000]
+
+
+@pytest.mark.parametrize(
+    ("capability", "target"),
+    [((9, 0), "sm_90"), ((8, 6), "sm_80"), ((12, 1), "compute_100"), ((7, 5), "sm_75"), ((10, 3), "sm_100")],
+)
+def test_the_nearest_architecture_is_taken(capability, target):
+    assert compiler.target_for(capability, (75, 80, 90, 100))[0] == target
+
+
+def test_devices_too_old_for_the_compiler_are_named():
+    with pytest.raises(compiler.CompileError, match=r"7\.5 and above, the device has 7\.0"):
+        compiler.target_for((7, 0), (75, 80))
+
+
+# --------------------------------------------------------------------------------------------- what is missing, said
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine on which everything is there."""
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(driver, "driver_version", lambda: (13, 1))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(driver, "installed", lambda package: True)
+    return monkeypatch
+
+
+def test_everything_is_there(machine):
+    assert engines.available()["cuda"] is None
+    assert engines.available()["cucim"] is None
+    assert engines.fastest() == "cuda"
+
+
+def test_what_is_missing_is_said(machine):
+    machine.setattr(driver, "installed", lambda package: package != "cucim")
+    assert engines.available()["cuda"] is None
+    assert "cuCIM is not installed: pip install 'inner_distance_gpu[cuda13]'" in engines.available()["cucim"]
+    machine.setattr(driver, "installed", lambda package: False)
+    assert "CuPy is not installed: pip install 'inner_distance_gpu[cuda13]'" in engines.available()["cuda"]
+    machine.setattr(torch.version, "cuda", "12.8")
+    assert "[cuda12]" in engines.available()["cuda"]
+    machine.setattr(torch.cuda, "is_available", lambda: False)
+    assert "no CUDA device" in engines.available()["cucim"]
+    machine.setattr(driver, "driver_version", lambda: (11, 4))
+    assert "driver is too old: it supports CUDA 11.4, this torch needs 12.0" in engines.available()["cuda"]
+    machine.setattr(driver, "driver_version", lambda: None)
+    assert "no NVIDIA driver was found" in engines.available()["cuda"]
+    machine.setattr(torch.version, "cuda", None)
+    assert "built without CUDA" in engines.available()["cuda"]
+
+
+def test_packages_are_looked_for_without_importing_them(monkeypatch):
+    assert driver.installed("numpy")
+    assert not driver.installed("no_such_package")
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    assert not driver.installed("numpy")
