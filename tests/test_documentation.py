@@ -11,8 +11,9 @@ import pytest
 import inner_distance_gpu
 
 ROOT = Path(__file__).parents[1]
+SOURCES = str(Path(inner_distance_gpu.__file__).parent)  # an editable install has more folders in __path__
 MODULES = ["inner_distance_gpu"]
-MODULES += [module.name for module in pkgutil.walk_packages(inner_distance_gpu.__path__, "inner_distance_gpu.")]
+MODULES += [module.name for module in pkgutil.walk_packages([SOURCES], "inner_distance_gpu.")]
 PUBLIC = {"inner_distance_gpu.api": 2, "inner_distance_gpu.counts": 1, "inner_distance_gpu.transform": 2}
 
 

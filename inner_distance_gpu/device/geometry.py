@@ -37,7 +37,7 @@ def units_of(voxel_size: Sequence[float]) -> Units:
         whole = [math.floor(step + 0.5) for step in steps]
         if all(s <= 4096 and abs(s - w) <= 1e-9 * s for s, w in zip(steps, whole, strict=True)):
             return Units(smallest / 2 / parts, tuple(float(w * w) for w in whole), True)
-    return Units(smallest / 2, tuple((size / smallest) ** 2 for size in voxel_size), False)
+    return Units(smallest / 2, tuple((size / smallest) * (size / smallest) for size in voxel_size), False)
 
 
 def saturated_square(units: Units, scale: float | None) -> float:
