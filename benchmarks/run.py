@@ -126,10 +126,17 @@ def check(case: Case, calls: dict[str, Run]) -> None:
         assert off.max() <= limit, f"{case.name}: {name} is off by {off.max()}"
 
 
+PAUSE = 0.005  # seconds; OpenMP's threads spin on after a row that used them
+
+
 def interleaved(calls: dict[str, Run], rounds: int, warm_up: int = 2) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in calls}
+    names = list(calls)
     for i in range(warm_up + rounds):
-        for name, call in calls.items():
+        # Every row follows every other: what the one before leaves in caches, or still spinning on a core, is shared.
+        for name in names[i % len(names) :] + names[: i % len(names)]:
+            call = calls[name]
+            time.sleep(PAUSE)
             start = time.perf_counter()
             call()
             if i >= warm_up:
