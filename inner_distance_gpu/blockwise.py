@@ -10,10 +10,7 @@ import numpy.typing as npt
 
 from . import api, arrays, engines
 from .labels import has_site
-from .parameters import TargetParameters, check_halo
-
-# tanh(x) rounds to 1 in float32 from here on: no site farther away changes a target.
-SATURATION = 9.02
+from .parameters import SATURATION, TargetParameters, check_halo
 
 
 def inner_distance(

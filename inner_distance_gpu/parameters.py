@@ -14,6 +14,9 @@ Background = Literal["zero", "signed", "times_label"]
 NoBoundary = Literal["extent", "saturate"]
 Border = Literal["keep", "mask"]
 
+# tanh(x) rounds to 1 in float32 from here on (SATURATION in kernels/half_grid.hpp): no site farther away matters.
+SATURATION = 9.02
+
 # A site as far away as the border is no farther, though floats may say so: a distance is "larger" than the one to
 # the border when it is so by this fraction. Several times what float32 sums of squares can be off.
 BORDER_SLACK = 2e-6
@@ -72,6 +75,26 @@ class WeightParameters:
     slab: tuple[int, ...]
     clip: tuple[float, float]
     ignore_label: int | float | None
+
+    @classmethod
+    def per_channel(
+        cls,
+        shape: tuple[int, ...],
+        dims: int,
+        channels: int,
+        clip: tuple[float, float],
+        ignore_label: int | float | None,
+    ) -> WeightParameters:
+        """Two classes, one slab per channel in front of `dims` spatial axes; one channel pools all leading axes."""
+        leading = shape[:-dims]
+        if channels > 1:
+            if leading[-1:] != (channels,):
+                raise ValueError(
+                    f"labels have shape {shape}: expected channels={channels} on axis {-dims - 1}, "
+                    f"in front of {dims} spatial axes"
+                )
+            leading = (*leading[:-1], 1)
+        return cls(2, True, (*leading, *shape[-dims:]), clip, ignore_label)
 
 
 def _is_real(value: Any) -> bool:

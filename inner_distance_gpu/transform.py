@@ -124,20 +124,12 @@ class InnerDistanceTransform(torch.nn.Module):
             parameters = parameters.at(check_voxel_size(voxel_size))
         dims = len(parameters.voxel_size)
         array = api.accept_volumes(labels, parameters.voxel_size)
-        if self.channels > 1 and array.shape[:-dims][-1:] != (self.channels,):
-            raise ValueError(
-                f"labels have shape {array.shape}: expected channels={self.channels} on axis {-dims - 1}, "
-                f"in front of {dims} spatial axes"
-            )
+        weighing = WeightParameters.per_channel(array.shape, dims, self.channels, self.clip, parameters.ignore_label)
         if mask is not None and not self.weights:
             raise ValueError("mask was given to a transform with weights=False, which would not use it: expected None")
         threads = check_threads(self.threads)
         if not self.weights:
             return api.target(array, parameters, self.engine, threads)
-        leading = array.shape[:-dims]
-        if self.channels > 1:
-            leading = (*leading[:-1], 1)
-        weighing = WeightParameters(2, True, (*leading, *array.shape[-dims:]), self.clip, parameters.ignore_label)
         before = self.counts if self.moving else None
         target, weight, after = api.target_and_weights(
             array, mask, parameters, weighing, before, self.border, self.engine, threads

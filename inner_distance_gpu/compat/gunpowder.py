@@ -9,9 +9,16 @@ from typing import Any
 import numpy as np
 
 from .. import api, arrays, engines
-from ..blockwise import SATURATION
 from ..counts import ClassCounts
-from ..parameters import TargetParameters, WeightParameters, check_clip, check_count, check_flag, check_threads
+from ..parameters import (
+    SATURATION,
+    TargetParameters,
+    WeightParameters,
+    check_clip,
+    check_count,
+    check_flag,
+    check_threads,
+)
 
 try:
     import gunpowder as gp
@@ -170,16 +177,8 @@ class AddInnerDistance(gp.BatchFilter):  # type: ignore[misc]
     def _weights(self, labels: Any, mask: Any) -> Any:
         dims = labels.spec.roi.dims
         array = arrays.accept(labels.data, "labels")
-        leading = array.shape[:-dims]
-        if self.channels > 1:
-            if leading[-1:] != (self.channels,):
-                raise ValueError(
-                    f"{self.labels} has shape {array.shape}: expected channels={self.channels} on axis {-dims - 1}, "
-                    f"in front of {dims} spatial axes"
-                )
-            leading = (*leading[:-1], 1)
-        parameters = WeightParameters(
-            2, True, (*leading, *array.shape[-dims:]), self.clip, self.parameters.ignore_label
+        parameters = WeightParameters.per_channel(
+            array.shape, dims, self.channels, self.clip, self.parameters.ignore_label
         )
         before = self.counts if self.moving else None
         weights, after = api.weights(array, mask, dims, parameters, before, None, self.engine, self.threads)

@@ -12,10 +12,9 @@ import numpy as np
 import torch
 
 from ..labels import as_label
-from ..parameters import TargetParameters
+from ..parameters import SATURATION, TargetParameters
 from . import records
 
-_SATURATION = 9.02  # as in kernels/half_grid.hpp, like everything in `units_of` and `saturated_square`
 _BEYOND = 3.4e38
 _BACKGROUNDS = {"zero": 0, "signed": 1, "times_label": 2}
 
@@ -44,7 +43,7 @@ def saturated_square(units: Units, scale: float | None) -> float:
     """The square from which on the target is exactly 1; above every float for world units."""
     if scale is None:
         return _BEYOND
-    reach = _SATURATION * scale / units.length * (1 + 1e-5) + 1e-3
+    reach = SATURATION * scale / units.length * (1 + 1e-5) + 1e-3
     square = float(math.floor(reach * reach + 1.5)) if reach * reach < 9e15 else reach * reach
     return min(square, _BEYOND)
 
@@ -86,7 +85,7 @@ def plan(parameters: TargetParameters, spatial: tuple[int, ...], bordered: bool)
     saturate = parameters.no_boundary == "saturate"
     lonely = math.inf if saturate else min(n * size for n, size in zip(spatial, half, strict=True))
     job.lonely = _float32(
-        lonely * factor if job.world else 1.0 if lonely * factor >= 9.02 else math.tanh(lonely * factor)
+        lonely * factor if job.world else 1.0 if lonely * factor >= SATURATION else math.tanh(lonely * factor)
     )
     job.lonely_square = min(lonely * lonely, _BEYOND)
     job.background, job.bordered = _BACKGROUNDS[parameters.background], bordered

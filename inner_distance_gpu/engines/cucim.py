@@ -18,6 +18,9 @@ import torch
 from ..device import compiler, driver, records, work
 from ..device.work import Scratch, Volumes, Weights
 from ..parameters import Border, TargetParameters, WeightParameters
+from .cuda import balanced_weights
+
+__all__ = ["balanced_weights", "inner_distance", "target_and_weights", "why_not"]  # weights ask cuCIM for nothing
 
 _BLOCK = (256, 1, 1)
 
@@ -33,21 +36,6 @@ def why_not() -> str | None:
 def inner_distance(labels: torch.Tensor, out: torch.Tensor, parameters: TargetParameters, threads: int = 1) -> None:
     """Targets of every volume in the leading axes, one EDT after the other."""
     _targets(Volumes(labels, out, None, None, parameters))
-
-
-def balanced_weights(
-    labels: torch.Tensor,
-    mask: torch.Tensor | None,
-    numerators: torch.Tensor,
-    denominators: torch.Tensor,
-    parameters: WeightParameters,
-    threads: int = 1,
-) -> torch.Tensor:
-    """As in `cuda`: there is nothing for cuCIM to do."""
-    weights = Weights(labels, mask, numerators, denominators, parameters)
-    weights.count()
-    weights.settle()
-    return weights.weigh()
 
 
 def target_and_weights(
