@@ -5,6 +5,7 @@ CuPy is recognised through `sys.modules`, never imported on speculation.
 
 from __future__ import annotations
 
+import functools
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -227,6 +228,12 @@ def write_out(values: Any, out: Array) -> None:
         out.data[...] = values.cpu().numpy() if out.kind == "numpy" else _as_cupy(values)
 
 
+@functools.lru_cache(maxsize=16)
+def ones(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """The mask where none was given: one byte of memory, and always the same object."""
+    return np.broadcast_to(np.uint8(1), shape)
+
+
 class HostHome:
     """Where host engines work: NumPy arrays."""
 
@@ -234,7 +241,7 @@ class HostHome:
         return to_host(array)
 
     def take_mask(self, mask: Array | None, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-        return np.broadcast_to(np.uint8(1) if mask is None else to_host(mask), shape)
+        return ones(shape) if mask is None else np.broadcast_to(to_host(mask), shape)
 
     def take_counts(self, counts: ClassCounts) -> tuple[Any, Any]:
         return counts.on_host()

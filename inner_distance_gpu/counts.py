@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.distributed as dist
 
-# Tensors made in inference mode could not be changed outside it: counts are never among them.
-_changeable = torch.inference_mode(False)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _changeable(function: Callable[P, R]) -> Callable[P, R]:
+    """Tensors made in inference mode could not be changed outside it: counts are never among them."""
+
+    @functools.wraps(function)
+    def outside(*args: P.args, **keywords: P.kwargs) -> R:
+        if not torch.is_inference_mode_enabled():  # nearly always; entering a context costs microseconds
+            return function(*args, **keywords)
+        with torch.inference_mode(False):
+            return function(*args, **keywords)
+
+    return outside
 
 
 class ClassCounts:
@@ -62,10 +76,14 @@ class ClassCounts:
         return bool(finite and (self.numerators >= 0).all() and (self.denominators > 0).all())
 
     @classmethod
+    @_changeable
     def start(cls, slabs: int, classes: int, device: torch.device | str = "cpu") -> ClassCounts:
         """Counts before anything was counted: 0 of 1 in every slab and class."""
-        zeros = torch.zeros(slabs, classes, dtype=torch.float64, device=device)
-        return cls(zeros, zeros + 1)
+        counts = cls.__new__(cls)
+        counts.numerators = torch.zeros(slabs, classes, dtype=torch.float64, device=device)
+        counts.denominators = torch.ones(slabs, classes, dtype=torch.float64, device=device)
+        counts._reduced = counts._stacked()
+        return counts
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -140,9 +158,8 @@ class ClassCounts:
     def with_numbers(self, numerators: Any, denominators: Any, device: torch.device) -> ClassCounts:
         """New counts with these numbers; what the ranks have in common is kept."""
         counts = ClassCounts.__new__(ClassCounts)
-        counts.numerators = torch.as_tensor(numerators, device=device)
-        counts.denominators = torch.as_tensor(denominators, device=device)
-        counts._reduced = self._reduced.to(device)
+        counts.numerators, counts.denominators = _on(numerators, device), _on(denominators, device)
+        counts._reduced = self._reduced.to(device)  # never changed in place: may be shared
         return counts
 
     @_changeable
@@ -153,7 +170,7 @@ class ClassCounts:
             self.denominators.copy_(other.denominators)
         else:
             self.numerators, self.denominators = other.numerators.clone(), other.denominators.clone()
-        self._reduced = other._reduced.clone()
+        self._reduced = other._reduced
 
     def state(self) -> torch.Tensor:
         """Everything, the ranks' common state included, as one float64 tensor (4, slabs, classes)."""
@@ -178,3 +195,9 @@ class ClassCounts:
 
     def __repr__(self) -> str:
         return f"ClassCounts(numerators={self.numerators.tolist()}, denominators={self.denominators.tolist()})"
+
+
+def _on(numbers: Any, device: torch.device) -> torch.Tensor:
+    if isinstance(numbers, np.ndarray) and device.type == "cpu":
+        return torch.from_numpy(numbers)
+    return torch.as_tensor(numbers, device=device)

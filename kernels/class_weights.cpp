@@ -101,12 +101,13 @@ struct StripSums {
 };
 
 template <class T, class M> void class_weights_of(const Grid& grid, float* weights, int threads) {
+  Team team(threads);
   const ClassWeighing& w = grid.w;
   const Classifier classify{grid.labels, w.classes, w.foreground};
   const std::size_t classes = std::size_t(w.classes), slabs = std::size_t(grid.slabs);
   const i64 label_step = grid.labels.view.strides.back(), mask_step = grid.mask.strides.back();
   std::vector<StripSums> sums(static_cast<std::size_t>(grid.strips));
-  in_parallel(threads, grid.strips, [&](int, i64 s) {
+  team.run(grid.strips, [&](int, i64 s) {
     StripSums& own = sums[std::size_t(s)];
     i64 low = grid.slabs, high = 0;
     for (i64 index = s * grid.strip, end = std::min(grid.rows, index + grid.strip); index < end; ++index) {
@@ -139,7 +140,7 @@ template <class T, class M> void class_weights_of(const Grid& grid, float* weigh
     for (std::size_t c = 0; c < classes; ++c) w.denominators[s * classes + c] += all[s].total();
     weights_of(w.numerators + s * classes, w.denominators + s * classes, w.classes, w.low, w.high, &weight[s * classes]);
   }
-  in_parallel(threads, grid.strips, [&](int, i64 s) {
+  team.run(grid.strips, [&](int, i64 s) {
     grid.each_part(s, [&](i64 slab, i64 first, i64 n, const u8* label, const u8* mask) {
       const double* own = &weight[std::size_t(slab) * classes];
       for (i64 x = 0; x < n; ++x, label += label_step, mask += mask_step) {

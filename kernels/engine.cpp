@@ -101,22 +101,28 @@ struct Job {
   const View& out;
   const Weighing* weighing;
   int threads;
+  Team team;
   Axes axes;
   Volume model;  // what all volumes share
   bool whole, may_miss;
   i64 volumes, voxels, words, group, groups;  // of one volume
   int lead;
 
-  Job(const Plan& p, const LabelArray& l, const View& o, const Weighing* w, int t) : plan(p), labels(l), out(o), weighing(w), threads(t), axes(axes_of(p, l, o)), model() {
+  Job(const Plan& p, const LabelArray& l, const View& o, const Weighing* w, int t) : plan(p), labels(l), out(o), weighing(w), threads(worth(l.view, t)), team(threads), axes(axes_of(p, l, o)), model() {
     lead = int(l.view.shape.size() - p.voxel_size.size());
     volumes = 1;
     for (int a = 0; a < lead; ++a) volumes *= l.view.shape[a];
     voxels = axes.n[0] * axes.n[1] * axes.n[2];
-    threads = int(std::max<i64>(1, std::min<i64>({t, 256, volumes * voxels / PER_THREAD})));
     may_miss = l.has_ignored || l.kind == Kind::floating;
     fill_model();
     group = std::max<i64>(1, std::min(axes.n[1], GROUP_BYTES / axes.n[2]));
     groups = (axes.n[1] + group - 1) / group;
+  }
+
+  static int worth(const View& labels, int threads) {
+    i64 voxels = 1;
+    for (const i64 n : labels.shape) voxels *= n;
+    return int(std::max<i64>(1, std::min<i64>({threads, 256, voxels / PER_THREAD})));
   }
 
   void fill_model() {
@@ -150,12 +156,13 @@ struct Job {
   }
 
   std::size_t bits_bytes() const { return std::size_t((axes.n[0] * axes.n[1] * words * 4 + 63) / 64 * 64); }
+  std::size_t line_bytes() const { return std::size_t((axes.n[0] * axes.n[1] + 63) / 64 * 64); }
   std::size_t scan_bytes() const { return std::size_t((voxels * model.scan + 128 + 63) / 64 * 64); }
 };
 
 void scan_wave(Job& job, std::vector<Volume>& wave, std::vector<ScanTask>& tasks, unsigned char* scratch, std::size_t scratch_bytes) {
   tasks.assign(wave.size() * std::size_t(job.groups), ScanTask());
-  in_parallel(job.threads, i64(tasks.size()), [&](int worker, i64 i) {
+  job.team.run(i64(tasks.size()), [&](int worker, i64 i) {
     ScanTask& task = tasks[std::size_t(i)];
     task.volume = &wave[std::size_t(i / job.groups)];
     task.y0 = i % job.groups * job.group;
@@ -196,7 +203,7 @@ void run_planes(Job& job, const std::vector<Volume>& wave, const PlaneBuffers& b
   };
   const i64 planes = i64(wave.size()) * job.axes.n[0];
   if (!buffers.shared) {
-    in_parallel(job.threads, planes, [&](int worker, i64 i) {
+    job.team.run(planes, [&](int worker, i64 i) {
       const Volume& volume = wave[std::size_t(i / job.axes.n[0])];
       const i64 z = i % job.axes.n[0];
       if (!volume.far_beyond) level.panels(part(volume, z, worker, 0, panels), job.whole);
@@ -210,10 +217,10 @@ void run_planes(Job& job, const std::vector<Volume>& wave, const PlaneBuffers& b
     const Volume& volume = wave[std::size_t(i / job.axes.n[0])];
     const i64 z = i % job.axes.n[0];
     if (!volume.far_beyond)
-      in_parallel(job.threads, chunks, [&](int worker, i64 j) {
+      job.team.run(chunks, [&](int worker, i64 j) {
         level.panels(part(volume, z, worker, j * panels / chunks, (j + 1) * panels / chunks), job.whole);
       });
-    in_parallel(job.threads, strips, [&](int worker, i64 j) {
+    job.team.run(strips, [&](int worker, i64 j) {
       const i64 first = j * bands / strips, last = (j + 1) * bands / strips, row = z * job.axes.n[1];
       level.bands(part(volume, z, worker, first, last), job.whole);
       if (weigher) weigher->write(volume, i / job.axes.n[0], row + first * lanes, row + std::min(last * lanes, job.axes.n[1]));
@@ -228,7 +235,7 @@ void targets(const Plan& plan, const LabelArray& labels, const View& out, const 
   const Level& level = *plan.level;
   const bool border = weighing && weighing->border;
   const std::size_t kept_bits = job.bits_bytes() * (1 + std::size_t(job.may_miss) + std::size_t(border));
-  const std::size_t per_volume = 3 * job.scan_bytes();
+  const std::size_t per_volume = 3 * job.scan_bytes() + job.line_bytes();
   const i64 in_wave = std::max<i64>(1, std::min(job.volumes, WAVE_BYTES / i64(per_volume + kept_bits)));
   const i64 bit_sets = weighing ? job.volumes : in_wave;
   PlaneBuffers buffers;
@@ -259,7 +266,7 @@ void targets(const Plan& plan, const LabelArray& labels, const View& out, const 
       const std::size_t step = job.bits_bytes() / 4;
       v.labels.data = labels.view.data + offset_of(i, labels.view.shape, labels.view.strides, job.lead);
       v.out = out.data + offset_of(i, out.shape, out.strides, job.lead);
-      v.z = scan, v.a = scan + job.scan_bytes(), v.b = scan + 2 * job.scan_bytes();
+      v.z = scan, v.a = scan + job.scan_bytes(), v.b = scan + 2 * job.scan_bytes(), v.swept = scan + 3 * job.scan_bytes();
       v.inside = own;
       v.known = job.may_miss ? own + step : nullptr;
       v.keep = border ? own + step * (job.may_miss ? 2 : 1) : nullptr;
@@ -273,14 +280,14 @@ void targets(const Plan& plan, const LabelArray& labels, const View& out, const 
           sum.inside += tasks[g].count_inside, sum.known += tasks[g].count_known;
         counted.push_back(sum);
       }
-      if (in_one) weigher->count(all, counted, job.threads);
+      if (in_one) weigher->count(all, counted, job.team);
     }
     run_planes(job, wave, buffers, in_one ? weigher.get() : nullptr);
   }
   if (weigher && !in_one) {
-    weigher->count(all, counted, job.threads);
+    weigher->count(all, counted, job.team);
     const i64 rows = job.axes.n[0] * job.axes.n[1], strip = std::max<i64>(1, 16384 / job.axes.n[2]), strips = (rows + strip - 1) / strip;
-    in_parallel(job.threads, job.volumes * strips, [&](int, i64 i) {
+    job.team.run(job.volumes * strips, [&](int, i64 i) {
       const i64 first = i % strips * strip;
       weigher->write(all[std::size_t(i / strips)], i / strips, first, std::min(rows, first + strip));
     });

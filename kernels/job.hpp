@@ -25,6 +25,7 @@ struct Volume {
   u8* out;             // [out] float32 [nz, ny, nx], any strides
   i64 out_stride[3];   //
   void *z, *a, *b;     // [buf] scan distances [nz, ny, nx], `scan` bytes each, 64 bytes to spare
+  u8* swept;           // [buf] [nz, ny] 0: a row of background where z, a and b hold nothing
   u32* inside;         // [buf] bits [nz, ny, words]: annotated and label ≠ 0
   u32* known;          // [buf] bits [nz, ny, words]: annotated; null where every voxel is
   u32* keep;           // [out] bits [nz, ny, words]: not beyond the border; null where nobody asks

@@ -89,7 +89,7 @@ template <class V> static i64 plane_scratch_of(const Volume& v) {
   const PlaneShape<V> s(v);
   const i64 E = sizeof(typename V::E), longest = s.rows > s.width ? s.rows : s.width;
   return up64(2 * (2 * longest + 64) * 4) + up64(4 * longest * V::N * E) + up64(s.rows * (s.gap + 1) * E) +
-         up64(8 * s.rows) + up64(s.chunks + 1) + up64(s.width * V::N * E) + up64((2 * longest + 2) * i64(sizeof(Parabola))) + 512;
+         2 * up64(4 * s.rows) + 2 * up64(4 * (s.rows / TILE + 1)) + up64(s.width * V::N * E) + up64((2 * longest + 2) * i64(sizeof(Parabola))) + 512;
 }
 
 // Behind C lie flags, one per band and panel: whether anything was written there.
@@ -111,7 +111,7 @@ template <class V, class K> static void panels(const PlaneTask& task) {
   E *d = (E*)take(s.rows * N * i64(sizeof(E))), *least = (E*)take(s.chunks * N * i64(sizeof(E)));
   E *c = (E*)take(s.rows * s.gap * i64(sizeof(E))), *right = (E*)take(s.rows * i64(sizeof(E)));
   u32 *voxels = (u32*)take(4 * s.rows), *pairs = (u32*)take(4 * s.rows);  // active lanes of each row
-  u8* busy = take(s.chunks);
+  u32 *some_voxels = (u32*)take(4 * (s.rows / TILE + 1)), *some_pairs = (u32*)take(4 * (s.rows / TILE + 1));  // of each chunk
   Parabola* hull = (Parabola*)take(0);
   for (i64 y = v.ny; y < s.rows; ++y) voxels[y] = pairs[y] = 0;
   fill_cost(cost, 2 * s.rows + 64, v.square[1]);
@@ -128,23 +128,29 @@ template <class V, class K> static void panels(const PlaneTask& task) {
   }
   for (i64 y = 0; y < s.rows; ++y) right[y] = V::NONE;
   const u32* bits = v.inside + task.z * v.ny * v.words;
+  const u8* swept = v.swept + task.z * v.ny;
   u8* filled = task.c + filled_at<V>(v);
   // The panel to the right of the last one is wanted for its first column of C alone.
   const i64 begin = task.last * N < v.nx ? task.last : task.last - 1;
   for (i64 panel = begin; panel >= task.first; --panel) {
     const i64 x = panel * N;
-    u32 some_voxel = 0, some_pair = 0;
-    for (i64 y = 0; y < v.ny; ++y) {
-      some_voxel |= voxels[y] = active_voxels<V>(v, bits + y * v.words, x);
-      some_pair |= pairs[y] = active_pairs<V>(v, bits + y * v.words, x);
+    u32 some = 0;
+    for (i64 at = 0; at < s.rows / TILE; ++at) {
+      u32 own = 0, pair = 0;
+      for (i64 y = at * TILE, end = y + TILE < v.ny ? y + TILE : v.ny; y < end; ++y) {
+        own |= voxels[y] = swept[y] ? active_voxels<V>(v, bits + y * v.words, x) : 0;
+        pair |= pairs[y] = swept[y] ? active_pairs<V>(v, bits + y * v.words, x) : 0;
+      }
+      some_voxels[at] = own, some_pairs[at] = pair;
+      some |= own | pair;
     }
     if (panel < task.last)
       for (i64 band = 0; band < s.bands; ++band) {
-        u32 some = 0;
-        for (i64 y = band * N, end = y + N < v.ny ? y + N : v.ny; y < end; ++y) some |= voxels[y] | pairs[y];
-        filled[band * s.panels() + panel] = some != 0;
+        u32 here = 0;
+        for (i64 at = band * N / TILE; at < (band + 1) * N / TILE; ++at) here |= some_voxels[at] | some_pairs[at];
+        filled[band * s.panels() + panel] = here != 0;
       }
-    if (!(some_voxel | some_pair)) {
+    if (!some) {
       for (i64 y = 0; y < s.rows; ++y) right[y] = V::NONE;
       continue;
     }
@@ -153,16 +159,18 @@ template <class V, class K> static void panels(const PlaneTask& task) {
     V floor = none;
     for (i64 at = 0; at < s.chunks; ++at) {
       const i64 y0 = at * TILE, y1 = y0 + TILE < v.ny ? y0 + TILE : v.ny;
-      u32 own = 0;
-      for (i64 y = y0; y < y1; ++y) own |= voxels[y];
-      busy[at] = own != 0;
-      if (!(own | (y1 < v.ny ? voxels[y1] : 0))) {
+      if (!(some_voxels[at] | (y1 < v.ny ? voxels[y1] : 0))) {
         none.store(least + at * N);
         if (may_be_far) clear_chunk(none, whole + y0 * N, half + y0 * N);
         continue;
       }
       V low = none;
       for (i64 y = y0; y < y1; ++y) {
+        if (!swept[y]) {
+          none.store(whole + y * N);
+          none.store(half + y * N);
+          continue;
+        }
         const V z_square = from_z.at((const K*)v.z + plane + y * v.nx + x), a_square = from_pairs.at((const K*)v.a + plane + y * v.nx + x);
         z_square.store(whole + y * N);
         a_square.store(half + y * N);
@@ -173,7 +181,7 @@ template <class V, class K> static void panels(const PlaneTask& task) {
     }
     u32 far_lanes = 0;
     for (i64 at = 0; at < s.chunks; ++at) {
-      if (!busy[at]) {
+      if (!some_voxels[at]) {
         for (int i = 0; i < TILE; ++i) none.store(c + (at * TILE + i) * s.gap);
         continue;
       }
@@ -194,12 +202,13 @@ template <class V, class K> static void panels(const PlaneTask& task) {
     floor = none;
     for (i64 at = 0; at < s.chunks; ++at) {
       const i64 y0 = at * TILE, y1 = y0 + TILE < v.ny ? y0 + TILE : v.ny;
-      u32 own = 0;
-      for (i64 y = y0; y < y1; ++y) own |= pairs[y];
-      busy[at] = own != 0;
       V low = none;
-      if (own) {
+      if (some_pairs[at]) {
         for (i64 y = y0; y < y1; ++y) {
+          if (!swept[y]) {
+            none.store(whole + y * N);
+            continue;
+          }
           const V square = from_pairs.at((const K*)v.b + plane + y * v.nx + x);
           square.store(whole + y * N);
           low = min(low, square);
@@ -212,7 +221,7 @@ template <class V, class K> static void panels(const PlaneTask& task) {
     }
     far_lanes = 0;
     for (i64 at = 0; at < s.chunks; ++at) {
-      if (!busy[at]) {
+      if (!some_pairs[at]) {
         for (int i = 0; i < TILE; ++i) none.store(d + (at * TILE + i) * N);
         continue;
       }

@@ -4,10 +4,14 @@
 //   z, a, b [out]  (nz, ny, nx) distances along z in voxels, saturated at Scan<K>::none; see half_grid.hpp
 //   inside  [out]  (nz, ny, words) bits: annotated and label ≠ 0
 //   known   [out]  (nz, ny, words) bits: annotated, where labels can be unannotated
+//   swept   [out]  (nz, ny) whether z, a and b hold anything there; see quiet rows below
 //   scratch [buf]  two z-levels of the group's label rows and the running distances; scan_scratch() bytes
 //
 // Rows are copied and lengthened by their last label, so that the end of a row is no face; likewise the first
 // plane has itself, and the last row itself, as a neighbour.
+//
+// Quiet rows: where neither a row nor the rows below and before it hold foreground there is no face, and no sample that a
+// foreground voxel could want. Unless background voxels ask too, such rows are not swept: they are only counted.
 
 template <class T> static inline T load_bits(const u8* p) {
   T bits;
@@ -16,6 +20,13 @@ template <class T> static inline T load_bits(const u8* p) {
 }
 
 static inline i64 padded(i64 nx) { return (nx + 1 + 63) / 64 * 64; }
+
+// Rows of different planes lie too far apart for the processor to see them coming.
+template <class T> static inline void fetch_row(const Volume& v, i64 z, i64 y) {
+  if (v.labels.stride[2] != i64(sizeof(T))) return;
+  const u8* p = v.labels.data + z * v.labels.stride[0] + y * v.labels.stride[1];
+  for (i64 i = 0; i < v.nx * i64(sizeof(T)); i += 64) __builtin_prefetch(p + i);
+}
 
 // One row of labels, as codes whose bits are equal where the labels are; `missing` (0 or 255) where unannotated.
 template <class T> static void read_row(const Volume& v, i64 z, i64 y, T* __restrict__ codes, u8* __restrict__ missing) {
@@ -46,6 +57,12 @@ template <class T> static void read_row(const Volume& v, i64 z, i64 y, T* __rest
     for (i64 x = nx, end = padded(nx); x < end; ++x) missing[x] = missing[nx - 1];
 }
 
+template <class T> static inline bool holds_foreground(const T* codes, i64 nx) {
+  T any = 0;
+  for (i64 x = 0; x < nx; ++x) any = T(any | codes[x]);
+  return any != 0;
+}
+
 // Bytes -> bits, 32 at a time; bits beyond nx are 0. Returns how many are set.
 static inline i64 pack_row(const u8* bytes, i64 nx, u32* words) {
   i64 count = 0;
@@ -68,6 +85,12 @@ static inline i64 pack_row(const u8* bytes, i64 nx, u32* words) {
 }
 
 template <class K> static inline K grown(K k) { return K(k + (k != Scan<K>::none)); }
+
+// The same for `steps` planes at once: what quiet rows were counted for.
+template <class K> static inline void catch_up(K* run, i64 n, i64 steps) {
+  const K most = K(steps < Scan<K>::none ? steps : Scan<K>::none), last = K(Scan<K>::none - most);
+  for (i64 i = 0; i < n; ++i) run[i] = run[i] < last ? K(run[i] + most) : Scan<K>::none;
+}
 
 // One row of the way down. A running distance starts again at 0 on a face; `flags` says where label ≠ 0. Returns whether
 // there was a face.
@@ -105,7 +128,7 @@ static inline bool sweep_faces(const T* __restrict__ here, const T* __restrict__
 
 template <class T> static i64 scan_bytes(const Volume& v, i64 rows) {
   const i64 row = padded(v.nx);
-  return 2 * (rows + 1) * row * i64(sizeof(T) + 1) + 4 * rows * row * v.scan + 4 * row + 256;
+  return 2 * (rows + 1) * row * i64(sizeof(T) + 1) + 4 * rows * row * v.scan + 4 * row + 2 * (rows + 1) + 8 * rows + 256;
 }
 
 template <class T, class K> static void sweep_down(ScanTask& task) {
@@ -113,23 +136,42 @@ template <class T, class K> static void sweep_down(ScanTask& task) {
   const i64 row = padded(v.nx), rows = task.y1 - task.y0, nx = v.nx;
   u8* s = task.scratch;
   const auto take = [&s](i64 bytes) { u8* p = s; s += bytes; return p; };
+  i64* waiting = (i64*)take(8 * rows);  // planes that quiet rows were not swept for
   T* level[2] = {(T*)take((rows + 1) * row * i64(sizeof(T))), (T*)take((rows + 1) * row * i64(sizeof(T)))};
   K* run = (K*)take(3 * rows * row * i64(sizeof(K)));
   u8* missing[2] = {take((rows + 1) * row), take((rows + 1) * row)};
+  u8* foreground[2] = {take(rows + 1), take(rows + 1)};
   u8* flags = take(row);
   if (!task.may_miss) missing[0] = missing[1] = nullptr;
+  const bool may_rest = !task.may_miss && !v.everywhere;
   for (i64 i = 0; i < 3 * rows * row; ++i) run[i] = Scan<K>::none;
+  for (i64 r = 0; r < rows; ++r) waiting[r] = 0;
+  const i64 read = task.y1 < v.ny ? rows + 1 : rows;
   for (i64 z = 0; z < v.nz; ++z) {
     T* here = level[z & 1];
     const T* before = level[z ? (z & 1) ^ 1 : 0];
     u8 *miss = missing[z & 1], *miss_before = missing[z ? (z & 1) ^ 1 : 0];
-    const i64 read = task.y1 < v.ny ? rows + 1 : rows;
-    for (i64 r = 0; r < read; ++r) read_row<T>(v, z, task.y0 + r, here + r * row, miss ? miss + r * row : nullptr);
+    u8 *some = foreground[z & 1], *some_before = foreground[z ? (z & 1) ^ 1 : 0];
+    for (i64 r = 0; r < read; ++r) {
+      if (z + 1 < v.nz) fetch_row<T>(v, z + 1, task.y0 + r);
+      read_row<T>(v, z, task.y0 + r, here + r * row, miss ? miss + r * row : nullptr);
+      some[r] = !may_rest || holds_foreground(here + r * row, nx);
+    }
     for (i64 r = 0; r < rows; ++r) {
-      const i64 below = r + 1 < read ? r + 1 : r, at = (z * v.ny + task.y0 + r) * nx;
-      const i64 bits = (z * v.ny + task.y0 + r) * v.words;
+      const i64 below = r + 1 < read ? r + 1 : r, line = z * v.ny + task.y0 + r, at = line * nx, bits = line * v.words;
+      v.swept[line] = some[r] | some[below] | some_before[r];
+      if (!v.swept[line]) {
+        ++waiting[r];
+        for (i64 w = 0; w < v.words; ++w) v.inside[bits + w] = 0;
+        task.count_known += nx;
+        continue;
+      }
       const T* c = here + r * row;
       K *dz = run + r * row, *da = run + (rows + r) * row, *db = run + (2 * rows + r) * row;
+      if (waiting[r]) {
+        catch_up(dz, nx, waiting[r]), catch_up(da, nx, waiting[r]), catch_up(db, nx, waiting[r]);
+        waiting[r] = 0;
+      }
       K *z_out = (K*)v.z + at, *a_out = (K*)v.a + at, *b_out = (K*)v.b + at;
       if (!miss) {
         task.site |= sweep_row(c, before + r * row, here + below * row, dz, da, db, z_out, a_out, b_out, flags, nx);
@@ -151,32 +193,45 @@ template <class T, class K> static void sweep_down(ScanTask& task) {
   }
 }
 
-// The way back needs no labels: a 0 in a plane's own distance down is a face between it and the plane before.
+// The way back needs no labels: a 0 in a plane's own distance down is a face between it and the plane before. The running
+// distances are those that the plane before will see; z's is kept as the least of both ways.
+template <class K>
+static inline void sweep_rows_up(K* __restrict__ up_z, K* __restrict__ up_a, K* __restrict__ up_b, K* __restrict__ z,
+                                 K* __restrict__ a, K* __restrict__ b, i64 n) {
+  for (i64 i = 0; i < n; ++i) {
+    const K down = z[i], best = down < up_z[i] ? down : up_z[i];
+    z[i] = best;
+    up_z[i] = down ? grown(best) : K(0);
+    const K best_a = a[i] < up_a[i] ? a[i] : up_a[i], best_b = b[i] < up_b[i] ? b[i] : up_b[i];
+    a[i] = best_a, b[i] = best_b;
+    up_a[i] = grown(best_a), up_b[i] = grown(best_b);
+  }
+}
+
 template <class K> static void sweep_up(const ScanTask& task) {
   const Volume& v = *task.volume;
-  const i64 n = (task.y1 - task.y0) * v.nx, plane = v.ny * v.nx;
-  K *up_z = (K*)task.scratch, *face = up_z + n;
-  for (i64 i = 0; i < n; ++i) up_z[i] = face[i] = Scan<K>::none;
+  const i64 rows = task.y1 - task.y0, n = rows * v.nx;
+  i64* waiting = (i64*)task.scratch;
+  K* up[3];
+  for (int i = 0; i < 3; ++i) up[i] = (K*)(waiting + rows) + i * n;
+  for (i64 i = 0; i < 3 * n; ++i) up[0][i] = Scan<K>::none;
+  for (i64 r = 0; r < rows; ++r) waiting[r] = 0;
   for (i64 z = v.nz - 1; z >= 0; --z) {
-    const i64 at = z * plane + task.y0 * v.nx;
-    K* __restrict__ dz = (K*)v.z + at;
-    for (i64 i = 0; i < n; ++i) {
-      const K up = face[i] ? grown(up_z[i]) : K(0), down = dz[i];
-      const K best = down < up ? down : up;
-      face[i] = down;
-      up_z[i] = best;
-      dz[i] = best;
-    }
-    if (z + 1 == v.nz) continue;
-    K *__restrict__ da = (K*)v.a + at, *__restrict__ db = (K*)v.b + at;
-    const K *__restrict__ a1 = da + plane, *__restrict__ b1 = db + plane;
-    for (i64 i = 0; i < n; ++i) {
-      const K up = grown(a1[i]);
-      da[i] = da[i] < up ? da[i] : up;
-    }
-    for (i64 i = 0; i < n; ++i) {
-      const K up = grown(b1[i]);
-      db[i] = db[i] < up ? db[i] : up;
+    const i64 line = z * v.ny + task.y0;
+    for (i64 r = 0; r < rows; ++r) {
+      if (!v.swept[line + r]) {
+        ++waiting[r];
+        continue;
+      }
+      const i64 first = r;  // as many rows at once as were swept
+      for (; r < rows && v.swept[line + r]; ++r) {
+        if (!waiting[r]) continue;
+        for (K* own : up) catch_up(own + r * v.nx, v.nx, waiting[r]);
+        waiting[r] = 0;
+      }
+      const i64 at = (line + first) * v.nx, from = first * v.nx;
+      sweep_rows_up((K*)up[0] + from, up[1] + from, up[2] + from, (K*)v.z + at, (K*)v.a + at, (K*)v.b + at, (r - first) * v.nx);
+      --r;
     }
   }
 }

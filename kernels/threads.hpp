@@ -1,6 +1,7 @@
 // Threads that live as long as one call: no pool, no runtime, nothing that a fork could leave locked.
 #pragma once
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
@@ -12,35 +13,104 @@
 
 namespace half_grid {
 
-// Calls work(worker, i) for every i in [0, n), each once, on up to `threads` threads, this one included. The first
-// exception is raised here when all have ended. Where the system gives no more threads, those there are do it.
-template <class Work> void in_parallel(int threads, std::int64_t n, const Work& work) {
-  std::atomic<std::int64_t> next{0};
-  std::exception_ptr error;
-  std::mutex error_mutex;
-  const auto run = [&](int worker) {
-    try {
-      for (std::int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < n;) work(worker, i);
-    } catch (...) {
-      const std::lock_guard<std::mutex> lock(error_mutex);
-      if (!error) error = std::current_exception();
-      next.store(n);
+// The threads of one call: started when there is first something to share, ended with the call. A thread that comes late
+// (waking an idle core can take longer than the work) is not waited for, and finds what is left.
+class Team {
+ public:
+  explicit Team(int threads) : threads_(threads) {}
+  ~Team() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      ended_ = true;
+      round_.fetch_add(1, std::memory_order_release);
+    }
+    begun_.notify_all();
+    for (std::thread& other : others_) other.join();
+  }
+  Team(const Team&) = delete;
+  Team& operator=(const Team&) = delete;
+
+  // Calls work(worker, i) for every i in [0, n), each once, on up to `threads` threads, this one (worker 0) included. The
+  // first exception is raised here when all have stopped. Where the system gives no more threads, those there are do it.
+  template <class Work> void run(std::int64_t n, const Work& work) {
+    if (threads_ < 2 || n < 2) {
+      for (std::int64_t i = 0; i < n; ++i) work(0, i);
+      return;
+    }
+    Shared shared{{0}, n, nullptr, {}, &work, [](const void* erased, int worker, std::int64_t i) { (*static_cast<const Work*>(erased))(worker, i); }};
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      shared_ = &shared;
+      round_.fetch_add(1, std::memory_order_release);
+    }
+    begun_.notify_all();
+    grow(int(threads_ < n ? threads_ : n) - 1);
+    shared.take(0);
+    std::unique_lock<std::mutex> lock(mutex_);
+    shared_ = nullptr;
+    done_.wait(lock, [&] { return busy_ == 0; });
+    if (shared.error) std::rethrow_exception(shared.error);
+  }
+
+ private:
+  struct Shared {
+    std::atomic<std::int64_t> next;
+    std::int64_t n;
+    std::exception_ptr error;
+    std::mutex error_mutex;
+    const void* work;
+    void (*call)(const void*, int, std::int64_t);
+
+    void take(int worker) {
+      try {
+        for (std::int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < n;) call(work, worker, i);
+      } catch (...) {
+        const std::lock_guard<std::mutex> lock(error_mutex);
+        if (!error) error = std::current_exception();
+        next.store(n);
+      }
     }
   };
-  std::vector<std::thread> others;
-  const std::int64_t wanted = threads < n ? threads : n;
-  others.reserve(wanted > 1 ? std::size_t(wanted - 1) : 0);
-  for (int worker = 1; worker < wanted; ++worker) {
-    try {
-      others.emplace_back(run, worker);
-    } catch (const std::system_error&) {
-      break;
+
+  void grow(int others) {
+    while (int(others_.size()) < others) {
+      try {
+        others_.reserve(std::size_t(others));
+        others_.emplace_back(&Team::serve, this, int(others_.size()) + 1);
+      } catch (const std::system_error&) {
+        return;
+      }
     }
   }
-  run(0);
-  for (std::thread& other : others) other.join();
-  if (error) std::rethrow_exception(error);
-}
+
+  void serve(int worker) {
+    constexpr int SPINS = 20000;  // some ten microseconds: the next round mostly begins at once
+    int seen = 0;
+    for (;;) {
+      for (int i = 0; i < SPINS && round_.load(std::memory_order_acquire) == seen; ++i) {}
+      std::unique_lock<std::mutex> lock(mutex_);
+      begun_.wait(lock, [&] { return round_.load(std::memory_order_relaxed) != seen; });
+      if (ended_) return;
+      seen = round_.load(std::memory_order_relaxed);
+      Shared* shared = shared_;
+      if (!shared) continue;
+      ++busy_;
+      lock.unlock();
+      shared->take(worker);
+      lock.lock();
+      if (--busy_ == 0) done_.notify_one();
+    }
+  }
+
+  int threads_;
+  std::vector<std::thread> others_;
+  std::mutex mutex_;
+  std::condition_variable begun_, done_;
+  std::atomic<int> round_{0};
+  Shared* shared_ = nullptr;  // what is being shared; null between rounds
+  int busy_ = 0;              // threads at work on it, but for this one
+  bool ended_ = false;
+};
 
 // Memory of one call, 64-byte aligned. The last block is kept for the next call, up to `kept` bytes: fresh pages
 // cost more than the work on them. One atomic pointer and no lock, so a fork finds it whole.

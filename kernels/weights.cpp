@@ -74,7 +74,7 @@ const u8* Weigher::mask_row(i64 volume, i64 row) const {
   return w.mask.data + volume_offset(volume, w.mask, lead) + row / ny * step[0] + row % ny * step[1];
 }
 
-void Weigher::count(const std::vector<Volume>& volumes, const std::vector<Counted>& counted, int threads) {
+void Weigher::count(const std::vector<Volume>& volumes, const std::vector<Counted>& counted, Team& team) {
   const i64 count = i64(volumes.size());
   if (!w.mask.data) {
     for (i64 i = 0; i < count; ++i) {
@@ -86,7 +86,7 @@ void Weigher::count(const std::vector<Volume>& volumes, const std::vector<Counte
     }
   } else {
     std::vector<RowSum> sums(std::size_t(count * rows));
-    in_parallel(threads, count * rows, [&](int, i64 i) {
+    team.run(count * rows, [&](int, i64 i) {
       const Volume& v = volumes[std::size_t(i / rows)];
       const i64 at = i % rows * v.words;
       const u8* p = mask_row(i / rows, i % rows);

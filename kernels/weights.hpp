@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "engine.hpp"
+#include "threads.hpp"
 
 namespace half_grid {
 
@@ -16,7 +17,7 @@ class Weigher {
   Weigher(const Plan& plan, const LabelArray& labels, const Weighing& w, const Volume& model);
 
   // Adds to the counts and makes the weights; takes every volume of the call, in order.
-  void count(const std::vector<Volume>& volumes, const std::vector<Counted>& counted, int threads);
+  void count(const std::vector<Volume>& volumes, const std::vector<Counted>& counted, Team& team);
 
   // Weights of rows [first, last) of a volume, (z, y) in one index.
   void write(const Volume& v, i64 volume, i64 first, i64 last) const;

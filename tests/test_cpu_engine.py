@@ -158,6 +158,23 @@ def test_sizes_far_apart_and_far_from_one(voxel_size):
             assert_target(result, inner_distance(labels, voxel_size, scale=scale, engine="reference"), scale=scale)
 
 
+@pytest.mark.parametrize("scale", [3.0, 40.0, None])
+@pytest.mark.parametrize("seed", range(8))
+def test_rows_that_rest(seed, scale):
+    """Islands far apart: rows without foreground nearby are not swept, in some places for more than 255 planes."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((340, 37, 41), np.uint8 if seed % 2 else np.uint32)
+    for _ in range(1 + seed):
+        start = [int(rng.integers(0, n)) for n in labels.shape]
+        size = rng.integers(1, 9, size=3) * rng.choice([1, 1, 4], size=3)
+        labels[tuple(slice(at, at + int(n)) for at, n in zip(start, size, strict=True))] = rng.integers(1, 3)
+    labels[0, seed], labels[-1, seed] = 1, 1  # the same rows at either end
+    keywords = {"voxel_size": [(1, 4, 4), (4, 4, 1.1)][seed % 2], "scale": scale}
+    expected = inner_distance(labels, engine="reference", **keywords)
+    for threads in (1, 3):
+        assert_target(inner_distance(labels, engine="cpu", threads=threads, **keywords), expected, None, scale)
+
+
 def test_a_missing_extension_is_named(monkeypatch):
     monkeypatch.setattr("inner_distance_gpu.engines.cpu._host", None)
     monkeypatch.setattr("inner_distance_gpu.engines.cpu._missing", "no module named _host", raising=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from types import ModuleType
 from typing import Any, Protocol, cast
@@ -101,5 +102,6 @@ def _why_not(name: str) -> str | None:
     return cast(Engine, _module(name)).why_not()
 
 
+@functools.cache
 def _module(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{name}")

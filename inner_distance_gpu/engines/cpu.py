@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import ones
 from ..labels import as_label
 from ..parameters import Border, TargetParameters, WeightParameters
 
@@ -57,8 +58,7 @@ def target_and_weights(
 ) -> npt.NDArray[np.float32]:
     """Targets into `out`, weights as the result, counts in place; the labels are read once."""
     weights = np.empty(labels.shape, np.float32)
-    ones = not any(mask.strides) and mask.dtype == np.uint8 and mask.flat[0] == 1
-    given = None if ones else _native(mask)
+    given = None if mask is ones(mask.shape) else _native(mask)
     _extension().targets_and_weights(
         _plan(parameters),
         _bits(labels),
