@@ -11,7 +11,8 @@
 // plane has itself, and the last row itself, as a neighbour.
 //
 // Quiet rows: where neither a row nor the rows below and before it hold foreground there is no face, and no sample that a
-// foreground voxel could want. Unless background voxels ask too, such rows are not swept: they are only counted.
+// foreground voxel could want. Unless background voxels ask too, such rows are not swept. When one is swept again, what
+// runs on from before is too short, and harmless: a voxel that is foreground now has a z-face since, nearer by half a voxel.
 
 template <class T> static inline T load_bits(const u8* p) {
   T bits;
@@ -86,12 +87,6 @@ static inline i64 pack_row(const u8* bytes, i64 nx, u32* words) {
 
 template <class K> static inline K grown(K k) { return K(k + (k != Scan<K>::none)); }
 
-// The same for `steps` planes at once: what quiet rows were counted for.
-template <class K> static inline void catch_up(K* run, i64 n, i64 steps) {
-  const K most = K(steps < Scan<K>::none ? steps : Scan<K>::none), last = K(Scan<K>::none - most);
-  for (i64 i = 0; i < n; ++i) run[i] = run[i] < last ? K(run[i] + most) : Scan<K>::none;
-}
-
 // One row of the way down. A running distance starts again at 0 on a face; `flags` says where label ≠ 0. Returns whether
 // there was a face.
 template <class T, class K>
@@ -128,7 +123,7 @@ static inline bool sweep_faces(const T* __restrict__ here, const T* __restrict__
 
 template <class T> static i64 scan_bytes(const Volume& v, i64 rows) {
   const i64 row = padded(v.nx);
-  return 2 * (rows + 1) * row * i64(sizeof(T) + 1) + 4 * rows * row * v.scan + 4 * row + 2 * (rows + 1) + 8 * rows + 256;
+  return 2 * (rows + 1) * row * i64(sizeof(T) + 1) + 4 * rows * row * v.scan + 4 * row + 2 * (rows + 1) + 256;
 }
 
 template <class T, class K> static void sweep_down(ScanTask& task) {
@@ -136,7 +131,6 @@ template <class T, class K> static void sweep_down(ScanTask& task) {
   const i64 row = padded(v.nx), rows = task.y1 - task.y0, nx = v.nx;
   u8* s = task.scratch;
   const auto take = [&s](i64 bytes) { u8* p = s; s += bytes; return p; };
-  i64* waiting = (i64*)take(8 * rows);  // planes that quiet rows were not swept for
   T* level[2] = {(T*)take((rows + 1) * row * i64(sizeof(T))), (T*)take((rows + 1) * row * i64(sizeof(T)))};
   K* run = (K*)take(3 * rows * row * i64(sizeof(K)));
   u8* missing[2] = {take((rows + 1) * row), take((rows + 1) * row)};
@@ -145,7 +139,6 @@ template <class T, class K> static void sweep_down(ScanTask& task) {
   if (!task.may_miss) missing[0] = missing[1] = nullptr;
   const bool may_rest = !task.may_miss && !v.everywhere;
   for (i64 i = 0; i < 3 * rows * row; ++i) run[i] = Scan<K>::none;
-  for (i64 r = 0; r < rows; ++r) waiting[r] = 0;
   const i64 read = task.y1 < v.ny ? rows + 1 : rows;
   for (i64 z = 0; z < v.nz; ++z) {
     T* here = level[z & 1];
@@ -161,17 +154,12 @@ template <class T, class K> static void sweep_down(ScanTask& task) {
       const i64 below = r + 1 < read ? r + 1 : r, line = z * v.ny + task.y0 + r, at = line * nx, bits = line * v.words;
       v.swept[line] = some[r] | some[below] | some_before[r];
       if (!v.swept[line]) {
-        ++waiting[r];
         for (i64 w = 0; w < v.words; ++w) v.inside[bits + w] = 0;
         task.count_known += nx;
         continue;
       }
       const T* c = here + r * row;
       K *dz = run + r * row, *da = run + (rows + r) * row, *db = run + (2 * rows + r) * row;
-      if (waiting[r]) {
-        catch_up(dz, nx, waiting[r]), catch_up(da, nx, waiting[r]), catch_up(db, nx, waiting[r]);
-        waiting[r] = 0;
-      }
       K *z_out = (K*)v.z + at, *a_out = (K*)v.a + at, *b_out = (K*)v.b + at;
       if (!miss) {
         task.site |= sweep_row(c, before + r * row, here + below * row, dz, da, db, z_out, a_out, b_out, flags, nx);
@@ -211,27 +199,15 @@ static inline void sweep_rows_up(K* __restrict__ up_z, K* __restrict__ up_a, K* 
 template <class K> static void sweep_up(const ScanTask& task) {
   const Volume& v = *task.volume;
   const i64 rows = task.y1 - task.y0, n = rows * v.nx;
-  i64* waiting = (i64*)task.scratch;
-  K* up[3];
-  for (int i = 0; i < 3; ++i) up[i] = (K*)(waiting + rows) + i * n;
-  for (i64 i = 0; i < 3 * n; ++i) up[0][i] = Scan<K>::none;
-  for (i64 r = 0; r < rows; ++r) waiting[r] = 0;
+  K *up_z = (K*)task.scratch, *up_a = up_z + n, *up_b = up_a + n;
+  for (i64 i = 0; i < 3 * n; ++i) up_z[i] = Scan<K>::none;
   for (i64 z = v.nz - 1; z >= 0; --z) {
     const i64 line = z * v.ny + task.y0;
     for (i64 r = 0; r < rows; ++r) {
-      if (!v.swept[line + r]) {
-        ++waiting[r];
-        continue;
-      }
       const i64 first = r;  // as many rows at once as were swept
-      for (; r < rows && v.swept[line + r]; ++r) {
-        if (!waiting[r]) continue;
-        for (K* own : up) catch_up(own + r * v.nx, v.nx, waiting[r]);
-        waiting[r] = 0;
-      }
+      while (r < rows && v.swept[line + r]) ++r;
       const i64 at = (line + first) * v.nx, from = first * v.nx;
-      sweep_rows_up((K*)up[0] + from, up[1] + from, up[2] + from, (K*)v.z + at, (K*)v.a + at, (K*)v.b + at, (r - first) * v.nx);
-      --r;
+      sweep_rows_up(up_z + from, up_a + from, up_b + from, (K*)v.z + at, (K*)v.a + at, (K*)v.b + at, (r - first) * v.nx);
     }
   }
 }
