@@ -33,6 +33,7 @@ TARGET = [  # name, labels, keywords, error, what the message has to say
     ("voxel size negative", LABELS, {"voxel_size": (4, -1, 4)}, ValueError, ["-1.0", "positive finite"]),
     ("voxel size NaN", LABELS, {"voxel_size": (4, np.nan, 4)}, ValueError, ["nan", "positive finite"]),
     ("voxel size inf", LABELS, {"voxel_size": (4, np.inf, 4)}, ValueError, ["inf", "positive finite"]),
+    ("voxel size beyond floats", LABELS, {"voxel_size": (4, 10**400, 4)}, ValueError, ["inf", "positive finite"]),
     ("voxel size too long", LABELS, {"voxel_size": (1, 1, 1, 1)}, ValueError, ["4 entries", "2 or 3"]),
     ("voxel size too short", LABELS, {"voxel_size": (1,)}, ValueError, ["1 entries", "2 or 3"]),
     ("voxel size a number", LABELS, {"voxel_size": 4.0}, TypeError, ["4.0", "2 or 3"]),
@@ -43,6 +44,7 @@ TARGET = [  # name, labels, keywords, error, what the message has to say
     ("scale negative", LABELS, {"scale": -2.0}, ValueError, ["-2.0", "positive finite"]),
     ("scale NaN", LABELS, {"scale": np.nan}, ValueError, ["nan", "positive finite"]),
     ("scale inf", LABELS, {"scale": np.inf}, ValueError, ["inf", "None"]),
+    ("scale beyond floats", LABELS, {"scale": 10**400}, ValueError, ["scale=1000", "positive finite"]),
     ("scale a string", LABELS, {"scale": "50"}, TypeError, ["'50'", "positive finite"]),
     ("scale a bool", LABELS, {"scale": True}, TypeError, ["True", "positive finite"]),
     ("background", LABELS, {"background": "keep"}, ValueError, ["'keep'", "'zero', 'signed', 'times_label'"]),
@@ -52,9 +54,11 @@ TARGET = [  # name, labels, keywords, error, what the message has to say
     ("ignore_label too large", LABELS, {"ignore_label": 2**70}, ValueError, [str(2**70), "label"]),
     ("fill", LABELS, {"fill": None}, TypeError, ["None", "float32"]),
     ("fill too large", LABELS, {"fill": 1e39}, ValueError, ["1e+39", "float32"]),
+    ("fill beyond floats", LABELS, {"fill": -(10**400)}, ValueError, ["fill=-1000", "float32"]),
     ("engine unknown", LABELS, {"engine": "gpu"}, ValueError, ["'gpu'", "'auto', 'cuda', 'cucim', 'cpu', 'reference'"]),
     ("engine no string", LABELS, {"engine": 1}, TypeError, ["engine=1", "'auto'"]),
     ("threads 0", LABELS, {"threads": 0}, ValueError, ["threads=0", "positive"]),
+    ("threads beyond all", LABELS, {"threads": 2**70}, ValueError, ["threads=1180", "positive", "below 2³¹"]),
     ("threads a float", LABELS, {"threads": 1.5}, TypeError, ["1.5", "positive"]),
     ("list", LABELS.tolist(), {}, TypeError, ["list", "NumPy, CuPy or torch"]),
     ("None", None, {}, TypeError, ["NoneType", "NumPy, CuPy or torch"]),
@@ -127,6 +131,7 @@ WEIGHT = [
     ("empty", CLASSES[:0], {}, ValueError, ["(0, 3)", "empty"]),
     ("no axis", np.array(1), {}, ValueError, ["()", "at least one axis"]),
     ("num_classes 0", CLASSES, {"num_classes": 0}, ValueError, ["num_classes=0", "positive"]),
+    ("num_classes beyond all", CLASSES, {"num_classes": 2**31}, ValueError, ["num_classes=2147", "below 2³¹"]),
     ("num_classes a float", CLASSES, {"num_classes": 2.0}, TypeError, ["2.0", "whole number"]),
     ("mask shape", CLASSES, {"mask": np.ones((3, 2))}, ValueError, ["(3, 2)", "(2, 3)"]),
     ("mask broadcast on a spatial axis", CLASSES, {"mask": np.ones((1, 3))}, ValueError, ["(1, 3)", "(2, 3)"]),
@@ -160,6 +165,7 @@ def test_balanced_weights(labels, keywords, error, said):
 
 
 TRANSFORM = [
+    ("channels beyond all", {"channels": 2**40}, ValueError, ["channels=1099", "below 2³¹"]),
     ("channels 0", {"channels": 0}, ValueError, ["channels=0", "positive"]),
     ("channels a float", {"channels": 1.0}, TypeError, ["1.0", "whole number"]),
     ("border", {"border": "drop"}, ValueError, ["'drop'", "'keep', 'mask'"]),
