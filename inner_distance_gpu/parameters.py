@@ -21,6 +21,9 @@ SATURATION = 9.02
 # the border when it is so by this fraction. Several times what float32 sums of squares can be off.
 BORDER_SLACK = 2e-6
 
+# Squares of distances along the largest voxel size, in units of the smallest, have to stay within float32.
+FARTHEST_APART = 1e13
+
 
 @dataclass(frozen=True)
 class TargetParameters:
@@ -126,6 +129,8 @@ def check_voxel_size(voxel_size: Any) -> tuple[float, ...]:
         raise ValueError(f"voxel_size={sizes} has {len(sizes)} entries: {expected}")
     if not all(math.isfinite(size) and size > 0 for size in sizes):
         raise ValueError(f"voxel_size={sizes}: {expected}")
+    if max(sizes) / min(sizes) > FARTHEST_APART:
+        raise ValueError(f"voxel_size={sizes}: expected sizes that are at most {FARTHEST_APART:.0e} times one another")
     return sizes
 
 

@@ -34,6 +34,7 @@ TARGET = [  # name, labels, keywords, error, what the message has to say
     ("voxel size NaN", LABELS, {"voxel_size": (4, np.nan, 4)}, ValueError, ["nan", "positive finite"]),
     ("voxel size inf", LABELS, {"voxel_size": (4, np.inf, 4)}, ValueError, ["inf", "positive finite"]),
     ("voxel size beyond floats", LABELS, {"voxel_size": (4, 10**400, 4)}, ValueError, ["inf", "positive finite"]),
+    ("voxel sizes far apart", LABELS, {"voxel_size": (1, 1e-20, 1)}, ValueError, ["1e-20", "at most 1e+13 times"]),
     ("voxel size too long", LABELS, {"voxel_size": (1, 1, 1, 1)}, ValueError, ["4 entries", "2 or 3"]),
     ("voxel size too short", LABELS, {"voxel_size": (1,)}, ValueError, ["1 entries", "2 or 3"]),
     ("voxel size a number", LABELS, {"voxel_size": 4.0}, TypeError, ["4.0", "2 or 3"]),
