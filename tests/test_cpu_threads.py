@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from inner_distance_gpu import InnerDistanceTransform, engines, inner_distance
+from inner_distance_gpu import InnerDistanceTransform, balanced_weights, engines, inner_distance
 from inner_distance_gpu.engines import cpu
 from inner_distance_gpu.parameters import TargetParameters
 
@@ -185,3 +185,20 @@ def test_the_binding_refuses_weights_that_do_not_fit(changed, said):
     weigh(**call)
     with pytest.raises(ValueError, match=said):
         weigh(**(call | changed))
+
+
+def test_everything_together():
+    """Targets, weights and the fused call, each with threads of its own, from several Python threads at once."""
+    mask = np.random.default_rng(1).random(LABELS.shape[1:]).astype(np.float32)
+
+    def everything(i):
+        transform = InnerDistanceTransform((8, 8, 8), 50, border="mask", engine="cpu", threads=4)
+        fused = transform(LABELS, mask)
+        weights, counts = balanced_weights(LABELS[i], mask=mask, slab=(7, -1, 9), engine="cpu", threads=4)
+        return [answer(i, 4), *fused, transform.counts.state().numpy(), weights, counts.state().numpy()]
+
+    expected = [everything(i) for i in range(len(LABELS))]
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        for i, results in enumerate(pool.map(everything, list(range(len(LABELS))) * 3)):
+            for result, same in zip(results, expected[i % len(LABELS)], strict=True):
+                np.testing.assert_array_equal(result, same)
