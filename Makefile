@@ -1,9 +1,10 @@
 # make demo | test | check | bench are the everyday surface; compat tests the adapters against the real DaCapo and
-# gunpowder, sanitize the native engine under ASan and UBSan. Each makes its own environment.
+# gunpowder, sanitize the native engine under ASan and UBSan and then under TSan, fuzz looks for inputs that break it,
+# faults plants faults and sees which tests catch them, dist builds and tries the packages. Each makes its own environment.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench compat sanitize
+.PHONY: demo test check bench compat sanitize fuzz faults dist
 
 demo: .venv/ready
 	$(BIN)/inner-distance-gpu demo --out demo
@@ -21,7 +22,21 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/run.py
 
 sanitize: .venv/ready
-	PATH="$(CURDIR)/$(BIN):$$PATH" tests/sanitize.sh $(BIN)/python
+	PATH="$(CURDIR)/$(BIN):$$PATH" tests/sanitize.sh $(BIN)/python address
+	PATH="$(CURDIR)/$(BIN):$$PATH" tests/sanitize.sh $(BIN)/python thread
+
+SECONDS ?= 60
+fuzz: .venv/ready
+	$(BIN)/pip install --quiet atheris==3.0.0
+	PATH="$(CURDIR)/$(BIN):$$PATH" tests/fuzz/run.sh $(BIN)/python $(SECONDS)
+
+faults: .venv/ready
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/faults.py
+
+# PYTHONS: what to build wheels for, as far as they are there
+PYTHONS ?= $(PYTHON)
+dist:
+	tests/dist.sh $(PYTHONS)
 
 compat:
 	PYTHON=$(PYTHON) tests/compat/setup.sh

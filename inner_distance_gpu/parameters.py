@@ -21,6 +21,9 @@ SATURATION = 9.02
 # the border when it is so by this fraction. Several times what float32 sums of squares can be off.
 BORDER_SLACK = 2e-6
 
+# Squares of distances along the largest voxel size, in units of the smallest, have to stay within float32.
+FARTHEST_APART = 1e13
+
 
 @dataclass(frozen=True)
 class TargetParameters:
@@ -105,19 +108,29 @@ def _is_integer(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
 
 
+def _as_float(value: Any) -> float:
+    """A real number as a float; infinite where no float is as large."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 def check_voxel_size(voxel_size: Any) -> tuple[float, ...]:
     """`voxel_size` as floats, in array-axis order, world units; fractions are kept."""
     expected = "expected 2 or 3 positive finite numbers in array-axis order, such as (40, 4, 4)"
     if isinstance(voxel_size, (str, bytes, Set, Mapping)) or not isinstance(voxel_size, Iterable):
         raise TypeError(f"voxel_size={voxel_size!r}: {expected}")
     try:
-        sizes = tuple(float("" if isinstance(size, (str, bytes)) else size) for size in voxel_size)
+        sizes = tuple(_as_float("" if isinstance(size, (str, bytes)) else size) for size in voxel_size)
     except (TypeError, ValueError):
         raise TypeError(f"voxel_size={voxel_size!r}: {expected}") from None
     if len(sizes) not in (2, 3):
         raise ValueError(f"voxel_size={sizes} has {len(sizes)} entries: {expected}")
     if not all(math.isfinite(size) and size > 0 for size in sizes):
         raise ValueError(f"voxel_size={sizes}: {expected}")
+    if max(sizes) / min(sizes) > FARTHEST_APART:
+        raise ValueError(f"voxel_size={sizes}: expected sizes that are at most {FARTHEST_APART:.0e} times one another")
     return sizes
 
 
@@ -127,7 +140,7 @@ def check_scale(scale: Any) -> float | None:
     expected = "expected a positive finite number in world units, or None for distances without tanh"
     if not _is_real(scale):
         raise TypeError(f"scale={scale!r}: {expected}")
-    if not (math.isfinite(scale) and scale > 0):
+    if not (math.isfinite(_as_float(scale)) and scale > 0):
         raise ValueError(f"scale={scale!r}: {expected}")
     return float(scale)
 
@@ -146,7 +159,7 @@ def check_ignore_label(ignore_label: Any) -> int | float | None:
     if not _is_real(ignore_label):
         raise TypeError(f"ignore_label={ignore_label!r}: {expected}")
     if not _is_integer(ignore_label):
-        return float(ignore_label)
+        return _as_float(ignore_label)
     if not -(2**63) <= ignore_label < 2**64:
         raise ValueError(f"ignore_label={ignore_label!r}: {expected}")
     return int(ignore_label)
@@ -156,9 +169,10 @@ def check_fill(fill: Any) -> float:
     expected = "expected a number that float32 can hold (NaN and infinities are fine)"
     if not _is_real(fill):
         raise TypeError(f"fill={fill!r}: {expected}")
-    if math.isfinite(fill) and abs(fill) > float(np.finfo(np.float32).max):
+    value = _as_float(fill)
+    if abs(value) > float(np.finfo(np.float32).max) and not (math.isinf(value) and value == fill):
         raise ValueError(f"fill={fill!r}: {expected}")
-    return float(fill)
+    return value
 
 
 def check_threads(threads: Any) -> int:
@@ -173,8 +187,8 @@ def check_threads(threads: Any) -> int:
 def check_count(name: str, value: Any, expected: str = "a positive whole number") -> int:
     if not _is_integer(value):
         raise TypeError(f"{name}={value!r}: expected {expected}")
-    if value < 1:
-        raise ValueError(f"{name}={value!r}: expected {expected}")
+    if not 1 <= value < 2**31:  # what kernels count with
+        raise ValueError(f"{name}={value!r}: expected {expected}{', below 2³¹' if value > 0 else ''}")
     return int(value)
 
 
@@ -203,7 +217,7 @@ def check_clip(clip: Any) -> tuple[float, float]:
     bounds = tuple(clip)
     if len(bounds) != 2 or not all(map(_is_real, bounds)):
         raise TypeError(f"clip={clip!r}: {expected}")
-    low, high = float(bounds[0]), float(bounds[1])
+    low, high = map(_as_float, bounds)
     if not 0 < low <= high <= 1:
         raise ValueError(f"clip={clip!r}: {expected}")
     return low, high

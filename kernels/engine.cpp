@@ -44,6 +44,10 @@ Plan::Plan(std::vector<double> sizes, double scale_, int background_, bool satur
     : voxel_size(std::move(sizes)), scale(scale_), background(background_), saturate(saturate_), fill(float(fill_)),
       level(level_named(level_)), always_float(always_float_) {
   if (voxel_size.size() != 2 && voxel_size.size() != 3) throw std::invalid_argument("expected 2 or 3 voxel sizes");
+  for (const double size : voxel_size)
+    if (!(size > 0 && std::isfinite(size))) throw std::invalid_argument("voxel sizes are positive and finite");
+  if (!(scale >= 0 && std::isfinite(scale))) throw std::invalid_argument("a scale is positive and finite, or 0 for none");
+  if (background < ZERO || background > TIMES_LABEL) throw std::invalid_argument("background is 0, 1 or 2");
   units = units_of(voxel_size.data(), int(voxel_size.size()));
 }
 

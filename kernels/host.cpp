@@ -48,8 +48,9 @@ Kind kind_of(const std::string& name) {
   throw std::invalid_argument("kind " + name);
 }
 
-void check_width(const View& v) {
+void check_width(const View& v, Kind kind) {
   if (v.width != 1 && v.width != 2 && v.width != 4 && v.width != 8) throw std::invalid_argument("elements of 1, 2, 4 or 8 bytes");
+  if (v.width == 1 && kind == Kind::floating) throw std::invalid_argument("floats of 2, 4 or 8 bytes");
 }
 
 // What the bytes of an array mean: NumPy's kind letter, whether the byte order is foreign, and the bits (in the
@@ -63,7 +64,7 @@ struct Meaning {
 
 LabelArray labels_of(const Buffer& buffer, const Meaning& meaning) {
   LabelArray labels{buffer.view(), kind_of(meaning.kind), meaning.foreign, meaning.has_ignored, meaning.ignored};
-  check_width(labels.view);
+  check_width(labels.view, labels.kind);
   return labels;
 }
 
@@ -130,7 +131,7 @@ void run_targets_and_weights(const Plan& plan, nb::handle labels, const Meaning&
   const Buffer masked(mask, false);
   w.mask = masked.view();
   w.mask_kind = kind_of(mask_kind);
-  check_width(w.mask);
+  check_width(w.mask, w.mask_kind);
   check_same(array.view, w.mask, "mask");
   run();
 }
@@ -141,18 +142,19 @@ void run_class_weights(nb::handle labels, const Meaning& meaning, nb::handle mas
   const Buffer in(labels, false), masked(mask, false), to(weights, true), up(numerators, true), down(denominators, true);
   const LabelArray array = labels_of(in, meaning);
   const View mask_view = masked.view();
-  check_width(mask_view);
+  const Kind kind = kind_of(mask_kind);
+  check_width(mask_view, kind);
   check_same(array.view, mask_view, "mask");
+  if (foreground && classes != 2) throw std::invalid_argument("label = 0 and label ≠ 0 are 2 classes");
   if (array.view.shape.empty() || slab.size() != array.view.shape.size() || classes < 1) throw std::invalid_argument("slab");
   i64 slabs = 1;
   for (std::size_t a = 0; a < slab.size(); ++a) {
-    if (slab[a] < 1) throw std::invalid_argument("slab");
+    if (slab[a] < 1 || slab[a] > array.view.shape[a]) throw std::invalid_argument("slab");
     slabs *= (array.view.shape[a] + slab[a] - 1) / slab[a];
   }
   const ClassWeighing w{classes, foreground, std::move(slab), clip.first, clip.second,
                         dense<double>(up, slabs * classes, "numerators"), dense<double>(down, slabs * classes, "denominators")};
   float* result = dense<float>(to, size_of(array.view), "weights");
-  const Kind kind = kind_of(mask_kind);
   const nb::gil_scoped_release released;
   class_weights(array, mask_view, kind, result, w, threads);
 }

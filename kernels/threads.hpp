@@ -3,7 +3,6 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <cstdlib>
 #include <exception>
 #include <mutex>
 #include <new>
@@ -119,13 +118,13 @@ class Scratch {
   explicit Scratch(std::size_t bytes) {
     block_ = spare().exchange(nullptr);
     if (block_ && block_->bytes < bytes) {
-      std::free(block_);
+      release(block_);
       block_ = nullptr;
     }
     if (!block_) {
       if (bytes > SIZE_MAX - 4096) throw std::bad_alloc();
       const std::size_t whole = (bytes + sizeof(Block) + 63) / 64 * 64;
-      void* memory = std::aligned_alloc(64, whole);
+      void* memory = ::operator new(whole, std::align_val_t(alignof(Block)), std::nothrow);
       if (!memory) throw std::bad_alloc();
       block_ = new (memory) Block{bytes};
     }
@@ -133,7 +132,7 @@ class Scratch {
   }
   ~Scratch() {
     if (block_->bytes <= kept) block_ = spare().exchange(block_);
-    std::free(block_);
+    release(block_);
   }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
@@ -148,6 +147,7 @@ class Scratch {
   struct alignas(64) Block {
     std::size_t bytes;
   };
+  static void release(Block* block) { ::operator delete(block, std::align_val_t(alignof(Block))); }
   static constexpr std::size_t kept = std::size_t(64) << 20;
   static std::atomic<Block*>& spare() {
     static std::atomic<Block*> block{nullptr};

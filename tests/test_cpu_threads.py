@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from inner_distance_gpu import InnerDistanceTransform, engines, inner_distance
+from inner_distance_gpu import InnerDistanceTransform, balanced_weights, engines, inner_distance
 from inner_distance_gpu.engines import cpu
 from inner_distance_gpu.parameters import TargetParameters
 
@@ -145,3 +145,60 @@ def test_the_binding_refuses_what_does_not_fit():
         cpu.inner_distance(labels, read_only, parameters, 1)
     with pytest.raises(ValueError, match="fewer axes"):
         cpu.inner_distance(labels[0], out[0], parameters, 1)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"voxel_size": (1.0, float("nan"))}, "voxel sizes"),
+        ({"voxel_size": (1.0, 0.0)}, "voxel sizes"),
+        ({"scale": float("inf")}, "scale"),
+        ({"background": 3}, "background"),
+    ],
+)
+def test_the_binding_refuses_plans_that_are_none(changed, said):
+    plan = {"voxel_size": (1.0, 1.0), "scale": 1.0, "background": 0, "saturate": False, "fill": 0.0}
+    plan |= {"level": "auto", "always_float": False}
+    cpu._host.Plan(**plan)
+    with pytest.raises(ValueError, match=said):
+        cpu._host.Plan(**(plan | changed))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"mask_kind": "f"}, "floats of 2, 4 or 8 bytes"),  # would read beyond its end
+        ({"kind": "f"}, "floats of 2, 4 or 8 bytes"),
+        ({"foreground": True}, "2 classes"),  # would count beyond its end
+        ({"slab": (2**63 - 1, 1)}, "slab"),
+    ],
+)
+def test_the_binding_refuses_weights_that_do_not_fit(changed, said):
+    labels, counts = np.zeros((3, 4), np.uint8), np.ones((12, 1))
+    call = {"labels": labels, "kind": "u", "mask": labels, "mask_kind": "u"}
+    call |= {"weights": np.empty((3, 4), np.float32), "numerators": counts, "denominators": counts.copy()}
+    call |= {"classes": 1, "foreground": False, "slab": (1, 1), "clip": (0.1, 0.9), "threads": 1}
+
+    def weigh(kind, **arguments):
+        cpu._host.class_weights(meaning=cpu._host.Meaning(kind, False, False, 0), **arguments)
+
+    weigh(**call)
+    with pytest.raises(ValueError, match=said):
+        weigh(**(call | changed))
+
+
+def test_everything_together():
+    """Targets, weights and the fused call, each with threads of its own, from several Python threads at once."""
+    mask = np.random.default_rng(1).random(LABELS.shape[1:]).astype(np.float32)
+
+    def everything(i):
+        transform = InnerDistanceTransform((8, 8, 8), 50, border="mask", engine="cpu", threads=4)
+        fused = transform(LABELS, mask)
+        weights, counts = balanced_weights(LABELS[i], mask=mask, slab=(7, -1, 9), engine="cpu", threads=4)
+        return [answer(i, 4), *fused, transform.counts.state().numpy(), weights, counts.state().numpy()]
+
+    expected = [everything(i) for i in range(len(LABELS))]
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        for i, results in enumerate(pool.map(everything, list(range(len(LABELS))) * 3)):
+            for result, same in zip(results, expected[i % len(LABELS)], strict=True):
+                np.testing.assert_array_equal(result, same)

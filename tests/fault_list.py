@@ -1,0 +1,229 @@
+"""The faults that tests/faults.py plants: a text that occurs once in its file, what stands there instead, the tests."""
+# ruff: noqa: E501 - a table: one fault a line
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`tests` are pytest's arguments. `invisible` says why no result can differ, where none can."""
+
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+    invisible: str = ""
+
+
+ENGINE = ("tests/test_cpu_engine.py",)
+BITS = ("tests/test_cpu_bits.py", "-k", "not more_volumes")
+TARGETS = ("tests/test_cpu_engine.py", "tests/test_cpu_bits.py", "-k", "not more_volumes and not weights")
+WEIGHTS = ("tests/test_cpu_engine.py", "-k", "transform or weights or exact")
+BORDER = ("tests/test_border.py",)
+THREADS = ("tests/test_cpu_threads.py", "tests/test_cpu_bits.py", "-k", "test_threads or several or waves or one_wave")
+BINDING = ("tests/test_cpu_threads.py", "-k", "binding")
+DEVICE = ("tests/test_device_kernels.py",)
+LAUNCH = ("tests/test_device_launch.py",)
+TYPES = ("tests/test_types_and_layouts.py",)
+
+# fmt: off
+KERNELS = [
+    # scan: sites, unannotated voxels, runs
+    ("scan.hpp", "if (nx - x < 32) bits &= (1u << (nx - x)) - 1;", "", TARGETS),
+    ("scan.hpp", "return K(k + (k != Scan<K>::none));", "return K(k + 1);", TARGETS),
+    ("scan.hpp", "& !(missing_here[x] | missing_there[x]);", "& !missing_here[x];", TARGETS),
+    ("scan.hpp", "grown(up_z[i]) : K(0), down", "grown(up_z[i]) : K(1), down", TARGETS),
+    ("scan.hpp", "codes[x] = codes[nx - 1];", "codes[x] = 0;", TARGETS),
+    ("scan.hpp", "level[z ? (z & 1) ^ 1 : 0];", "level[(z & 1) ^ 1];", TARGETS),
+    ("scan.hpp", "task.missing |= known != nx;", "task.missing = known != nx;", TARGETS),
+    ("scan.hpp", "task.y1 < v.ny ? rows + 1 : rows;", "rows;", TARGETS),
+    ("scan.hpp", "if (l.foreign && (l.floats || l.has_ignored))", "if (l.foreign && l.floats)", TARGETS),
+    ("scan.hpp", "float_is_nan(code) || (l.has_ignored && code == ignored)", "float_is_nan(code)", TARGETS),
+    ("scan.hpp", "flags[x] = c[x] && !m[x] ? 255 : 0;", "flags[x] = c[x] ? 255 : 0;", TARGETS),
+    ("scan.hpp", "const K up = grown(b1[i]);", "const K up = b1[i];", TARGETS),
+    ("scan.hpp", "case SCAN_MEDIUM: sweep_up<u16>(task); break;", "case SCAN_MEDIUM: sweep_up<u8>(task); break;", TARGETS),
+    # half_grid: what a label is, units, saturation
+    ("half_grid.hpp", "float_magnitude(bits) ? bits : T(0);", "bits;", TARGETS),
+    ("half_grid.hpp", "float_magnitude(bits) > FloatBits<T>::infinity;", "float_magnitude(bits) >= FloatBits<T>::infinity;", TYPES + TARGETS),
+    ("half_grid.hpp", "constexpr double SATURATION = 9.02;", "constexpr double SATURATION = 6.5;", TARGETS),
+    ("half_grid.hpp", "units.square[a] = whole * whole;", "units.square[a] = whole * whole + (whole > 3);", TARGETS),
+    ("half_grid.hpp", "if (steps > 4096) { units.whole = false; break; }", "", (*DEVICE, "-k", "units")),
+    ("half_grid.hpp", "<= 1e-9 * steps;", "<= 1e-2 * steps;", TARGETS),
+    ("half_grid.hpp", "SATURATION * scale / units.length * (1 + 1e-5) + 1e-3;", "SATURATION * scale / units.length * 0.9;", TARGETS),
+    ("half_grid.hpp", "(bits >> (8 * i)) & 0xFF", "(bits >> (8 * i)) & 0x7F", TARGETS),
+    ("half_grid.hpp", "constexpr double BORDER_SLACK = 2e-6;", "constexpr double BORDER_SLACK = 0;", BORDER),
+    # plane: idle lanes, tiles, what is skipped
+    ("plane.hpp", "(word | word >> 1 | next << 31)", "(word | word >> 1)", TARGETS),
+    ("plane.hpp", "const u32 real = lanes_below<V>(v.nx - 1 - x);", "const u32 real = lanes_below<V>(v.nx - x);", TARGETS),
+    ("plane.hpp", "(c < 65535 ? u32(c) : 65535u) * 65537u;", "(u32(c) & 65535u) * 65537u;", TARGETS),
+    ("plane.hpp", "most = WholeLanes::all(u16(last));", "most = WholeLanes::all(u16(last + 1));", TARGETS),
+    ("plane.hpp", "const V start = max(V::load(c + y * s.gap)", "const V start = min(V::load(c + y * s.gap)", TARGETS),
+    ("plane.hpp", "c[y * s.gap + N] = right[y];", "c[y * s.gap + N] = 0;", TARGETS),
+    ("plane.hpp", "if (!(own | (y1 < v.ny ? voxels[y1] : 0))) {", "if (!own) {", TARGETS),
+    ("plane.hpp", "y < end; ++y) some |= voxels[y] | pairs[y];", "y < end; ++y) some |= voxels[y];", TARGETS),
+    ("plane.hpp", "if (far_lanes) search_flagged(far_lanes, whole, half, v.nx, N, v.square[2], found, N, hull);", "", TARGETS),
+    ("plane.hpp", "if (far_lanes) search_flagged(far_lanes, whole, half, v.ny, N, v.square[1], c, s.gap, hull);", "", TARGETS),
+    ("plane.hpp", "if (far_lanes) search_flagged(far_lanes, whole, (const E*)nullptr, v.ny, N, v.square[1], d, N, hull);", "", TARGETS),
+    ("plane.hpp", "const bool may_be_far = !v.near_only && s.chunks > FAR_CHUNKS + 1;", "const bool may_be_far = !v.near_only && s.chunks > FAR_CHUNKS + 12;", TARGETS),
+    ("plane.hpp", "const bool may_be_far = !v.near_only && chunks > FAR_CHUNKS + 1;", "const bool may_be_far = !v.near_only && chunks > FAR_CHUNKS + 12;", TARGETS),
+    ("plane.hpp", "b[i] = none_to_zero(V::load(whole + (at * TILE + i) * N));", "b[i] = V::load(whole + (at * TILE + i) * N);", TARGETS),
+    ("plane.hpp", "const i64 reach = v.near_only ? s.chunks : FAR_CHUNKS;", "const i64 reach = FAR_CHUNKS;", TARGETS),
+    ("plane.hpp", "b[i] = V::choose(pairs[y], min(min(start, V::load(whole + y * N)), cap), V::all(0));", "b[i] = V::choose(pairs[y], min(start, cap), V::all(0));", TARGETS),
+    ("plane.hpp", "for (i64 y = 0; y < s.rows; ++y) right[y] = V::NONE;\n  const", "const", TARGETS),
+    # search: costs, chunks, when to end
+    ("search.hpp", "2 * (i - r) - 1))", "2 * (i - r) + 1))", TARGETS),
+    ("search.hpp", "V::at(cost + SIDE * (2 * (r - i) + 1))", "V::at(cost + SIDE * 2 * (r - i) + 1)", TARGETS),
+    ("search.hpp", "at > chunks - 1 - at ? at : chunks - 1 - at;", "at < chunks - 1 - at ? at : chunks - 1 - at;", TARGETS),
+    ("search.hpp", "V::at(way - (STEP - (HALF ? 1 : 2)));", "V::at(way - (STEP - 3));", TARGETS),
+    ("search.hpp", "V::at(way - (STEP - 2))", "V::at(way)", TARGETS),
+    ("search.hpp", "floor + V::at(cost + (HALF ? 1 : 2))", "floor + V::at(cost + 2)", TARGETS),
+    ("search.hpp", "for (int r = 1; r < TILE; ++r) m = min(m, V::load(whole", "for (int r = 2; r < TILE; ++r) m = min(m, V::load(whole", TARGETS),
+    ("search.hpp", "floor = min(floor, m);", "floor = m;", TARGETS),
+    # envelope
+    ("envelope.hpp", "0.5 * double(position + t.position);", "0.5 * double(position + t.position + 1);", TARGETS),
+    ("envelope.hpp", "for (i64 n = k - 1; n <= k + 1; n += 2)", "for (i64 n = k - 1; n <= k - 1; n += 2)", TARGETS),
+    ("envelope.hpp", "for (i64 n = k - 1; n <= k + 1; n += 2)", "for (i64 n = k + 1; n <= k + 1; n += 2)", TARGETS),
+    ("envelope.hpp", "if (n >= 0 && n <= top) {", "if (n >= 0 && n < 0) {", TARGETS),
+    ("envelope.hpp", "if (half) top = put_parabola(hull, top, 2 * r + 1,", "if (half) top = put_parabola(hull, top, 2 * r,", TARGETS),
+    ("envelope.hpp", "if (!(square < 3.4e38f)) return top;", "", TARGETS),
+    ("envelope.hpp", "if (from > t.from) break;", "break;", TARGETS),
+    ("envelope.hpp", "while (k < top && hull[k + 1].from <= double(x)) ++k;", "if (k < top && hull[k + 1].from <= double(x)) ++k;", TARGETS),
+    # finish: root, tanh, sign, background, border
+    ("finish.hpp", "p = p * r + all(1.0f / 120);", "p = p * r + all(1.0f / 121);", TARGETS),
+    ("finish.hpp", "all(-2.12194440e-4f)", "all(-2.12e-4f)", TARGETS),
+    ("finish.hpp", "const FloatLanes knee = all(0.55f);", "const FloatLanes knee = all(0.0f);", TARGETS),
+    ("finish.hpp", "&& !v.far_beyond && v.out_stride[2] == 4;", "&& !v.far_beyond;", TARGETS),
+    ("finish.hpp", "f.plain = factor > 1e-30 && factor < 1e30;", "f.plain = true;", TARGETS),
+    ("finish.hpp", "v.background != SIGNED && !v.known && !v.keep &&", "v.background != SIGNED && !v.keep &&", TARGETS),
+    ("finish.hpp", "v.background != SIGNED && !v.known && !v.keep &&", "v.background != SIGNED && !v.known &&", BORDER),
+    ("finish.hpp", "case 1: return double((signed char)bits);", "case 1: return double(bits);", TARGETS),
+    ("finish.hpp", "__builtin_ldexp(1024 + fraction, exponent - 25)", "__builtin_ldexp(1024 + fraction, exponent - 24)", TARGETS),
+    ("finish.hpp", "default: bits = load_bits<u64>(p); if (l.foreign) bits = swapped(bits);", "default: bits = load_bits<u64>(p);", TARGETS),
+    ("finish.hpp", "if (v.ny > 1 && along_y < border) border = along_y;", "", BORDER),
+    ("finish.hpp", "along_z = double(2 * back_z + 1) * v.border_unit[0]", "along_z = double(2 * back_z) * v.border_unit[0]", BORDER),
+    ("finish.hpp", "v.background == SIGNED ? zero - t : zero;", "v.background == SIGNED ? t : zero;", TARGETS),
+    ("finish.hpp", "const double value = v.lonely * factor;", "const double value = v.lonely * factor * 1.00001;", TARGETS),
+    ("finish.hpp", "if (!*filled || !bits) {", "if (!bits) {", TARGETS),
+    # lanes: one fault per level
+    ("lanes.hpp", "_mm512_adds_epu16(a.v, b.v)", "_mm512_add_epi16(a.v, b.v)", TARGETS),
+    ("lanes.hpp", "_mm256_min_epu16(a.v, b.v)", "_mm256_min_epi16(a.v, b.v)", TARGETS),
+    ("lanes.hpp", "const __m256i over = _mm256_subs_epu16(a.v, b.v);", "const __m256i over = _mm256_subs_epu16(b.v, a.v);", TARGETS),
+    ("lanes.hpp", "V::N == 32 ? ~0u : (1u << (V::N & 31)) - 1;", "(1u << (V::N & 31)) - 1;", TARGETS),
+    ("lanes_portable.hpp", "return {sum | Vector16(sum < a.v)};", "return {sum};", TARGETS),
+    ("lanes_portable.hpp", "u32(over[2] & 4) | u32(over[3] & 8)", "u32(over[2] & 4)", ("tests/test_cpu_bits.py",)),
+    ("transpose.hpp", "b[2 * i + 1] = _mm_unpackhi_epi16(a[i], a[i + 4]);\n  }\n  for (int i = 0; i < 8; ++i) _mm", "b[2 * i + 1] = _mm_unpackhi_epi16(a[i], a[i]);\n  }\n  for (int i = 0; i < 8; ++i) _mm", TARGETS),
+    # engine: jobs, waves, counts
+    ("engine.cpp", "axes.shortest = std::min(axes.shortest, double(n) * half);", "axes.shortest = double(n) * half;", TARGETS),
+    ("engine.cpp", "if (masked) v.cap =", "if (false) v.cap =", BORDER),
+    ("engine.cpp", "axes.dropped_border = std::min(axes.dropped_border, half);", "", BORDER),
+    ("engine.cpp", "v.scan = deepest <= 254 ?", "v.scan = deepest <= 300 ?", TARGETS),
+    ("engine.cpp", "wave[i].everywhere |= missing;", "", TARGETS),
+    ("engine.cpp", "if (border) std::memset(bits, 255, std::size_t(bit_sets) * kept_bits);", "", BORDER),
+    ("engine.cpp", "may_miss = l.has_ignored || l.kind == Kind::floating;", "may_miss = l.has_ignored;", TARGETS),
+    ("engine.cpp", "const i64 bit_sets = weighing ? job.volumes : in_wave;", "const i64 bit_sets = in_wave;", ("tests/test_cpu_bits.py", "-k", "one_wave")),
+    ("engine.cpp", "v.lonely = plan.saturate ?", "v.lonely = !plan.saturate ?", TARGETS),
+    ("engine.cpp", "if (n == 1) {", "if (n == 1 && a) {", TARGETS, "an axis of one voxel that is kept adds nothing to any square"),
+    # weights
+    ("weights.cpp", "if (here) sum += value;", "sum += value;", WEIGHTS),
+    ("weights.cpp", "(!keep || keep[w] >> bit & 1) &&", "", ("tests/test_border.py", "tests/test_cpu_engine.py", "-k", "border or definition or transform")),
+    ("weights.cpp", "__builtin_popcount(there & ~*inside);", "__builtin_popcount(~*inside);", WEIGHTS),
+    ("weights.cpp", "const i64 slab = i / rows % w.slabs;", "const i64 slab = i % w.slabs;", WEIGHTS),
+    ("weights.cpp", "double* numerators = w.numerators + 2 * (i % w.slabs);", "double* numerators = w.numerators;", WEIGHTS),
+    ("level.cpp", "if (known) real &= *known++;", "", WEIGHTS),
+    ("masks.hpp", "fraction > high ? high : fraction", "fraction", WEIGHTS),
+    ("masks.hpp", "std::ldexp(1024 + fraction, exponent - 25)", "std::ldexp(1024 + fraction, exponent - 26)", WEIGHTS),
+    ("masks.hpp", "template <> struct SumOf<i64> { typedef Wide type; };", "template <> struct SumOf<i64> { typedef i64 type; };", WEIGHTS),
+    ("masks.hpp", "template <class M> struct SumOf { typedef i64 type; };", "template <class M> struct SumOf { typedef int type; };", WEIGHTS),
+    ("class_weights.cpp", "if (labels.foreign) bits = swapped(bits);", "", WEIGHTS),
+    ("class_weights.cpp", "if (labels.has_ignored && bits == T(labels.ignored)) return -1;", "", WEIGHTS),
+    ("class_weights.cpp", "if (labels.kind == Kind::signed_integer && bits >> (8 * sizeof(T) - 1)) return -1;", "", WEIGHTS),
+    ("class_weights.cpp", "value == std::floor(value) ?", "true ?", WEIGHTS),
+    ("class_weights.cpp", "slab_step *= blocks[a];", "slab_step *= labels.view.shape[a];", WEIGHTS),
+    ("class_weights.cpp", "if (c < 0) continue;\n        counted", "counted", WEIGHTS),
+    # threads and memory
+    ("threads.hpp", "for (std::thread& other : others) other.join();", "for (std::thread& other : others) other.detach();", THREADS),
+    ("threads.hpp", "< n;) work(worker, i);", "< n;) work(0, i);", THREADS),
+    ("threads.hpp", "block_ = spare().exchange(nullptr);", "block_ = spare().load();", THREADS),
+    ("threads.hpp", "if (block_ && block_->bytes < bytes) {", "if (block_ && block_->bytes * 2 < bytes) {", ("tests/test_cpu_bits.py",)),
+    ("threads.hpp", "if (!memory) throw std::bad_alloc();", "", ("tests/test_cpu_threads.py", "-k", "memory")),
+    # host: what the binding refuses
+    ("host.cpp", "if (v.width == 1 && kind == Kind::floating)", "if (false)", BINDING),
+    ("host.cpp", 'if (result.width != 4) throw std::invalid_argument("out is not float32");\n  const nb::gil', "const nb::gil", BINDING),
+    ("host.cpp", "if (foreground && classes != 2)", "if (false)", BINDING),
+    ("host.cpp", "if (slab[a] < 1 || slab[a] > array.view.shape[a])", "if (slab[a] < 1)", BINDING),
+    ("host.cpp", "if (labels.shape.size() < plan.voxel_size.size())", "if (false)", BINDING),
+]
+
+CUDA = [
+    ("plane.cu", "      __syncthreads();\n      fill_d", "      fill_d", DEVICE),
+    ("plane.cu", "    __syncthreads();  // before the next", "    // before the next", DEVICE),
+    ("plane.cu", "h + ways.odd[ROWS - i]", "h + ways.odd[ROWS - 1 - i]", DEVICE),
+    ("plane.cu", "if (!(worst_of(best) > odd)) return;", "if (!(worst_of(best) > 2 * odd)) return;", DEVICE),
+    ("plane.cu", "job.everywhere || (flags & HAS_MISSING);", "job.everywhere;", DEVICE),
+    ("plane.cu", "i64(blockIdx.x) * 2 * nx", "i64(0) * 2 * nx", DEVICE),
+    ("plane.cu", "(pair && bit_at(words, x + 1))", "false", DEVICE),
+    ("scan.cu", "__ffs(int(upper)) - 1 : behind + STEPS - i;", "__ffs(int(upper)) - 1 : behind + STEPS - 1 - i;", DEVICE),
+    ("scan.cu", "    __syncthreads();\n    if (real && x < nx)", "    if (real && x < nx)", DEVICE),
+    ("scan.cu", "return steps < i64(Scan<K>::none) ? K(steps)", "return steps <= i64(Scan<K>::none) + 1 ? K(steps)", DEVICE),
+    ("scan.cu", "here.code != below.code && !below.missing ? bit : 0;", "here.code != below.code ? bit : 0;", DEVICE),
+    ("scan.cu", "i64(blockIdx.x) * blockDim.z + threadIdx.z : threadIdx.z;", "threadIdx.z : threadIdx.z;", DEVICE),
+    ("weights.cu", "const i64 carry = sum.low >> 32;", "const i64 carry = 0;", DEVICE, "float64 holds both halves of every sum the tests can make, carried or not"),
+    ("weights.cu", "    __syncthreads();\n  }\n  const Sum sum", "  }\n  const Sum sum", DEVICE),
+    ("weights.cu", "extent[a] = smaller(w.slab[a], w.shape[a] - start);", "extent[a] = w.slab[a];", DEVICE),
+    ("weights.cu", "if (length) atomicAdd(w.counted + slab * w.classes + run, length);\n        run = c", "run = c", DEVICE),
+    ("values.cuh", "(exponent + 1008) << 52", "(exponent + 1007) << 52", DEVICE),
+    ("values.cuh", "label.missing = float_magnitude(label.code) > T(m.infinity);", "label.missing = float_magnitude(label.code) >= T(m.infinity);", DEVICE),
+    ("finish.cuh", "if (!v.known) target = job.fill;", "", DEVICE),
+    ("finish.cuh", "p = p * r + 1.0f / 24;", "p = p * r + 1.0f / 25;", DEVICE),
+    ("doubled.cu", "&& !here.missing && !there.missing;", "&& !here.missing;", DEVICE),
+    ("job.cuh", "offset += (volume - next * leading[a]) * view.lead[a];", "offset += (volume - next * leading[a]) * view.lead[LEADING - 1];", DEVICE),
+]
+
+HALO = ("tests/test_blockwise.py",)
+COUNTS = ("tests/test_counts.py",)
+BAD = ("tests/test_bad_input.py",)
+PACKAGE = [
+    ("engines/cpu.py", "and mask.flat[0] == 1", "", WEIGHTS),
+    ("engines/cpu.py", "    mask = _native(mask)\n", "", WEIGHTS),
+    ("engines/cpu.py", "native.type(ignored + native.type(0))", "ignored", TYPES + TARGETS),
+    ("engines/cpu.py", "_extension().Meaning(native.kind, not dtype.isnative,", "_extension().Meaning(native.kind, False,", TARGETS),
+    ("engines/cpu.py", 'border == "mask",', "False,", BORDER),
+    ("engines/cpu.py", 'parameters.no_boundary == "saturate",', "False,", TARGETS),
+    ("engines/cpu.py", "_bits(labels), _meaning(labels, parameters.ignore_label), out, threads)", "_bits(labels), _meaning(labels, None), out, threads)", TARGETS),
+    ("engines/cuda.py", "work.scan()\n    work.plane()", "work.plane()", DEVICE),
+    ("engines/cucim.py", "if has_site[volume]:", "if True:", DEVICE),
+    ("device/geometry.py", "extents[0] *= shape[axis]", "extents[0] *= 1", LAUNCH + DEVICE),
+    ("device/geometry.py", "and kept_blocks[0] == extents[0]", "", DEVICE),
+    ("device/geometry.py", "None if bits is None or bits & 0xFFFF else bits >> 16", "None if bits is None else bits >> 16", DEVICE),
+    ("device/geometry.py", "cap = max(cap, min(_BEYOND, deepest * deepest * 1.01 + 2))", "pass", DEVICE),
+    ("device/geometry.py", "job.border_least = min((half[axis] for axis, n in enumerate(spatial) if n == 1), default=3e38)", "job.border_least = 3e38", DEVICE),
+    ("device/geometry.py", "1 if deepest_scan <= 254 else", "1 if deepest_scan <= 300 else", DEVICE),
+    ("device/records.py", '("words", _i32),\n        ("unit"', '("unit"', DEVICE),
+    ("device/work.py", "self._long = self._plane_shared > limits.shared_bytes", "self._long = False", LAUNCH),
+    ("device/work.py", 'zeroed = {"flags": job.volumes * 4, "counted": counted_slabs * 16}', 'zeroed = {"flags": job.volumes * 4}; pieces["counted"] = counted_slabs * 16', DEVICE),
+    ("device/work.py", 'pieces["segments"] = self._scan_grid * self._column_bytes', 'pieces["segments"] = self._column_bytes', DEVICE + LAUNCH),
+    ("device/work.py", "self._copy_to.copy_(self.target)", "pass", DEVICE),
+    ("device/launcher.py", "key = (kernel, index)", "key = (kernel, 0)", LAUNCH),
+    ("blockwise.py", "math.ceil(reach * parameters.scale / size)", "int(reach * parameters.scale / size)", HALO),
+    ("blockwise.py", "min(reach[axis - leading], array.shape[axis] - 1)", "min(reach[axis - leading], 5)", HALO),
+    ("blockwise.py", "depth = {axis: (0, 1) if axis in spatial", "depth = {axis: (0, 0) if axis in spatial", HALO),
+    ("blockwise.py", 'no_boundary="saturate", **keywords)', 'no_boundary="extent", **keywords)', HALO),
+    ("counts.py", "counted = self._stacked() - known", "counted = self._stacked()", COUNTS),
+    ("counts.py", "self._reduced = total.clone()", "self._reduced = known", COUNTS),
+    ("counts.py", "loaded._reduced = saved[2:].clone()", "", (*COUNTS, "tests/test_transform.py")),
+    ("counts.py", "(self.denominators > 0).all()", "(self.denominators >= 0).all()", COUNTS + BAD),
+    ("parameters.py", "0 < low <= high <= 1:", "0 <= low <= high <= 1:", BAD),
+    ("parameters.py", "return tuple(-(-n // extent)", "return tuple(n // extent", WEIGHTS),
+    ("parameters.py", "not -(2**63) <= ignore_label < 2**64", "not -(2**63) <= ignore_label < 2**71", BAD),
+    ("parameters.py", "leading = (*leading[:-1], 1)", "leading = leading", ("tests/test_transform.py", "tests/test_cpu_engine.py", "-k", "transform or channel")),
+    ("labels.py", "for part in (slice(-1), slice(1, None))", "for part in (slice(1), slice(1, None))", HALO),
+    ("arrays.py", "if step < reach:", "if step < 0:", BAD),
+    ("transform.py", "self.counts.take(after)", "pass", ("tests/test_transform.py",)),
+]
+
+# fmt: on
+FAULTS = [
+    *(Fault(f"kernels/{file}", *rest) for file, *rest in KERNELS),
+    *(Fault(f"kernels/cuda/{file}", *rest) for file, *rest in CUDA),
+    *(Fault(f"inner_distance_gpu/{file}", *rest) for file, *rest in PACKAGE),
+]

@@ -1,0 +1,181 @@
+"""Plants faults, one line each, in a copy of the tree, and sees whether the tests that are meant to notice do.
+
+Run as `python tests/faults.py [--only WORDS] [--report FILE]`; `make faults` does. A fault replaces a text that occurs
+once in its file; one that occurs no longer, or twice, is an error, and so is one that does not compile. The copy is
+built with the host compiler at -O1; nothing outside it is changed. Exit code 1: a fault survived whose line in
+`fault_list.py` does not say why no test can see it, or one that is said to be invisible was caught.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from fault_list import FAULTS, Fault
+
+ROOT = Path(__file__).resolve().parent.parent
+LIMIT = 300  # seconds for the tests of one fault: those that then still run are caught
+
+# The copy's own package and engine, not the installed one; inputs that do not change from run to run.
+PYTEST = """
+import sys
+sys.meta_path = [finder for finder in sys.meta_path if not type(finder).__module__.startswith("_editable")]
+tree = sys.argv.pop(1)
+sys.path.insert(0, tree)
+import pytest
+
+class Settings:
+    def pytest_configure(self):
+        from hypothesis import Phase, settings
+        import inner_distance_gpu._host as host
+        assert host.__file__.startswith(tree), host.__file__
+        settings.register_profile("faults", phases=[Phase.explicit, Phase.generate], derandomize=True, database=None)
+        settings.load_profile("faults")
+
+raise SystemExit(pytest.main(sys.argv[1:], plugins=[Settings()]))
+"""
+
+
+class Copy:
+    """The tree, without what the tests do not need, and its engine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.build = folder, folder / "build"
+        ignored = shutil.ignore_patterns("__pycache__", "*.so")
+        for name in ("inner_distance_gpu", "kernels", "tests"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+        for name in ("CMakeLists.txt", "pyproject.toml", "README.md", "CHANGELOG.md"):
+            shutil.copy(ROOT / name, folder / name)
+        (folder / "inner_distance_gpu" / "kernels").symlink_to(folder / "kernels")
+        settings = ["-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1", f"-DPython_EXECUTABLE={sys.executable}"]
+        # The last -O counts, and CMakeLists.txt asks for -O3 of the loops: eight times the time to compile.
+        text = (folder / "CMakeLists.txt").read_text()
+        (folder / "CMakeLists.txt").write_text(text.replace("-O3", "-O1"))
+        generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+        subprocess.run(["cmake", "-S", folder, "-B", self.build, *generator, *settings], check=True, stdout=-3)
+
+    def make(self) -> str | None:
+        """Build what changed; None, or what the compiler said."""
+        done = subprocess.run(["cmake", "--build", self.build], capture_output=True, text=True, check=False)
+        for built in self.build.glob("_host*"):
+            if built.suffix in (".so", ".pyd"):
+                shutil.copy(built, self.folder / "inner_distance_gpu")
+        return None if done.returncode == 0 else done.stdout + done.stderr
+
+    def test(self, tests: tuple[str, ...]) -> tuple[bool, str]:
+        """Whether the tests pass, and the first that does not."""
+        command = [
+            sys.executable,
+            "-I",
+            "-c",
+            PYTEST,
+            str(self.folder),
+            "-x",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--tb=no",
+        ]
+        environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+        try:
+            done = subprocess.run(
+                [*command, *tests], cwd=self.folder, capture_output=True, text=True, timeout=LIMIT, env=environment
+            )
+        except subprocess.TimeoutExpired:
+            return False, f"still running after {LIMIT} s"
+        if done.returncode == 0:
+            return True, ""
+        failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+        if failed:
+            return False, failed[0].split(" ")[1].removeprefix("tests/")
+        if done.returncode < 0 or done.returncode > 5:
+            return False, f"crash (exit code {done.returncode})"
+        raise SystemExit(f"pytest cannot run {tests}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def plant(copy: Copy, fault: Fault) -> str:
+    """Change the line; returns the text before."""
+    path = copy.folder / fault.file
+    text = path.read_text()
+    if text.count(fault.old) != 1:
+        raise LookupError(f"{fault.file}: {fault.old!r} occurs {text.count(fault.old)} times, expected once")
+    path.write_text(text.replace(fault.old, fault.new))
+    return text
+
+
+def try_out(copy: Copy, fault: Fault) -> dict[str, object]:
+    """One fault planted, built, tested and taken out again."""
+    start, path = time.monotonic(), copy.folder / fault.file
+    result: dict[str, object] = {"file": fault.file, "line": 0, "old": fault.old, "new": fault.new}
+    try:
+        before = plant(copy, fault)
+    except LookupError as error:
+        return result | {"result": "pattern not found", "by": str(error), "seconds": 0}
+    result["line"] = before[: before.index(fault.old)].count("\n") + 1
+    try:
+        wrong = copy.make()  # also when this fault is not in it: the one before was
+        if wrong is not None:
+            outcome, by = "does not compile", wrong[-1500:]
+        else:
+            passed, by = copy.test(fault.tests)
+            outcome = "survived" if passed else "caught"
+    finally:
+        path.write_text(before)
+    if outcome == "survived" and fault.invisible:
+        outcome, by = "invisible", fault.invisible
+    elif outcome == "caught" and fault.invisible:
+        outcome, by = "caught, though said to be invisible", by
+    return result | {"result": outcome, "by": by, "seconds": round(time.monotonic() - start, 1)}
+
+
+def baseline(copy: Copy, faults: list[Fault]) -> None:
+    """Without a fault every test passes, or nothing below means anything."""
+    wrong = copy.make()
+    if wrong is not None:
+        raise SystemExit(f"the copy does not build:\n{wrong[-3000:]}")
+    for tests in dict.fromkeys(fault.tests for fault in faults):
+        passed, by = copy.test(tests)
+        if not passed:
+            raise SystemExit(f"without a fault: {by}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="faults whose file or text has these words")
+    parser.add_argument("--part", default="1/1", help="I/N: the I-th of N parts of the list")
+    parser.add_argument("--report", type=Path, help="write the results as JSON")
+    parser.add_argument("--no-baseline", action="store_true", help="do not run the tests without a fault first")
+    parser.add_argument("--folder", type=Path, help="where the copy lies, to be built on by the next run")
+    arguments = parser.parse_args()
+    part, parts = map(int, arguments.part.split("/"))
+    faults = [fault for fault in FAULTS if arguments.only in f"{fault.file} {fault.old}"][part - 1 :: parts]
+    results = []
+    with tempfile.TemporaryDirectory(prefix="faults-") as passing:
+        copy = Copy((arguments.folder or Path(passing)).resolve())
+        if arguments.no_baseline:
+            copy.make()
+        else:
+            baseline(copy, faults)
+        for fault in faults:
+            result = try_out(copy, fault)
+            results.append(result)
+            place = f"{result['file']}:{result['line']}"
+            by = f" by {result['by']}" if result["result"] == "caught" else f": {result['by']}" if result["by"] else ""
+            change = f"{fault.old.strip()}  ->  {fault.new.strip()}"
+            print(f"{result['result']:9} {result['seconds']:5} s  {place}  {change}{by}", flush=True)
+    if arguments.report:
+        arguments.report.write_text(json.dumps(results, indent=1) + "\n")
+    caught, invisible = (sum(r["result"] == name for r in results) for name in ("caught", "invisible"))
+    others = len(results) - caught - invisible
+    print(f"{len(results)} faults: {caught} caught, {invisible} invisible for the reasons given, {others} to look at")
+    return 1 if others else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

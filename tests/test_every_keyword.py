@@ -1,0 +1,320 @@
+"""Do all engines take every keyword that the public functions have, agree on it, and heed it?
+
+The keywords are read from the signatures: one that is added without a strategy and an example here fails.
+"""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+from host_launcher import HostLauncher, on_host  # noqa: F401
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from oracle import assert_target
+
+from inner_distance_gpu import ClassCounts, InnerDistanceTransform, balanced_weights, engines, inner_distance
+
+HOST = ["cpu"] if engines.available()["cpu"] is None else []
+DEVICE = ["cuda", "cucim"]
+FUNCTIONS = {
+    "inner_distance": inner_distance,
+    "balanced_weights": balanced_weights,
+    "InnerDistanceTransform": InnerDistanceTransform,
+    "forward": InnerDistanceTransform.forward,
+}
+
+
+def keywords_of(name):
+    return set(inspect.signature(FUNCTIONS[name]).parameters) - {"self"}
+
+
+@st.composite
+def labels_with(draw, dims, dtypes=("?", "u1", "i2", ">i4", "f4", "f8")):
+    lead = draw(st.lists(st.integers(1, 3), max_size=2))
+    spatial = draw(st.lists(st.integers(1, 8) | st.sampled_from([17, 33]), min_size=dims, max_size=dims))
+    while np.prod(lead + spatial) > 2000:
+        spatial[spatial.index(max(spatial))] //= 2
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    values = generator.integers(1, 4, lead + spatial)
+    values *= generator.random(values.shape) < draw(st.sampled_from([0.02, 0.5, 0.9, 1.0]))
+    labels = values.astype(draw(st.sampled_from(dtypes)))
+    if labels.dtype.kind == "f" and draw(st.booleans()):
+        labels[values == 3] = np.nan
+    return labels
+
+
+SIZES = st.sampled_from([1.0, 4.0, 3.7, 40.0])
+CLIPS = st.sampled_from([(0.05, 0.95), (0.3, 0.6), (1e-6, 1.0)])
+THREADS = st.sampled_from([None, 1, 2])
+ENGINE = st.none()  # a test names it
+
+
+def voxel_sizes(labels, dims):
+    return st.tuples(*[SIZES] * dims)
+
+
+def masks(labels, dims):
+    lead = labels.ndim - dims
+    shapes = [labels.shape, labels.shape[lead:], (1,) * lead + labels.shape[lead:]]
+    kinds = st.tuples(st.sampled_from(shapes), st.sampled_from(["?", "u1", "i8", "f4", ">f8"]), st.integers(0, 9))
+    drawn = kinds.map(lambda k: (np.random.default_rng(k[2]).random(k[0]) * 3).astype(k[1]))
+    return st.none() | drawn
+
+
+def outs(labels, dims):
+    return st.sampled_from(
+        [None, np.full(labels.shape, 7, np.float32), np.full(labels.shape, 7, np.float32, order="F")]
+    )
+
+
+def slabs(labels, dims):
+    return st.none() | st.tuples(*[st.sampled_from([-1, 1, 2, 5])] * labels.ndim)
+
+
+def channel_counts(labels, dims):
+    return st.sampled_from([1, *labels.shape[-dims - 1 : -dims]])
+
+
+TARGET = {
+    "scale": lambda labels, dims: st.sampled_from([None, 0.7, 5.0, 60.0]),
+    "background": lambda labels, dims: st.sampled_from(["zero", "signed", "times_label"]),
+    "no_boundary": lambda labels, dims: st.sampled_from(["extent", "saturate"]),
+    "ignore_label": lambda labels, dims: st.sampled_from([None, 0, 1, 3, 1.0]),
+    "fill": lambda labels, dims: st.sampled_from([0.0, -2.5, np.nan]),
+    "engine": lambda labels, dims: ENGINE,
+    "threads": lambda labels, dims: THREADS,
+}
+# Per function and keyword: labels, number of spatial axes -> strategy. Labels come first, `counts` by calling twice.
+STRATEGIES = {
+    "inner_distance": TARGET | {"labels": None, "voxel_size": voxel_sizes, "out": outs},
+    "balanced_weights": {
+        "labels": None,
+        "num_classes": lambda labels, dims: st.sampled_from([1, 2, 3, 4]),
+        "mask": lambda labels, dims: masks(labels, min(2, labels.ndim)),
+        "slab": slabs,
+        "clip": lambda labels, dims: CLIPS,
+        "counts": lambda labels, dims: st.none(),
+        "ignore_label": lambda labels, dims: st.sampled_from([None, 0, 1, 3, 1.0]),
+        "validate": lambda labels, dims: st.sampled_from([None, False, True]),
+        "engine": lambda labels, dims: ENGINE,
+        "threads": lambda labels, dims: THREADS,
+    },
+    "InnerDistanceTransform": TARGET
+    | {
+        "voxel_size": voxel_sizes,
+        "channels": channel_counts,
+        "weights": lambda labels, dims: st.sampled_from([True, True, False]),
+        "moving": lambda labels, dims: st.booleans(),
+        "clip": lambda labels, dims: CLIPS,
+        "border": lambda labels, dims: st.sampled_from(["keep", "mask"]),
+    },
+    "forward": {
+        "labels": None,
+        "mask": masks,
+        "voxel_size": lambda labels, dims: st.none() | voxel_sizes(labels, dims),
+    },
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_keyword_has_a_strategy(name):
+    assert set(STRATEGIES[name]) == keywords_of(name)
+
+
+def drawn(draw, name, labels, dims):
+    strategies = {key: of(labels, dims) for key, of in STRATEGIES[name].items() if of is not None}
+    return {key: draw(strategy) for key, strategy in strategies.items()}
+
+
+@st.composite
+def calls(draw, name):
+    dims = draw(st.sampled_from([2, 3]))
+    labels = draw(labels_with(dims))
+    keywords = drawn(draw, name, labels, dims)
+    return labels, keywords, (drawn(draw, "forward", labels, dims) if name == "InnerDistanceTransform" else {})
+
+
+def outcome(run, *arguments):
+    """What comes back, or the type of the error."""
+    try:
+        return run(*arguments)
+    except (ValueError, TypeError) as error:
+        return type(error)
+
+
+def on_its_device(value, device):
+    """An array for a call: NumPy, or a torch tensor on a device."""
+    if device is None or not isinstance(value, np.ndarray):
+        return value
+    return torch.from_numpy(value.astype(value.dtype.newbyteorder("="))).to(device)
+
+
+def run_target(engine, call, device=None):
+    labels, keywords, _ = call
+    keywords = {key: on_its_device(value, device) for key, value in keywords.items()}
+    if keywords["out"] is not None and device is None:
+        keywords["out"] = keywords["out"].copy(order="K")  # of its own for every engine
+    result = inner_distance(on_its_device(labels, device), **keywords | {"engine": engine})
+    assert keywords["out"] is None or result is keywords["out"]
+    return np.asarray(torch.as_tensor(result).cpu())
+
+
+def run_weights(engine, call, device=None):
+    labels, keywords, _ = call
+    keywords = {key: on_its_device(value, device) for key, value in keywords.items()} | {"engine": engine}
+    first, counts = balanced_weights(on_its_device(labels, device), **keywords)
+    second, after = balanced_weights(on_its_device(labels, device), **keywords | {"counts": counts})
+    arrays = [np.asarray(torch.as_tensor(weights).cpu()) for weights in (first, second)]
+    return [*arrays, *after.to("cpu").state()[:2]]
+
+
+def run_transform(engine, call, device=None):
+    labels, keywords, forward = call
+    transform = InnerDistanceTransform(**keywords | {"engine": engine})
+    forward = {key: on_its_device(value, device) for key, value in forward.items()}
+    results = [transform(on_its_device(labels, device), **forward) for _ in range(2)]
+    results = [result if keywords["weights"] else (result, torch.zeros(0)) for result in results]
+    arrays = [np.asarray(torch.as_tensor(array).cpu()) for result in results for array in result]
+    return [*arrays, *transform.counts.to("cpu").state()[:2]]
+
+
+def assert_agree(name, engine, call, device=None):
+    """`engine` returns what `reference` does, or refuses what it refuses."""
+    run = {"inner_distance": run_target, "balanced_weights": run_weights, "InnerDistanceTransform": run_transform}[name]
+    found, expected = outcome(run, engine, call, device), outcome(run, "reference", call, device)
+    if isinstance(found, type) or isinstance(expected, type):
+        assert found is expected
+        return
+    labels, keywords, _ = call
+    by_label = labels if keywords.get("background") == "times_label" else None
+    if name == "inner_distance":
+        assert_target(found, expected, by_label, keywords["scale"])
+        return
+    *arrays, numerators, denominators = found
+    *same_arrays, same_numerators, same_denominators = expected
+    for i, (array, same) in enumerate(zip(arrays, same_arrays, strict=True)):
+        if name == "InnerDistanceTransform" and i % 2 == 0:
+            assert_target(array, same, by_label, keywords["scale"])
+        else:
+            np.testing.assert_allclose(array, same, rtol=1e-6, atol=0)
+    assert torch.equal(numerators, same_numerators)
+    torch.testing.assert_close(denominators, same_denominators, rtol=1e-12, atol=0)
+
+
+def check_all(name, data, names, device=None):
+    call = data.draw(calls(name))
+    for engine in names:
+        assert_agree(name, engine, call, device)
+
+
+SETTINGS = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+
+
+@pytest.mark.parametrize("name", list(FUNCTIONS)[:3])
+@settings(max_examples=150, **SETTINGS)
+@given(data=st.data())
+def test_engines_agree(on_host, name, data):  # noqa: F811
+    """`cuda` and `cucim` run their kernels on the host."""
+    on_host(HostLauncher())
+    check_all(name, data, HOST + DEVICE)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", list(FUNCTIONS)[:3])
+@settings(max_examples=150, **SETTINGS)
+@given(data=st.data())
+def test_engines_agree_on_a_device(name, data):
+    check_all(name, data, [engine for engine in DEVICE if engines.available()[engine] is None], "cuda")
+
+
+LABELS = np.zeros((2, 9, 10), np.uint8)
+LABELS[0, 2:6, 3:9] = 1
+LABELS[0, 4:7, 4:6] = 2
+LABELS[0, 0, 0] = 3
+LABELS[1] = 1  # no boundary
+MASK = np.linspace(0, 2, LABELS.size, dtype=np.float32).reshape(LABELS.shape)
+BASE = {
+    "inner_distance": {"labels": LABELS, "voxel_size": (4.0, 2.0)},
+    "balanced_weights": {"labels": np.minimum(LABELS, 2), "num_classes": 3},
+    "InnerDistanceTransform": {"voxel_size": (4.0, 2.0), "scale": 10.0, "weights": True},
+    "forward": {"labels": LABELS},
+}
+# A value that has to change what comes back; what must not; and what is seen otherwise.
+CHANGES = {
+    "inner_distance": {
+        "labels": LABELS[:, ::-1],
+        "voxel_size": (2.0, 4.0),
+        "scale": 10.0,
+        "background": "signed",
+        "no_boundary": "saturate",
+        "ignore_label": 2,
+        "fill": 5.0,
+    },
+    "balanced_weights": {
+        "labels": np.minimum(LABELS, 2)[:, ::-1],
+        "num_classes": 4,
+        "mask": MASK,
+        "slab": (1, -1, -1),
+        "clip": (0.3, 0.6),
+        "counts": ClassCounts([[50.0, 5.0, 5.0]], [[99.0] * 3]),
+        "ignore_label": 2,
+    },
+    "InnerDistanceTransform": {
+        "voxel_size": (2.0, 4.0),
+        "scale": 3.0,
+        "channels": 2,
+        "background": "signed",
+        "no_boundary": "saturate",
+        "ignore_label": 2,
+        "fill": 5.0,
+        "weights": False,
+        "moving": False,
+        "clip": (0.3, 0.6),
+        "border": "mask",
+    },
+    "forward": {"labels": LABELS[:, ::-1], "mask": MASK, "voxel_size": (2.0, 4.0)},
+}
+SAME = {"threads": 2, "validate": False}
+ELSEWHERE = {"engine", "out"}  # test_engines.py; test_types_and_layouts.py and test_bad_input.py
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_keyword_has_an_example(name):
+    assert set(CHANGES[name]) | set(SAME) | ELSEWHERE >= keywords_of(name)
+
+
+def result_of(name, engine, changed):
+    """Everything that a call returns, as arrays; `fill` and `ignore_label` show together."""
+    base = BASE[name] | ({"ignore_label": 3} if set(changed) == {"fill"} else {})
+    if name == "balanced_weights":
+        weights, counts = balanced_weights(**base | changed, engine=engine)
+        return [weights, counts.state()]
+    if name == "inner_distance":
+        return [inner_distance(**base | changed, engine=engine)]
+    forward = name == "forward"
+    transform = InnerDistanceTransform(**(BASE["InnerDistanceTransform"] if forward else base | changed), engine=engine)
+    calls = [transform(**(BASE["forward"] | (changed if forward else {}))) for _ in range(2)]
+    return [array for call in calls for array in (call if isinstance(call, tuple) else (call,))]
+
+
+def same(results, others):
+    pairs = zip(results, others, strict=False)
+    return len(results) == len(others) and all(
+        a.shape == b.shape and np.array_equal(a, b, equal_nan=True)
+        for a, b in ((np.asarray(a), np.asarray(b)) for a, b in pairs)
+    )
+
+
+HEEDED = [(name, key) for name in FUNCTIONS for key in sorted(keywords_of(name) - ELSEWHERE)]
+
+
+@pytest.mark.parametrize("engine", ["reference", *HOST, *DEVICE])
+@pytest.mark.parametrize(("name", "key"), HEEDED)
+def test_every_keyword_is_heeded(on_host, name, key, engine):  # noqa: F811
+    on_host(HostLauncher())
+    before = result_of(name, engine, {"ignore_label": 3} if key == "fill" else {})
+    if key in SAME:
+        assert same(result_of(name, engine, {key: SAME[key]}), before)
+    else:
+        assert not same(result_of(name, engine, {key: CHANGES[name][key]}), before)

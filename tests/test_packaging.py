@@ -1,0 +1,122 @@
+"""Does what is built from the tree hold what its users need, and say what it lacks? `make dist` compiles it."""
+
+import configparser
+import email
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import inner_distance_gpu
+
+pytest.importorskip("scikit_build_core", reason="builds with scikit-build-core")
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+CMAKE = shutil.which("cmake", path=sysconfig.get_path("scripts")) or shutil.which("cmake")
+
+
+def build(what, folder, source):
+    """`sdist`, or a wheel without compiling, from the tree in `source`; returns the file."""
+    call = {
+        "sdist": "build.build_sdist(sys.argv[1])",
+        "wheel": "build.build_wheel(sys.argv[1], {'wheel.cmake': 'false'})",
+    }[what]
+    code = f"import sys; from scikit_build_core import build; print(); print({call})"
+    done = subprocess.run([sys.executable, "-c", code, folder], cwd=source, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / done.stdout.split()[-1]
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory):
+    return build("sdist", tmp_path_factory.mktemp("sdist"), ROOT)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory, sdist):
+    """Made from the sdist, as pip does."""
+    folder = tmp_path_factory.mktemp("wheel")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    (source,) = folder.iterdir()
+    return build("wheel", folder, source)
+
+
+def files_under(folder, prefix):
+    files = (path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    # An editable install may have left an engine there.
+    return {prefix + path.relative_to(ROOT / folder).as_posix() for path in files if path.suffix not in (".so", ".pyd")}
+
+
+def test_the_wheel_holds_the_package_the_kernels_and_nothing_else(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    package = {name for name in names if ".dist-info/" not in name}
+    expected = files_under("inner_distance_gpu", "inner_distance_gpu/")
+    expected |= files_under("kernels", "inner_distance_gpu/kernels/")
+    assert package == expected
+    for name in ("py.typed", "_host.pyi", "kernels/half_grid.hpp", "kernels/cuda/plane.cu", "kernels/host.cpp"):
+        assert f"inner_distance_gpu/{name}" in package
+    for name in ("LICENSE", "NOTICE"):
+        assert any(other.endswith(f".dist-info/licenses/{name}") for other in names)
+
+
+def test_the_metadata_are_those_of_the_project(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = email.message_from_bytes(archive.read(name))
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/entry_points.txt"))
+        commands = configparser.ConfigParser()
+        commands.read_string(archive.read(name).decode())
+    assert metadata["Version"] == inner_distance_gpu.__version__
+    assert metadata["License-Expression"] == "BSD-3-Clause"
+    assert metadata["Requires-Python"] == PROJECT["project"]["requires-python"]
+    assert set(PROJECT["project"]["optional-dependencies"]) == set(metadata.get_all("Provides-Extra"))
+    assert commands["console_scripts"]["inner-distance-gpu"] == "inner_distance_gpu.cli:main"
+
+
+def test_the_sdist_holds_what_it_takes_to_build_and_to_test(sdist):
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for folder in ("inner_distance_gpu", "kernels", "tests"):
+        missing = files_under(folder, f"{folder}/") - names
+        tracked = subprocess.run(["git", "ls-files", folder], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert not missing & set(tracked.stdout.split() or missing)
+    for name in ("CMakeLists.txt", "pyproject.toml", "README.md", "LICENSE", "NOTICE", "Makefile", "constraints.txt"):
+        assert name in names
+    assert not {name for name in names if name.split("/")[0] in ("build", ".venv", ".git", "demo")}
+
+
+@pytest.mark.skipif(CMAKE is None or sys.platform == "win32", reason="needs CMake, and a PATH without a compiler")
+def test_a_missing_compiler_is_named(tmp_path):
+    for tool in ("ninja", "make", "sh", "env"):
+        found = shutil.which(tool, path=f"{sysconfig.get_path('scripts')}:{os.defpath}:/bin:/usr/bin")
+        if found:
+            (tmp_path / tool).symlink_to(found)
+    environment = {key: value for key, value in os.environ.items() if key not in ("CC", "CXX", "CMAKE_GENERATOR")}
+    done = subprocess.run(
+        [CMAKE, "-S", ROOT, "-B", tmp_path / "build"],
+        env=environment | {"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    said = " ".join(done.stderr.split())
+    assert "takes a C++17 compiler, and none was found" in said
+    assert "apt-get install g++" in said
+
+
+def test_wheels_are_built_for_every_python_that_is_named():
+    named = {line.rpartition(" ")[2] for line in PROJECT["project"]["classifiers"] if re.search(r"3\.\d+$", line)}
+    built = {re.sub(r"cp3(\d+)-\*", r"3.\1", name) for name in PROJECT["tool"]["cibuildwheel"]["build"]}
+    assert named == built
+    assert min(named) == PROJECT["project"]["requires-python"].removeprefix(">=")
