@@ -41,11 +41,15 @@ dist:
 compat:
 	PYTHON=$(PYTHON) tests/compat/setup.sh
 
-# torch first and alone: its pinned build satisfies every later requirement. stardist comes without its
-# dependencies, only its example masks are read.
+# torch first and alone: its pinned build satisfies every later requirement. On Linux the default package index has it
+# built with CUDA 13, which a driver for 12.x does not run: there, point pip at an index of torch for CUDA 12
+# (PIP_EXTRA_INDEX_URL, see https://pytorch.org/get-started/locally), or demo says so and runs on the CPU. The driver
+# decides between cuda12 and cuda13; without one `nvrtc` compiles the kernels for the tests. stardist comes without
+# its dependencies, only its example masks are read.
 .venv/ready: pyproject.toml constraints.txt CMakeLists.txt $(wildcard kernels/*.*)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet -c constraints.txt torch scikit-build-core nanobind cmake ninja
-	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation --editable '.[figures,volumes,test]'
+	extra=$$($(PYTHON) inner_distance_gpu/device/driver.py) && \
+	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation --editable ".[figures,volumes,test,$${extra:-nvrtc}]"
 	$(BIN)/pip install --quiet -c constraints.txt --no-deps stardist
 	touch $@

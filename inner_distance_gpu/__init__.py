@@ -1,6 +1,6 @@
 """Exact distance-to-boundary targets and class-balanced weights for training segmentation networks."""
 
-from . import engines
+from . import engines, operators
 from .api import balanced_weights, inner_distance
 from .counts import ClassCounts
 from .loader import TargetLoader
@@ -18,4 +18,5 @@ __all__ = [
     "balanced_weights",
     "engines",
     "inner_distance",
+    "operators",
 ]

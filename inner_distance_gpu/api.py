@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from . import arrays, engines
+from . import arrays, engines, traced
 from .arrays import Array
 from .counts import ClassCounts
 from .labels import check_classes
@@ -90,6 +91,10 @@ def inner_distance(
     >>> inner_distance(np.array([[0, 1, 1, 1]]), voxel_size=(4, 4)).tolist()
     [[0.0, 2.0, 6.0, 10.0]]
     """
+    if arrays.is_traced(labels):
+        return traced.target(
+            labels, voxel_size, scale, background, no_boundary, ignore_label, fill, engine, threads, out
+        )
     parameters = TargetParameters.checked(voxel_size, scale, background, no_boundary, ignore_label, fill)
     array = accept_volumes(labels, parameters.voxel_size)
     destination = None if out is None else arrays.accept_out(out, array)
@@ -163,16 +168,9 @@ def balanced_weights(
     >>> weights.tolist()  # 1 / (2 × 3/5) and 1 / (2 × 1/5)
     [[0.8333333134651184, 0.8333333134651184, 0.8333333134651184, 2.5]]
     """
-    array = arrays.accept(labels, "labels")
-    if not array.shape or 0 in array.shape:
-        raise ValueError(f"labels have shape {array.shape}: expected at least one axis, and none that is empty")
-    parameters = WeightParameters(
-        num_classes=check_count("num_classes", num_classes),
-        foreground=False,
-        slab=check_slab(slab, array.shape),
-        clip=check_clip(clip),
-        ignore_label=check_ignore_label(ignore_label),
-    )
+    if arrays.is_traced(labels):
+        return traced.weights(labels, mask, counts, num_classes, slab, clip, ignore_label, validate, engine, threads)
+    array, parameters = accept_classes(labels, num_classes, slab, clip, ignore_label)
     return weights(array, mask, 2, parameters, counts, validate, engine, check_threads(threads))
 
 
@@ -189,6 +187,22 @@ def accept_volumes(labels: Any, voxel_size: tuple[float, ...]) -> Array:
         # DaCapo: an obscure error from SciPy; likewise for the rank above.
         raise ValueError(f"labels have shape {array.shape}: expected no empty axis")
     return array
+
+
+def accept_classes(
+    labels: Any, num_classes: Any, slab: Any, clip: Any, ignore_label: Any
+) -> tuple[Array, WeightParameters]:
+    """Labels that are classes, and how they are weighed."""
+    array = arrays.accept(labels, "labels")
+    if not array.shape or 0 in array.shape:
+        raise ValueError(f"labels have shape {array.shape}: expected at least one axis, and none that is empty")
+    return array, WeightParameters(
+        num_classes=check_count("num_classes", num_classes),
+        foreground=False,
+        slab=check_slab(slab, array.shape),
+        clip=check_clip(clip),
+        ignore_label=check_ignore_label(ignore_label),
+    )
 
 
 def target(
@@ -223,8 +237,8 @@ def weights(
     """The weights of accepted labels. The last `spatial` axes of a mask do not broadcast."""
     runner, home = _choose(engine, labels)
     check = labels.on_host if validate is None else check_flag("validate", validate)
-    given = _accept_mask(mask, labels, spatial, check)
-    before = _accept_counts(counts, labels, parameters)
+    given = accept_mask(mask, labels, spatial, check)
+    before = _before(counts, labels, parameters)
     if check and not parameters.foreground:
         check_classes(arrays.to_host(labels), parameters.num_classes, parameters.ignore_label)
     numerators, denominators = home.take_counts(before)
@@ -247,8 +261,8 @@ def target_and_weights(
 ) -> tuple[Any, Any, ClassCounts]:
     """Target, weight of two classes and counts of accepted labels, from one pass over them."""
     runner, home = _choose(engine, labels)
-    given = _accept_mask(mask, labels, len(parameters.voxel_size), labels.on_host)
-    before = _accept_counts(counts, labels, weighing)
+    given = accept_mask(mask, labels, len(parameters.voxel_size), labels.on_host)
+    before = _before(counts, labels, weighing)
     numerators, denominators = home.take_counts(before)
     values, _ = home.destination(None, labels.shape)
     weight = runner.target_and_weights(
@@ -272,7 +286,7 @@ def _choose(engine: str, labels: Array) -> tuple[engines.Engine, arrays.HostHome
     return runner, arrays.DeviceHome(labels) if engines.on_device(name) else arrays.HostHome()
 
 
-def _accept_mask(mask: Any, labels: Array, spatial: int, check: bool) -> Array | None:
+def accept_mask(mask: Any, labels: Array, spatial: int, check: bool) -> Array | None:
     if mask is None:
         return None
     array = arrays.accept(mask, "mask")
@@ -304,14 +318,20 @@ def _check_mask(values: npt.NDArray[Any]) -> None:
         raise ValueError(f"mask of shape {values.shape} holds {values[wrong][0].item()!r}: expected finite values >= 0")
 
 
-def _accept_counts(counts: ClassCounts | None, labels: Array, parameters: WeightParameters) -> ClassCounts:
-    shape = (int(np.prod(slab_grid(parameters.slab, labels.shape))), parameters.num_classes)
+def check_counts(counts: ClassCounts | None, labels: Array, parameters: WeightParameters) -> tuple[int, int]:
+    """The shape (slabs, classes) of the counts of these labels; raises where given counts have another."""
+    shape = (math.prod(slab_grid(parameters.slab, labels.shape)), parameters.num_classes)
     if counts is None:
-        return ClassCounts.start(*shape, device=arrays.device_of(labels))
+        return shape
     if not isinstance(counts, ClassCounts):
         raise TypeError(f"counts={counts!r}: expected ClassCounts (ClassCounts.from_dicts takes DaCapo's list) or None")
     if counts.shape != shape:
         raise ValueError(
             f"counts have shape {counts.shape}: expected (slabs, classes) = {shape} for labels of shape {labels.shape}"
         )
-    return counts
+    return shape
+
+
+def _before(counts: ClassCounts | None, labels: Array, parameters: WeightParameters) -> ClassCounts:
+    shape = check_counts(counts, labels, parameters)
+    return ClassCounts.start(*shape, device=arrays.device_of(labels)) if counts is None else counts

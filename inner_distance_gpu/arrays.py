@@ -124,6 +124,13 @@ def _accept_dlpack(value: Any, name: str) -> Array:
         ) from None
 
 
+def is_traced(value: Any) -> bool:
+    """Whether `value` is a torch tensor that has no data yet: in torch.compile, torch.export, a FakeTensorMode."""
+    return isinstance(value, torch.Tensor) and (
+        torch.compiler.is_compiling() or type(value).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__
+    )
+
+
 def to_host(array: Array) -> npt.NDArray[Any]:
     """The values as a NumPy array: a view where NumPy can hold them, a copy of bfloat16 and of device arrays.
 

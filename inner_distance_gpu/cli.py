@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import torch
+import rich.markup
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -18,6 +18,7 @@ from rich.table import Table
 from . import __version__, api, engines, figures, files
 from . import demo as nuclei
 from . import verify as verification
+from .device import report
 from .labels import UNANNOTATED, Volumes, check_ids
 from .parameters import TargetParameters
 from .transform import InnerDistanceTransform
@@ -186,19 +187,16 @@ def info() -> None:
     """Show which engines run here, and why the others do not."""
     table = Table("engine", "runs here", "why not, and what to do")
     for name, reason in engines.available().items():
-        table.add_row(name, "yes" if reason is None else "no", reason or "")
+        table.add_row(name, "yes" if reason is None else "no", rich.markup.escape(reason or ""))
     console.print(table)
     console.print(f"auto means {engines.fastest()} on the command line")
     installed = Table("what", "version", show_header=False, box=None)
     installed.add_row("inner_distance_gpu", __version__)
     installed.add_row("Python", f"{platform.python_version()}, {platform.machine()}")
-    for name in ("numpy", "scipy", "torch", "cupy-cuda12x", "cupy-cuda13x", "cucim-cu12", "cucim-cu13"):
-        try:
-            installed.add_row(name, importlib.metadata.version(name))
-        except importlib.metadata.PackageNotFoundError:
-            installed.add_row(name, "not installed")
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    installed.add_row("CUDA devices", ", ".join(gpus) or "none that torch can see")
+    for name in ("numpy", "scipy"):
+        installed.add_row(name, importlib.metadata.version(name))
+    for what, how in report.rows():
+        installed.add_row(what, rich.markup.escape(how))
     console.print(installed)
 
 
@@ -221,6 +219,8 @@ def demo(
             )
     console.print(table)
     console.print(f"engine {chosen}; targets and weights: {folder}; picture: {folder / nuclei.PICTURE}")
+    if chosen != "cuda" and engine == "auto":
+        console.print(f"not cuda: {engines.available()['cuda']}", markup=False)
 
 
 def _progress() -> Progress:

@@ -85,6 +85,19 @@ class ClassCounts:
         counts._reduced = counts._stacked()
         return counts
 
+    @classmethod
+    def around(
+        cls, numerators: torch.Tensor, denominators: torch.Tensor, origin: ClassCounts | None = None
+    ) -> ClassCounts:
+        """Counts that hold these very tensors, unchecked; counted on from `origin`, or from the start."""
+        counts = cls.__new__(cls)
+        counts.numerators, counts.denominators = numerators, denominators
+        if origin is None:
+            counts._reduced = torch.stack([torch.zeros_like(numerators), torch.ones_like(denominators)])
+        else:
+            counts._reduced = origin._reduced.to(numerators.device)
+        return counts
+
     @property
     def shape(self) -> tuple[int, int]:
         """(slabs, classes)"""
@@ -171,6 +184,15 @@ class ClassCounts:
         else:
             self.numerators, self.denominators = other.numerators.clone(), other.denominators.clone()
         self._reduced = other._reduced
+
+    def move_on(self, numerators: torch.Tensor, denominators: torch.Tensor) -> None:
+        """Take over numbers that were counted on from these, in place where they lie on the same device."""
+        if numerators.device == self.device:
+            self.numerators.copy_(numerators)
+            self.denominators.copy_(denominators)
+        else:
+            self.numerators, self.denominators = numerators, denominators
+            self._reduced = self._reduced.to(numerators.device)
 
     def state(self) -> torch.Tensor:
         """Everything, the ranks' common state included, as one float64 tensor (4, slabs, classes)."""

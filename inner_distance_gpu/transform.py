@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from . import api, engines
+from . import api, arrays, engines, traced
 from .counts import ClassCounts
 from .parameters import (
     Border,
@@ -119,14 +119,15 @@ class InnerDistanceTransform(torch.nn.Module):
         target, weight : float32 arrays
             Same shape, kind and device as `labels`.
         """
+        if arrays.is_traced(labels):
+            return self._traced(labels, mask, voxel_size)
         parameters = self.target_parameters
         if voxel_size is not None:
             parameters = parameters.at(check_voxel_size(voxel_size))
         dims = len(parameters.voxel_size)
         array = api.accept_volumes(labels, parameters.voxel_size)
         weighing = WeightParameters.per_channel(array.shape, dims, self.channels, self.clip, parameters.ignore_label)
-        if mask is not None and not self.weights:
-            raise ValueError("mask was given to a transform with weights=False, which would not use it: expected None")
+        self._check_mask(mask)
         threads = check_threads(self.threads)
         if not self.weights:
             return api.target(array, parameters, self.engine, threads)
@@ -137,6 +138,29 @@ class InnerDistanceTransform(torch.nn.Module):
         if self.moving:
             self.counts.take(after)
         return target, weight
+
+    def _check_mask(self, mask: Any) -> None:
+        if mask is not None and not self.weights:
+            raise ValueError("mask was given to a transform with weights=False, which would not use it: expected None")
+
+    def _traced(self, labels: torch.Tensor, mask: Any, voxel_size: Any) -> Any:
+        """`forward` as an operator of the graph that is being made; see operators.py."""
+        self._check_mask(mask)
+        p = self.target_parameters
+        sizes = p.voxel_size if voxel_size is None else voxel_size
+        if len(sizes) != len(p.voxel_size):
+            p.at(sizes)  # raises
+        target = (sizes, p.scale, p.background, p.no_boundary, p.fill, *traced.wrapped(p.ignore_label))
+        if not self.weights:
+            return torch.ops.inner_distance_gpu.target(labels, *target, self.engine, self.threads)
+        before = (self.counts.numerators, self.counts.denominators) if self.moving else (None, None)
+        weighing = (self.channels, self.clip, self.border)
+        values, weight, numerators, denominators = torch.ops.inner_distance_gpu.target_and_weights(
+            labels, mask, *before, *target, *weighing, self.engine, self.threads
+        )
+        if self.moving:
+            self.counts.move_on(numerators, denominators)
+        return values, weight
 
     def keyed(
         self, labels: Key = "labels", mask: Key | None = None, target: Key = "target", weight: Key = "weight"

@@ -245,6 +245,7 @@ def test_what_is_missing_is_said(machine):
     assert "cuCIM is not installed: pip install 'inner_distance_gpu[cuda13]'" in engines.available()["cucim"]
     machine.setattr(driver, "installed", lambda package: False)
     assert "CuPy is not installed: pip install 'inner_distance_gpu[cuda13]'" in engines.available()["cuda"]
+    machine.setattr(driver, "driver_version", lambda: (12, 8))
     machine.setattr(torch.version, "cuda", "12.8")
     assert "[cuda12]" in engines.available()["cuda"]
     machine.setattr(torch.cuda, "is_available", lambda: False)

@@ -1,4 +1,8 @@
-"""Whether kernels can run on this machine, and if not, precisely what is missing."""
+"""What the NVIDIA driver supports, which extra of this package goes with it, and what is missing to run kernels.
+
+Also a script, which needs nothing but Python: it prints the extra to install, or nothing, and why on standard error.
+The Makefile asks it before there is an environment.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,18 @@ import functools
 import importlib.util
 import sys
 
-import torch
+LOCALLY = "https://pytorch.org/get-started/locally"
+_LIBRARIES = ("libcuda.so.1", "nvcuda.dll")
 
 
 def why_not() -> str | None:
     """None where torch has a CUDA device and CuPy is installed, else what is missing and how to get it."""
+    import torch
+
     if torch.version.cuda is None:
         return (
-            f"this torch ({torch.__version__}) is built without CUDA; install one that is, "
-            "see https://pytorch.org/get-started/locally"
+            f"this torch ({torch.__version__}) is built without CUDA, it has no CUDA tensors; install one that is "
+            f"built with it, see {LOCALLY}"
         )
     version = driver_version()
     if version is None:
@@ -24,7 +31,7 @@ def why_not() -> str | None:
     if version[0] < needed[0]:
         return (
             f"the NVIDIA driver is too old: it supports CUDA {version[0]}.{version[1]}, this torch needs "
-            f"{needed[0]}.0; update the driver, or install a torch for an older CUDA"
+            f"{needed[0]}.0; update the driver, or install a torch for an older CUDA, see {LOCALLY}"
         )
     if not torch.cuda.is_available():
         return "torch sees no CUDA device (is CUDA_VISIBLE_DEVICES empty?)"
@@ -34,8 +41,22 @@ def why_not() -> str | None:
 
 
 def extra() -> str:
-    """The extra that matches torch: its CUDA's major version decides which CuPy fits."""
-    return "cuda12" if torch.version.cuda is not None and _version(torch.version.cuda)[0] <= 12 else "cuda13"
+    """The extra to name where a package is missing: what fits the driver, or else the newest."""
+    return extra_for(driver_version())[0] or "cuda13"
+
+
+def extra_for(version: tuple[int, int] | None) -> tuple[str | None, str]:
+    """The extra whose packages run on a driver that supports CUDA up to `version`, and the reason in words.
+
+    The driver decides, not torch: CuPy and NVRTC bring their own libraries, and a driver runs all that are older.
+    """
+    if version is None:
+        return None, "no NVIDIA driver was found: no CUDA engine is installed"
+    supports = f"the NVIDIA driver supports CUDA {version[0]}.{version[1]}"
+    if version[0] < 12:
+        return None, f"{supports}, the CUDA engines need 12 or newer: no CUDA engine is installed"
+    name = "cuda12" if version[0] == 12 else "cuda13"
+    return name, f"{supports}: extra {name}"
 
 
 def installed(package: str) -> bool:
@@ -48,13 +69,13 @@ def installed(package: str) -> bool:
 @functools.cache
 def driver_version() -> tuple[int, int] | None:
     """The newest CUDA that the driver supports, or None without a driver; starts nothing on the device."""
-    for name in ("libcuda.so.1", "nvcuda.dll"):
+    for name in _LIBRARIES:
         try:
             library = ctypes.CDLL(name)
         except OSError:
             continue
         version = ctypes.c_int(0)
-        if library.cuDriverGetVersion(ctypes.byref(version)) == 0:
+        if library.cuDriverGetVersion(ctypes.byref(version)) == 0 and version.value > 0:
             return version.value // 1000, version.value % 1000 // 10
     return None
 
@@ -62,3 +83,10 @@ def driver_version() -> tuple[int, int] | None:
 def _version(text: str) -> tuple[int, int]:
     major, minor = text.split(".")[:2]
     return int(major), int(minor)
+
+
+if __name__ == "__main__":
+    chosen, reason = extra_for(driver_version())
+    print(reason, file=sys.stderr)
+    if chosen is not None:
+        print(chosen)

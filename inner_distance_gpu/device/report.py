@@ -1,0 +1,65 @@
+"""What `info` says about the GPU side of this machine: driver, devices, versions, or what is missing and what to do."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from . import driver
+
+_KERNEL_MODULE = Path("/sys/module/nvidia/version")  # Linux
+_PACKAGES = {
+    "CuPy": ("cupy-cuda13x", "cupy-cuda12x", "cupy"),
+    "cuCIM": ("cucim-cu13", "cucim-cu12", "cucim"),
+    "NVRTC": ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12"),
+}
+
+
+def rows() -> Iterator[tuple[str, str]]:
+    """Pairs (what, how it is here)."""
+    yield "NVIDIA driver", _driver()
+    yield "torch", _torch()
+    reason = driver.why_not()
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            device = torch.cuda.get_device_properties(index)
+            memory = f"{device.total_memory / 2**30:.1f} GiB"
+            yield f"cuda:{index}", f"{device.name}, {memory}, compute capability {device.major}.{device.minor}"
+    else:
+        yield "CUDA devices", f"none that torch can see: {reason}"
+    for name, packages in _PACKAGES.items():
+        yield name, _package(packages)
+
+
+def _driver() -> str:
+    version = driver.driver_version()
+    if version is None:
+        return "not found (libcuda.so.1 does not load); it comes from the system, not from pip"
+    module = f"{_KERNEL_MODULE.read_text().strip()}, " if _KERNEL_MODULE.is_file() else ""
+    return f"{module}supports CUDA up to {version[0]}.{version[1]}"
+
+
+def _torch() -> str:
+    built = torch.version.cuda
+    how = "built without CUDA: it has no CUDA tensors" if built is None else f"built with CUDA {built}"
+    if built is None and driver.driver_version() is not None:
+        how += f"; one that is built with it: {driver.LOCALLY}"
+    return f"{torch.__version__}, {how}"
+
+
+def _package(names: tuple[str, ...]) -> str:
+    found = []
+    for name in names:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    if len(found) > 1 and "cupy" in names:
+        return f"{' and '.join(found)}: they overwrite each other, uninstall all but one"
+    if found:
+        return ", ".join(found)
+    extra, reason = driver.extra_for(driver.driver_version())
+    return f"not installed ({reason})" if extra is None else f"not installed: pip install 'inner_distance_gpu[{extra}]'"

@@ -1,0 +1,183 @@
+"""The torch operators behind calls that are traced: what `torch.compile` and `torch.export` put into a graph.
+
+Three functional operators in the namespace `inner_distance_gpu`, for every engine: `target`, `target_and_weights`
+and `weights`. They change none of their arguments; new counts are results. The fake implementations check shapes,
+kinds and keywords while a graph is made; values (masks, classes) are checked when it runs, as in eager calls.
+
+Eager calls do not come here: the public functions take this way where `arrays.is_traced` says so.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from . import api, arrays, engines
+from .counts import ClassCounts
+from .parameters import TargetParameters, WeightParameters, check_choice, check_clip, check_count, check_threads
+
+Tensor = torch.Tensor
+Counted = tuple[Tensor | None, Tensor | None, Tensor | None]  # mask, numerators, denominators
+
+# No number of a schema holds both int64 and uint64: `wraps` says that 2⁶⁴ was taken from an ignored label.
+_IGNORED = "Scalar? ignore_label, bool wraps"
+_TARGET = f"float[] voxel_size, float? scale, str background, str no_boundary, float fill, {_IGNORED}"
+_COUNTED = "Tensor? mask, Tensor? numerators, Tensor? denominators"
+_RUN = "str engine, int? threads"
+SCHEMAS = {
+    "target": f"(Tensor labels, {_TARGET}, {_RUN}) -> Tensor",
+    "target_and_weights": (
+        f"(Tensor labels, {_COUNTED}, {_TARGET}, int channels, float[] clip, str border, {_RUN}) "
+        "-> (Tensor, Tensor, Tensor, Tensor)"
+    ),
+    "weights": (
+        f"(Tensor labels, {_COUNTED}, int num_classes, SymInt[]? slab, float[] clip, {_IGNORED}, "
+        f"bool? validate, {_RUN}) -> (Tensor, Tensor, Tensor)"
+    ),
+}
+
+
+def _target(labels: Tensor, voxel_size: Any, *rest: Any) -> Tensor:
+    *named, engine, threads = rest
+    parameters = _parameters(tuple(voxel_size), *named)
+    array = api.accept_volumes(labels, parameters.voxel_size)
+    result: Tensor = api.target(array, parameters, engine, check_threads(threads))
+    return result
+
+
+def _fake_target(labels: Tensor, voxel_size: Any, *rest: Any) -> Tensor:
+    *named, engine, threads = map(_known, rest)
+    api.accept_volumes(labels, _parameters(tuple(map(_known, voxel_size)), *named).voxel_size)
+    _check_run(engine, threads)
+    return _float32(labels)
+
+
+def _target_and_weights(
+    labels: Tensor,
+    mask: Tensor | None,
+    numerators: Tensor | None,
+    denominators: Tensor | None,
+    voxel_size: Any,
+    *rest: Any,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    *named, channels, clip, border, engine, threads = rest
+    parameters = _parameters(tuple(voxel_size), *named)
+    array, weighing = _per_channel(labels, parameters, channels, clip)
+    before = _counts(numerators, denominators)
+    target, weight, after = api.target_and_weights(
+        array, mask, parameters, weighing, before, border, engine, check_threads(threads)
+    )
+    return target, weight, after.numerators, after.denominators
+
+
+def _fake_target_and_weights(
+    labels: Tensor,
+    mask: Tensor | None,
+    numerators: Tensor | None,
+    denominators: Tensor | None,
+    voxel_size: Any,
+    *rest: Any,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    *named, channels, clip, border, engine, threads = map(_known, rest)
+    array, weighing = _per_channel(labels, _parameters(tuple(map(_known, voxel_size)), *named), channels, clip)
+    check_choice("border", border, ("keep", "mask"))
+    _check_run(engine, threads)
+    api.accept_mask(mask, array, len(voxel_size), check=False)
+    api.check_counts(_counts(numerators, denominators), array, weighing)
+    return _float32(labels), _float32(labels), _float64(labels, channels, 2), _float64(labels, channels, 2)
+
+
+def _weights(
+    labels: Tensor, mask: Tensor | None, numerators: Tensor | None, denominators: Tensor | None, *rest: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    num_classes, slab, clip, ignore_label, wraps, validate, engine, threads = rest
+    array, parameters = api.accept_classes(labels, num_classes, slab, clip, _unwrapped(ignore_label, wraps))
+    before = _counts(numerators, denominators)
+    weights, after = api.weights(array, mask, 2, parameters, before, validate, engine, check_threads(threads))
+    return weights, after.numerators, after.denominators
+
+
+def _fake_weights(
+    labels: Tensor, mask: Tensor | None, numerators: Tensor | None, denominators: Tensor | None, *rest: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    num_classes, slab, clip, ignore_label, wraps, _, engine, threads = map(_known, rest)
+    array, parameters = api.accept_classes(labels, num_classes, slab, clip, _unwrapped(ignore_label, wraps))
+    _check_run(engine, threads)
+    api.accept_mask(mask, array, 2, check=False)
+    shape = api.check_counts(_counts(numerators, denominators), array, parameters)
+    return _float32(labels), _float64(labels, *shape), _float64(labels, *shape)
+
+
+@functools.lru_cache(maxsize=256)
+def _parameters(
+    voxel_size: tuple[float, ...],
+    scale: float | None,
+    background: str,
+    no_boundary: str,
+    fill: float,
+    ignore_label: Any,
+    wraps: bool,
+) -> TargetParameters:
+    return TargetParameters.checked(voxel_size, scale, background, no_boundary, _unwrapped(ignore_label, wraps), fill)
+
+
+def _per_channel(
+    labels: Tensor, parameters: TargetParameters, channels: int, clip: Any
+) -> tuple[arrays.Array, WeightParameters]:
+    array = api.accept_volumes(labels, parameters.voxel_size)
+    dims, channels = len(parameters.voxel_size), check_count("channels", channels)
+    return array, WeightParameters.per_channel(array.shape, dims, channels, check_clip(clip), parameters.ignore_label)
+
+
+def _known(value: Any) -> Any:
+    """A keyword to check while a graph is made; one that is only known when it runs is checked then."""
+    return (
+        1 if isinstance(value, (torch.SymInt, torch.SymFloat)) else False if isinstance(value, torch.SymBool) else value
+    )
+
+
+def _unwrapped(ignore_label: Any, wraps: bool) -> Any:
+    return ignore_label + 2**64 if wraps else ignore_label
+
+
+def _counts(numerators: Tensor | None, denominators: Tensor | None) -> ClassCounts | None:
+    return None if numerators is None or denominators is None else ClassCounts.around(numerators, denominators)
+
+
+def _check_run(engine: str, threads: int | None) -> None:
+    engines.check_name(engine)
+    check_threads(threads)
+
+
+def _float32(labels: Tensor) -> Tensor:
+    return torch.empty(labels.shape, dtype=torch.float32, device=labels.device)
+
+
+def _float64(labels: Tensor, slabs: int, classes: int) -> Tensor:
+    return torch.empty(slabs, classes, dtype=torch.float64, device=labels.device)
+
+
+_library = torch.library.Library("inner_distance_gpu", "DEF")
+
+
+def _register(name: str, run: Callable[..., Any], fake: Callable[..., Any]) -> None:
+    _library.define(name + SCHEMAS[name], tags=(torch.Tag.pt2_compliant_tag,))
+    overload = getattr(torch.ops.inner_distance_gpu, name).default
+
+    def without_gradient(*arguments: Any) -> Any:
+        # Labels are not differentiable: the results require no gradient, whatever the labels do.
+        with torch._C._AutoDispatchBelowAutograd():
+            return overload(*arguments)
+
+    for key in ("CPU", "CUDA"):
+        _library.impl(name, run, key)
+    _library.impl(name, without_gradient, "Autograd")
+    torch.library.register_fake(f"inner_distance_gpu::{name}", fake, lib=_library)
+
+
+_register("target", _target, _fake_target)
+_register("target_and_weights", _target_and_weights, _fake_target_and_weights)
+_register("weights", _weights, _fake_weights)
