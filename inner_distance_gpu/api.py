@@ -314,4 +314,6 @@ def _accept_counts(counts: ClassCounts | None, labels: Array, parameters: Weight
         raise ValueError(
             f"counts have shape {counts.shape}: expected (slabs, classes) = {shape} for labels of shape {labels.shape}"
         )
+    if counts.device.type == "cuda":
+        arrays.require_cuda(f"counts on {counts.device}")
     return counts

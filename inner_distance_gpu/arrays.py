@@ -90,6 +90,8 @@ def _accept_torch(value: torch.Tensor, name: str) -> Array:
         raise _refuse_dtype(name, value.dtype, shape)
     if value.device.type not in ("cpu", "cuda"):
         raise ValueError(f"{name}: device {value.device} of shape {shape} is not accepted; expected cpu or cuda")
+    if value.is_cuda:
+        require_cuda(f"{name} of shape {shape} on {value.device}")
     return Array(value.detach(), "torch", str(value.device))
 
 
@@ -121,6 +123,24 @@ def _accept_dlpack(value: Any, name: str) -> Array:
         raise TypeError(
             f"{name}: {type(value).__qualname__} could not be read through DLPack ({error}); expected {ACCEPTED}"
         ) from None
+
+
+def why_no_cuda() -> str | None:
+    """Why this process must not touch CUDA: it was forked from one that uses it, as DataLoader workers are."""
+    if not torch.cuda._is_in_bad_fork():
+        return None
+    return (
+        "this process was forked from one that already uses CUDA, and cannot use it itself; in a DataLoader worker "
+        "take engine='cpu' on host arrays, or transform batches after collation, outside the worker, as TargetLoader "
+        "does, or start workers with multiprocessing_context='forkserver' or 'spawn'"
+    )
+
+
+def require_cuda(asked: str) -> None:
+    """Raise ValueError where this process must not touch CUDA."""
+    reason = why_no_cuda()
+    if reason is not None:
+        raise ValueError(f"{asked}: {reason}")
 
 
 def to_host(array: Array) -> npt.NDArray[Any]:

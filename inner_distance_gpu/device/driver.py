@@ -9,9 +9,14 @@ import sys
 
 import torch
 
+from ..arrays import why_no_cuda
+
 
 def why_not() -> str | None:
     """None where torch has a CUDA device and CuPy is installed, else what is missing and how to get it."""
+    forked = why_no_cuda()
+    if forked is not None:
+        return forked
     if torch.version.cuda is None:
         return (
             f"this torch ({torch.__version__}) is built without CUDA; install one that is, "
