@@ -12,6 +12,7 @@ from ..transform import InnerDistanceTransform
 
 try:
     from monai.data import MetaTensor
+    from monai.data.utils import affine_to_spacing
     from monai.transforms import MapTransform
     from monai.utils import convert_to_dst_type, ensure_tuple_rep
 except ImportError as error:
@@ -30,7 +31,7 @@ class InnerDistanced(MapTransform):  # type: ignore[misc]
     scale : positive number or None
         The target is `tanh(±d / scale)`, world units; None leaves world units.
     voxel_size : one positive number per spatial axis, or None
-        In array-axis order. None takes the spacing (`pixdim`) of each MetaTensor.
+        In array-axis order. None takes the spacing of each MetaTensor, from its affine.
     target_keys : str, sequence of str or None
         Where targets go; None replaces the labels.
     weight_keys : str, sequence of str or None
@@ -82,6 +83,7 @@ class InnerDistanced(MapTransform):  # type: ignore[misc]
         super().__init__(keys, allow_missing_keys)
         if spatial_dims not in (2, 3):
             raise ValueError(f"spatial_dims={spatial_dims!r}: expected 2 or 3")
+        self.spatial_dims = spatial_dims
         self.voxel_size = None if voxel_size is None else check_voxel_size(voxel_size)
         self.target_keys = self.keys if target_keys is None else ensure_tuple_rep(target_keys, len(self.keys))
         self.weight_keys = ensure_tuple_rep(weight_keys, len(self.keys))
@@ -111,7 +113,9 @@ class InnerDistanced(MapTransform):  # type: ignore[misc]
             raise ValueError(
                 f"{key!r} is a {type(labels).__name__}, which has no spacing: expected a MetaTensor, or voxel_size="
             )
-        found = {tuple(map(float, spacing)) for spacing in (labels.pixdim if labels.is_batch else [labels.pixdim])}
+        # Not `labels.pixdim`: how many axes it takes for spatial was decided when the tensor was made.
+        affines = labels.affine if labels.affine.ndim == 3 else labels.affine[None]
+        found = {tuple(map(float, affine_to_spacing(affine, self.spatial_dims))) for affine in affines}
         if len(found) != 1:
             raise ValueError(f"{key!r} of shape {tuple(labels.shape)} has the spacings {sorted(found)}: expected one")
         return found.pop()
