@@ -1,6 +1,6 @@
 """How long does a training step wait for its targets? A small 3D U-Net, and four ways to make them, interleaved.
 
-    python benchmarks/train_step.py [--em FILE.npz] [--rounds 3] [--steps 16] [--device cuda]
+    python benchmarks/train_step.py [--em FILE.npz] [--rounds 3] [--steps 10] [--features 8] [--device cuda]
     python benchmarks/train_step.py --report RESULT.json
 
 Writes benchmarks/results/train_step/<date>-<commit>-<features>-features.json and a figure beside it, prints the table.
@@ -162,6 +162,7 @@ def measure(case: Case, options: argparse.Namespace) -> list[dict[str, Any]]:
             waits, steps = timed(made[name](), step, options.warm_up)
             seen[name][0].append(waits)
             seen[name][1].append(steps)
+            print(f"round {i}: {name}: step {np.median(steps):.3f} s, wait {np.median(waits):.3f} s", flush=True)
     return [result(name, *seen[name], options.batch) for name in names]
 
 
@@ -231,7 +232,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--em", help="an .npz with an instance segmentation as its first array, voxel size 40×32×32")
     parser.add_argument("--device", type=torch.device, default="cuda" if torch.cuda.is_available() else "cpu")
-    numbers = {"rounds": 3, "steps": 16, "warm-up": 6, "batch": 2, "patch": 64, "features": 8, "workers": 1}
+    numbers = {"rounds": 3, "steps": 10, "warm-up": 4, "batch": 2, "patch": 64, "features": 8, "workers": 1}
     for name, default in numbers.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--report", type=Path, help="only the table and the figure of this record")
