@@ -98,12 +98,14 @@ def _accept_torch(value: torch.Tensor, name: str) -> Array:
 def _accept_cupy(value: Any, name: str) -> Array:
     if not _numpy_dtype_accepted(value.dtype):
         raise _refuse_dtype(name, value.dtype, value.shape)
+    require_cuda(f"{name} of shape {tuple(value.shape)}, a CuPy array")
     return Array(value, "cupy", f"cuda:{value.device.id}")
 
 
 def _accept_dlpack(value: Any, name: str) -> Array:
     device_type = int(value.__dlpack_device__()[0])
     if device_type in _DLPACK_CUDA:
+        require_cuda(f"{name}, a {type(value).__qualname__} on a CUDA device")
         try:
             import cupy
         except ImportError:

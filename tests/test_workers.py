@@ -1,6 +1,8 @@
 """Does the transform run in workers however they start, and does a forked one that asks for CUDA say what to do?"""
 
 import os
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -118,6 +120,25 @@ REQUESTS = {
 def test_every_request_says_the_same(in_fork, request_):
     with pytest.raises(ValueError, match=WAYS_OUT):
         request_()
+
+
+class OfCupy:
+    shape, dtype = (9, 8), np.dtype("uint8")
+    device = property(lambda _: pytest.fail("asked CUDA for the device"))
+
+
+class Foreign:
+    __dlpack__ = None
+
+    def __dlpack_device__(self):
+        return 2, 0  # CUDA
+
+
+@pytest.mark.parametrize("labels", [OfCupy(), Foreign()])
+def test_arrays_of_other_libraries_say_the_same(in_fork, monkeypatch, labels):
+    monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(ndarray=OfCupy))
+    with pytest.raises(ValueError, match=WAYS_OUT):
+        inner_distance(labels, VOXEL)
 
 
 def test_counts_that_moved_to_the_device_say_so(in_fork, monkeypatch):
