@@ -334,4 +334,8 @@ def check_counts(counts: ClassCounts | None, labels: Array, parameters: WeightPa
 
 def _before(counts: ClassCounts | None, labels: Array, parameters: WeightParameters) -> ClassCounts:
     shape = check_counts(counts, labels, parameters)
-    return ClassCounts.start(*shape, device=arrays.device_of(labels)) if counts is None else counts
+    if counts is None:
+        return ClassCounts.start(*shape, device=arrays.device_of(labels))
+    if counts.device.type == "cuda":
+        arrays.require_cuda(f"counts on {counts.device}")
+    return counts

@@ -91,18 +91,22 @@ def _accept_torch(value: torch.Tensor, name: str) -> Array:
         raise _refuse_dtype(name, value.dtype, shape)
     if value.device.type not in ("cpu", "cuda"):
         raise ValueError(f"{name}: device {value.device} of shape {shape} is not accepted; expected cpu or cuda")
+    if value.is_cuda:
+        require_cuda(f"{name} of shape {shape} on {value.device}")
     return Array(value.detach(), "torch", str(value.device))
 
 
 def _accept_cupy(value: Any, name: str) -> Array:
     if not _numpy_dtype_accepted(value.dtype):
         raise _refuse_dtype(name, value.dtype, value.shape)
+    require_cuda(f"{name} of shape {tuple(value.shape)}, a CuPy array")
     return Array(value, "cupy", f"cuda:{value.device.id}")
 
 
 def _accept_dlpack(value: Any, name: str) -> Array:
     device_type = int(value.__dlpack_device__()[0])
     if device_type in _DLPACK_CUDA:
+        require_cuda(f"{name}, a {type(value).__qualname__} on a CUDA device")
         try:
             import cupy
         except ImportError:
@@ -129,6 +133,24 @@ def is_traced(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and (
         torch.compiler.is_compiling() or type(value).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__
     )
+
+
+def why_no_cuda() -> str | None:
+    """Why this process must not touch CUDA: it was forked from one that uses it, as DataLoader workers are."""
+    if not torch.cuda._is_in_bad_fork():
+        return None
+    return (
+        "this process was forked from one that already uses CUDA, and cannot use it itself; in a DataLoader worker "
+        "take engine='cpu' on host arrays, or transform batches after collation, outside the worker, as TargetLoader "
+        "does, or start workers with multiprocessing_context='forkserver' or 'spawn'"
+    )
+
+
+def require_cuda(asked: str) -> None:
+    """Raise ValueError where this process must not touch CUDA."""
+    reason = why_no_cuda()
+    if reason is not None:
+        raise ValueError(f"{asked}: {reason}")
 
 
 def to_host(array: Array) -> npt.NDArray[Any]:

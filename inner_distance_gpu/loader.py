@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
+from . import arrays
 from .parameters import check_count
 from .transform import InnerDistanceTransform
 
@@ -49,6 +50,9 @@ class TargetLoader:
     the training loop, after the batches that were finished before it. Leaving the loop ends the thread: at
     once when the iterator is closed or goes out of scope, at the latest when the batch under way is done.
 
+    The counts change in the thread: read, save or reduce them between epochs, or after closing the iterator.
+    Tensors are found in tuples, lists, named tuples and mappings; those in other objects stay where they are.
+
     Examples
     --------
     >>> from torch.utils.data import DataLoader
@@ -80,14 +84,16 @@ class TargetLoader:
     def __iter__(self) -> Iterator[Any]:
         # Workers start here, in the caller's thread: only there does torch install its signal handlers.
         batches = iter(self.loader)
-        side = None if self.device is None else torch.cuda.Stream(self.device)
-        ahead = _Ahead(batches, self._prepared, side, self.depth)
+        stream = _stream(self.device)
+        ahead = _Ahead(batches, self._prepared, stream, self.depth)
         del batches  # the thread holds the only reference, and gives it up at its end
         try:
             while (item := ahead.next()) is not _END:
                 yield _handed_over(*item)
         finally:
             ahead.stop()
+            if stream is not None:  # whoever reads the counts next reads the last ones
+                torch.cuda.current_stream(stream.device).wait_stream(stream)
 
     def _prepared(self, batch: Any) -> Any:
         if self.device is not None:
@@ -95,23 +101,36 @@ class TargetLoader:
         return self.transform(batch)
 
     def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
-        pinned = tensor.pin_memory() if tensor.device.type == "cpu" else tensor
-        return pinned.to(self.device, non_blocking=True)
+        """On `self.device`; runs in the thread, whose current device and stream are the loader's."""
+        if tensor.is_cuda:  # made on another stream: its memory is not reused before this one is done with it
+            tensor.record_stream(torch.cuda.current_stream(tensor.device))
+            return tensor.to(self.device, non_blocking=True)
+        # Torch keeps the pinned copy until the stream has read it.
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
+
+def _stream(device: torch.device | None) -> torch.cuda.Stream | None:
+    """Where the thread works: a stream of its own on `device`; without one the caller's, where CUDA is in use."""
+    if device is None:
+        return torch.cuda.current_stream() if torch.cuda.is_initialized() else None
+    side = torch.cuda.Stream(device)
+    side.wait_stream(torch.cuda.current_stream(side.device))  # what the caller has under way: batches, counts
+    return side
 
 
 _END = object()
 
 
 class _Ahead:
-    """A thread that fills a bounded queue with (batch, event), and that always ends when asked to."""
+    """A thread that fills a bounded queue with (batch, events), and that always ends when asked to."""
 
     def __init__(
-        self, batches: Iterator[Any], prepare: Callable[[Any], Any], side: torch.cuda.Stream | None, depth: int
+        self, batches: Iterator[Any], prepare: Callable[[Any], Any], stream: torch.cuda.Stream | None, depth: int
     ) -> None:
         self._ready: queue.Queue[Any] = queue.Queue(depth)
         self._stopped = threading.Event()
         self._thread = threading.Thread(
-            target=self._run, args=(batches, prepare, side), name="TargetLoader", daemon=True
+            target=self._run, args=(batches, prepare, stream), name="TargetLoader", daemon=True
         )
         self._thread.start()
 
@@ -130,18 +149,17 @@ class _Ahead:
                 continue
         self._thread.join()
 
-    def _run(self, batches: Iterator[Any], prepare: Callable[[Any], Any], side: torch.cuda.Stream | None) -> None:
+    def _run(self, batches: Iterator[Any], prepare: Callable[[Any], Any], stream: torch.cuda.Stream | None) -> None:
         last: Any = _END
         try:
-            with torch.cuda.stream(side):
+            with torch.cuda.stream(stream):  # its device becomes the current one of this thread, too
                 while not self._stopped.is_set():
                     try:
                         batch = next(batches)
                     except StopIteration:
                         break
                     result = prepare(batch)
-                    event = None if side is None else side.record_event()
-                    self._ready.put((result, event))
+                    self._ready.put((result, _recorded(result)))
                     del batch, result
         except BaseException as error:  # for the training loop to raise
             last = error
@@ -150,14 +168,22 @@ class _Ahead:
             self._ready.put(last)
 
 
-def _handed_over(batch: Any, event: torch.cuda.Event | None) -> Any:
-    """The batch, safe to use on the current stream of the training loop."""
-    if event is not None:
-        stream = torch.cuda.current_stream()
-        stream.wait_event(event)
-        for leaf in pytree.tree_leaves(batch):
-            if isinstance(leaf, torch.Tensor) and leaf.is_cuda:
-                leaf.record_stream(stream)  # its memory is not reused before this stream is done with it
+def _on_cuda(batch: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in pytree.tree_leaves(batch) if isinstance(leaf, torch.Tensor) and leaf.is_cuda]
+
+
+def _recorded(batch: Any) -> dict[torch.device, torch.cuda.Event]:
+    """Device -> when this thread's stream there is done with the batch."""
+    devices = {tensor.device for tensor in _on_cuda(batch)}
+    return {device: torch.cuda.current_stream(device).record_event() for device in devices}
+
+
+def _handed_over(batch: Any, events: dict[torch.device, torch.cuda.Event]) -> Any:
+    """The batch, safe to use on the streams that are current in the training loop now."""
+    for device, event in events.items():
+        torch.cuda.current_stream(device).wait_event(event)
+    for tensor in _on_cuda(batch) if events else ():
+        tensor.record_stream(torch.cuda.current_stream(tensor.device))  # keeps its memory until that stream is done
     return batch
 
 
@@ -169,6 +195,7 @@ def _check_device(device: torch.device | str) -> torch.device:
         raise TypeError(f"device={device!r}: {expected}") from None
     if chosen.type != "cuda":
         raise ValueError(f"device={device!r}: {expected}")
+    arrays.require_cuda(f"device={device!r}")
     if not torch.cuda.is_available():
         raise ValueError(f"device={device!r}: torch {torch.__version__} sees no CUDA device here; {expected}")
     return chosen

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -253,9 +252,10 @@ class InnerDistancePredictor(Predictor):
                 f"labels of shape {labels.shape} are on {labels.device}, the predictor has "
                 f"device={str(self.device)!r}: expected labels there or on the host"
             )
-        here = torch.cuda.device(self.device) if torch.cuda.is_available() else nullcontext()
-        with here:
-            return run(labels, "cuda" if self.engine == "auto" else self.engine)
+        engine = "cuda" if self.engine == "auto" else self.engine
+        engines.require(engine, f"device={str(self.device)!r}")
+        with torch.cuda.device(self.device):
+            return run(labels, engine)
 
 
 def _threads() -> int:

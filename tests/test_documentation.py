@@ -38,6 +38,21 @@ def test_readme(tmp_path, monkeypatch):
         exec(compile(block, "README.md", "exec"), names)
 
 
+def test_training_page(tmp_path, monkeypatch):
+    """Up to the recipes for other packages, which tests/compat runs."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}.items():
+        monkeypatch.setenv(name, value)  # as torchrun does
+    page, recipes = (ROOT / "docs" / "training.md").read_text().split("## In pipelines that exist")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 5
+    assert "```python" in recipes
+    names = {"__name__": "training"}
+    for block in blocks:
+        exec(compile(block, "training.md", "exec"), names)
+    assert names["model"].targets.counts.denominators[0, 0] == 1 + 2 * 4 * 8 * 32 * 32
+
+
 def test_readme_names_files_that_exist():
     for link in re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", (ROOT / "README.md").read_text()):
         name = "".join(link)

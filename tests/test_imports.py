@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ["cupy", "cucim", "dask", "scipy", "matplotlib", "tifffile", "zarr", "stardist", "dacapo"]
+HEAVY = ["cupy", "cucim", "dask", "scipy", "matplotlib", "tifffile", "zarr", "stardist", "dacapo", "monai"]
 
 
 def python(code):

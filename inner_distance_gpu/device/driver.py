@@ -19,6 +19,11 @@ def why_not() -> str | None:
     """None where torch has a CUDA device and CuPy is installed, else what is missing and how to get it."""
     import torch
 
+    from ..arrays import why_no_cuda
+
+    forked = why_no_cuda()
+    if forked is not None:
+        return forked
     if torch.version.cuda is None:
         return (
             f"this torch ({torch.__version__}) is built without CUDA, it has no CUDA tensors; install one that is "

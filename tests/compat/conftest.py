@@ -1,6 +1,21 @@
 import importlib.util
+from importlib import metadata
 
 import pytest
+
+PACKAGES = ["dacapo-ml", "gunpowder", "dacapo-toolbox", "cellmap-data", "monai", "torch-em", "pytorch-lightning"]
+PACKAGES += ["torchvision", "torch", "numpy"]
+
+
+def pytest_report_header():
+    return "with " + ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+
+
+def _version(name):
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
 
 
 @pytest.fixture(autouse=True)

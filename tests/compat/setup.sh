@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make .venv-compat with the real DaCapo and gunpowder, and run the tests that need them.
+# Make .venv-compat with the real DaCapo, gunpowder, MONAI and other pipelines, and run the tests that need them.
 # PYTHON names the interpreter, arguments go to pytest.
 set -eu
 cd "$(dirname "$0")/../.."

@@ -1,7 +1,8 @@
-"""Empty modules for what DaCapo and funlib.persistence import for file formats that no test touches."""
+"""Empty modules for what other libraries import and no test touches: file formats, a model zoo, a logger."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-NAMES = ("fibsem_tools", "cellmap_models", "neuroglancer", "cellmap_schemas", "iohub")
+NAMES = ("fibsem_tools", "cellmap_models", "neuroglancer", "cellmap_schemas", "iohub", "bioimageio", "wandb", "napari")
 
 
 class _Empty(ModuleType):
@@ -50,11 +51,26 @@ def install() -> None:
         sys.meta_path.append(_Finder(missing))
 
 
+@functools.cache
+def declare_operators() -> Any:
+    """The schemas that `import torchvision` asks for where its compiled part cannot load, as beside a torch without
+    CUDA: the wheels on PyPI are built with it. Only boxes would use them."""
+    import torch
+
+    if importlib.util.find_spec("torchvision") is None or torch.version.cuda is not None:
+        return None
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for name in ("nms", "qnms"):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return library  # kept, or the operators would go with it
+
+
 def real(name: str) -> ModuleType:
     """The library, or a skip of the whole test module where it is not installed."""
     if importlib.util.find_spec(name.split(".")[0]) is None:
         pytest.skip(f"{name} is not installed; `make compat` makes an environment with it", allow_module_level=True)
     install()
+    declare_operators()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what these libraries' own imports warn of is not ours to fail on
         return importlib.import_module(name)

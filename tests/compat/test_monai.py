@@ -1,0 +1,130 @@
+"""Does the MONAI transform keep MetaTensors, take their spacing and fit into MONAI's Compose? (MONAI 1.6.1)"""
+
+import doctest
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from compat.standins import real
+
+monai = real("monai")
+adapter = real("inner_distance_gpu.compat.monai")
+
+from monai.data import CacheDataset, DataLoader, MetaTensor  # noqa: E402
+from monai.transforms import Compose, EnsureChannelFirstd, Flipd, RandSpatialCropd, Spacingd  # noqa: E402
+
+from inner_distance_gpu import InnerDistanceTransform, inner_distance  # noqa: E402
+from inner_distance_gpu.compat.monai import InnerDistanced  # noqa: E402
+
+SPACING = (4.0, 1.5, 2.0)
+# A rotated grid: the spacing is the length of the affine's columns, and none of its diagonal entries.
+TURN = np.array([[0, -1, 0, 3], [1, 0, 0, 5], [0, 0, -1, 7], [0, 0, 0, 1.0]])
+
+
+def labels(seed=0, shape=(1, 8, 9, 10)):
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, 3, shape))
+
+
+def meta(values, spacing=SPACING):
+    return MetaTensor(values, affine=torch.from_numpy(TURN @ np.diag([*spacing, 1])), meta={"name": "cell 7"})
+
+
+def test_the_spacing_is_that_of_the_image():
+    values = labels()
+    made = InnerDistanced("label", 10, weight_keys="weight", moving=False)({"label": meta(values), "id": 3})
+    target, weight = InnerDistanceTransform(SPACING, 10, moving=False)(values)
+    assert made["id"] == 3
+    for name, expected in (("label", target), ("weight", weight)):
+        assert isinstance(made[name], MetaTensor)
+        assert made[name].dtype == torch.float32
+        assert made[name].meta["name"] == "cell 7"
+        torch.testing.assert_close(made[name].pixdim, torch.tensor(SPACING, dtype=torch.float64))
+        assert torch.equal(made[name].as_tensor(), expected)
+
+
+def test_a_named_voxel_size_wins_and_plain_arrays_need_one():
+    values = labels()
+    expected = inner_distance(values, (1, 2, 3), scale=10)
+    named = InnerDistanced("label", 10, (1, 2, 3), target_keys="target")
+    assert torch.equal(named({"label": meta(values)})["target"].as_tensor(), expected)
+    for plain in (values, values.numpy()):
+        made = named({"label": plain})
+        assert made["label"] is plain
+        assert type(made["target"]) is type(plain)
+        np.testing.assert_array_equal(made["target"], expected)
+        with pytest.raises(ValueError, match=r"'label' is a (Tensor|ndarray), which has no spacing: .*voxel_size="):
+            InnerDistanced("label", 10)({"label": plain})
+
+
+def test_two_dimensions():
+    values = labels(shape=(1, 9, 10))
+    image = MetaTensor(values, affine=torch.diag(torch.tensor([3.0, 2, 1])))
+    made = InnerDistanced("label", 10, spatial_dims=2)({"label": image})["label"]
+    assert torch.equal(made.as_tensor(), inner_distance(values, (3, 2), scale=10))
+
+
+def test_several_keys_count_for_themselves():
+    node = InnerDistanced(["a", "b"], 10, target_keys=["ta", "tb"], weight_keys=["wa", "wb"])
+    first, second = labels(1), labels(2) * 0
+    made = node({"a": meta(first), "b": meta(second)})
+    assert set(made) == {"a", "b", "ta", "tb", "wa", "wb"}
+    assert node.transforms["b"].counts.numerators.tolist() == [[720, 0]]
+    assert node.transforms["a"].counts.numerators[0, 1] == (first != 0).sum()
+    with pytest.raises(KeyError):
+        node({"a": meta(first)})
+    allowed = InnerDistanced(["a", "b"], 10, allow_missing_keys=True)
+    assert set(allowed({"a": meta(first)})) == {"a"}
+
+
+def test_in_monais_own_pipeline():
+    """After resampling the spacing is the new one, and after a crop the border is that of the crop."""
+    pipeline = Compose(
+        [
+            EnsureChannelFirstd("label", channel_dim="no_channel"),
+            Spacingd("label", pixdim=(2, 2, 2), mode="nearest"),
+            Flipd("label", spatial_axis=1),
+            RandSpatialCropd("label", roi_size=(6, 6, 6), random_size=False),
+            InnerDistanced("label", 10, target_keys="target", weight_keys="weight", moving=False),
+        ]
+    ).set_random_state(0)
+    data = [{"label": meta(labels(seed, (12, 16, 14)))} for seed in range(3)]
+    loader = DataLoader(CacheDataset(data, pickle.loads(pickle.dumps(pipeline)), progress=False), batch_size=3)
+    (batch,) = list(loader)
+    assert batch["target"].shape == batch["label"].shape == (3, 1, 6, 6, 6)
+    assert isinstance(batch["target"], MetaTensor)
+    for target, made in zip(batch["target"], batch["label"], strict=True):
+        expected = inner_distance(made.as_tensor(), (2, 2, 2), scale=10)
+        torch.testing.assert_close(target.as_tensor(), expected, rtol=0, atol=1e-6)
+    again = InnerDistanced("label", 10)({"label": batch["label"]})["label"]
+    torch.testing.assert_close(again.as_tensor(), batch["target"].as_tensor(), rtol=0, atol=1e-6)
+
+
+def test_a_batch_of_several_spacings_is_refused():
+    from monai.data.utils import collate_meta_tensor
+
+    batch = collate_meta_tensor([meta(labels()), meta(labels(), (1, 1, 1))])
+    with pytest.raises(ValueError, match=r"'label' of shape \(2, 1, 8, 9, 10\) has the spacings .* expected one"):
+        InnerDistanced("label", 10)({"label": batch})
+
+
+@pytest.mark.parametrize(
+    ("keywords", "error", "message"),
+    [
+        ({"scale": -1}, ValueError, "scale=-1"),
+        ({"scale": 1, "voxel_size": (1, 0)}, ValueError, "voxel_size"),
+        ({"scale": 1, "spatial_dims": 4}, ValueError, "spatial_dims=4"),
+        ({"scale": 1, "engine": "gpu"}, ValueError, "engine='gpu'"),
+        ({"scale": 1, "weight_keys": ["a", "b"]}, ValueError, "2"),
+        ({"scale": 1, "sigma": 3}, TypeError, "sigma"),
+    ],
+)
+def test_arguments_are_checked(keywords, error, message):
+    with pytest.raises(error, match=message):
+        InnerDistanced("label", **keywords)
+
+
+def test_the_examples_in_the_docstrings_run():
+    result = doctest.testmod(adapter)
+    assert result.attempted > 0
+    assert result.failed == 0
