@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from inner_distance_gpu import blockwise, engines, inner_distance
+from inner_distance_gpu.parameters import TargetParameters
 
 ENGINES = [name for name in ("cpu", "reference") if engines.available()[name] is None]
 VOXEL, SCALE = (40.0, 4.0, 5.24), 5.0  # an exact halo of (2, 12, 9) voxels
@@ -84,7 +85,7 @@ def test_a_tolerance_is_kept_with_a_smaller_halo(tolerance):
 
 
 def test_the_exact_halo_is_no_larger_than_it_has_to_be():
-    parameters = blockwise.TargetParameters.checked(VOXEL, SCALE, "zero", "extent", None, 0.0)
+    parameters = TargetParameters.checked(VOXEL, SCALE, "zero", "extent", None, 0.0)
     assert blockwise.halo_of(parameters, "exact") == (2, 12, 9)
     labels = np.ones((1, 60, 1), np.uint8)
     labels[0, 30] = 0
