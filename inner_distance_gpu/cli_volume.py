@@ -42,7 +42,7 @@ def volume(
     blocks: Annotated[str | None, typer.Option(help="Voxels of a block: 256,256,256. Default: by the halo.")] = None,
     chunks: Annotated[str | None, typer.Option(help="Voxels of a chunk: 64,64,64. Default: as the labels.")] = None,
     shards: Annotated[str | None, typer.Option(help="Voxels of a shard, Zarr format 3.")] = None,
-    compression: Annotated[str, typer.Option(help="blosc, zstd, gzip, with a level as in zstd:9; or none.")] = "blosc",
+    compression: Annotated[str, typer.Option(help="zstd, blosc, gzip, with a level as in zstd:9; or none.")] = "zstd",
     key: Annotated[str | None, typer.Option(help="Which array of a Zarr group.")] = None,
     missing: Annotated[
         str, typer.Option(help="Source chunks that are not stored: fill, their fill value, or error.")

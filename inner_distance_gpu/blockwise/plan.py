@@ -105,7 +105,7 @@ def plan(
     blocks: Any = None,
     chunks: Any = None,
     shards: Any = None,
-    compression: str = "blosc",
+    compression: str = "zstd",
     key: str | None = None,
     unit: str = "",
     missing: str = "fill",

@@ -21,7 +21,7 @@ ARRAY = "0"  # the array's name in its group
 STATE = ".unfinished"  # the folder with the journals, in the array's folder: gone when the output is complete
 COMPRESSIONS = ("none", "zstd", "gzip", "blosc")
 LEVELS = {"zstd": (1, 22), "gzip": (1, 9), "blosc": (1, 9)}
-DEFAULT_LEVEL = {"zstd": 3, "gzip": 5, "blosc": 5}
+DEFAULT_LEVEL = {"zstd": 3, "gzip": 5, "blosc": 2}
 
 
 def check_compression(compression: str) -> str:

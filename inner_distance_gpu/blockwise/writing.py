@@ -73,7 +73,7 @@ def write(
     blocks: Any = None,
     chunks: Any = None,
     shards: Any = None,
-    compression: str = "blosc",
+    compression: str = "zstd",
     key: str | None = None,
     unit: str = "",
     missing: str = "fill",
@@ -114,7 +114,7 @@ def write(
         Voxels. A block is a whole number of the output's chunks, or of its shards (format 3). None: chunks of
         the source, no shards, and blocks large enough for their halo.
     compression : str
-        "blosc" (zstd with shuffled bytes), "zstd", "gzip", with a level as in "zstd:9"; or "none". All are lossless.
+        "zstd", "blosc" (zstd with shuffled bytes) or "gzip", with a level as in "zstd:9"; or "none". All are lossless.
     key : str or None
         The path of the array below `source`.
     unit : str
@@ -266,6 +266,7 @@ def _with_sites(plan: Plan, scheduler: Scheduler, state: Path) -> npt.NDArray[np
 
 
 def _results(plan: Plan, records: list[dict[str, Any]]) -> dict[str, Any]:
+    records = sorted(records, key=lambda record: int(record["block"]))  # threads end in any order
     voxels = np.array([record["voxels"] for record in records])
     densest = plan.job.grid.place(records[int(voxels[:, :, 1].sum(axis=1).argmax())]["block"])
     return {
