@@ -11,21 +11,20 @@ from typing import Annotated
 
 import rich.markup
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from . import __version__, api, engines, figures, files
+from . import __version__, api, cli_volume, engines, figures, files
 from . import demo as nuclei
 from . import verify as verification
 from .device import report
 from .labels import UNANNOTATED, Volumes, check_ids
+from .options import choose_engine, console, errors, number, whole
 from .parameters import TargetParameters
 from .transform import InnerDistanceTransform
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+app.command()(cli_volume.volume)
 
 PREVIEWED = 4  # rows of a preview
 
@@ -78,7 +77,7 @@ def run(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:
     """Compute the target of a label file."""
-    ignored = None if ignore_label is None else _number("ignore-label", ignore_label)
+    ignored = None if ignore_label is None else number("ignore-label", ignore_label)
     split = ids is not None or binary
     if ids is not None and binary:
         raise ValueError(f"--ids {ids} and --binary were both given: expected one of them")
@@ -86,14 +85,14 @@ def run(
     unit = unit or stored_unit
     transform = InnerDistanceTransform(
         sizes,
-        None if scale == "none" else _number("scale", scale),
+        None if scale == "none" else number("scale", scale),
         background=background,
         no_boundary=no_boundary,
         ignore_label=UNANNOTATED if split else ignored,
         fill=fill,
         weights=preview is not None,
         moving=False,
-        engine=_choose(engine),
+        engine=choose_engine(engine),
     )
     files.check_target(out, overwrite, (labels,), key)
     if preview is not None:
@@ -102,7 +101,7 @@ def run(
     parameters = transform.target_parameters
     dims = len(parameters.voxel_size)
     api.accept_volumes(array, parameters.voxel_size)
-    wanted = None if ids is None else [_whole("ids", part) for part in ids.split(",")]
+    wanted = None if ids is None else [whole("ids", part) for part in ids.split(",")]
     if wanted is not None:
         check_ids(wanted, array, ignored)
     parts = Volumes(array, dims, wanted, binary, ignored)
@@ -143,16 +142,16 @@ def verify(
     """Compare every engine that runs here with the reference on a crop of your labels; exit code 1 if one is off."""
     parameters = TargetParameters.checked(
         _voxel_size(voxel_size, labels, key)[0],
-        None if scale == "none" else _number("scale", scale),
+        None if scale == "none" else number("scale", scale),
         background,
         no_boundary,
-        None if ignore_label is None else _number("ignore-label", ignore_label),
+        None if ignore_label is None else number("ignore-label", ignore_label),
         0.0,
     )
     array = files.read_labels(labels, key)
     dims = len(parameters.voxel_size)
     api.accept_volumes(array, parameters.voxel_size)
-    centre = None if at is None else [_whole("at", part) for part in at.split(",")]
+    centre = None if at is None else [whole("at", part) for part in at.split(",")]
     block = verification.crop_of(array, dims, crop, centre)
     part = array[block]
     sites = verification.count_sites(part, parameters)
@@ -206,7 +205,7 @@ def demo(
     engine: Annotated[str, typer.Option(help="auto, cuda, cucim, cpu or reference.")] = "auto",
 ) -> None:
     """Compute targets and weights of nuclei that come with the stardist package, and draw them."""
-    chosen = _choose(engine)
+    chosen = choose_engine(engine)
     table = Table("case", "shape", "foreground", "seconds")
     with _progress() as progress:
         cases = nuclei.run(folder, chosen)
@@ -234,32 +233,8 @@ def _progress() -> Progress:
     return Progress(*columns, console=errors, transient=True)
 
 
-def _choose(engine: str) -> str:
-    """The engine's name, "auto" resolved; raises where it cannot run here."""
-    name = engines.check_name(engine)
-    name = engines.fastest() if name == "auto" else name
-    engines.require(name)
-    return name
-
-
 def _voxel_size(given: str | None, labels: Path, key: str | None) -> tuple[Sequence[int | float], str]:
     """The voxel size from the option, else from the metadata of the labels with its unit."""
     if given is None:
         return files.voxel_size_of(labels, key)
-    return [_number("voxel-size", part) for part in given.split(",")], ""
-
-
-def _number(option: str, text: str) -> int | float:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    raise ValueError(f"--{option}: {text!r} is no number")
-
-
-def _whole(option: str, text: str) -> int:
-    value = _number(option, text)
-    if not isinstance(value, int):
-        raise ValueError(f"--{option}: {text!r} is no whole number")
-    return value
+    return [number("voxel-size", part) for part in given.split(",")], ""

@@ -14,24 +14,42 @@ import numpy.typing as npt
 from .labels import annotated
 from .parameters import TargetParameters
 
+LARGEST = 1500  # voxels per axis of a view; of larger ones every second, third, … is drawn
 _UNANNOTATED = "0.75"
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One row of a figure: a volume with its target and weight, each (z, y, x) or (y, x)."""
+    """One row of a figure: a volume with its target and weight, each (z, y, x) or (y, x).
+
+    The three are arrays, or anything with `shape` and `ndim` that gives an array when it is sliced. Of a 3D volume
+    the three slices through the voxel `at` are drawn; None takes those with the most foreground, for arrays only.
+    """
 
     title: str
-    labels: npt.NDArray[Any]
-    target: npt.NDArray[Any]
-    weight: npt.NDArray[Any]
+    labels: Any
+    target: Any
+    weight: Any
     parameters: TargetParameters
+    at: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class _View:
+    """A slice of a volume in the picture: its index, what it shows, and the world units of its voxels and corner."""
+
+    index: tuple[Any, ...]
+    name: str
+    transposed: bool
+    sizes: tuple[float, float]
+    corner: tuple[float, float]
+    extents: tuple[float, float]
 
 
 def save(path: Path, panels: Sequence[Panel], unit: str = "") -> None:
     """Draw one row per panel into a PNG: labels, target with its zero level, weight; a scale bar in world units.
 
-    Of a 3D volume the z slice with the most foreground is shown.
+    Of a 3D volume three orthogonal slices are shown, to the same scale.
 
     Raises
     ------
@@ -53,52 +71,136 @@ def save(path: Path, panels: Sequence[Panel], unit: str = "") -> None:
 
 
 def _height(panel: Panel) -> float:
-    """Height of a picture of the last two axes when it is 1 wide."""
-    height, width = (
-        n * size for n, size in zip(panel.labels.shape[-2:], panel.parameters.voxel_size[-2:], strict=True)
-    )
+    """Height of a picture of a panel when it is 1 wide."""
+    height, width = _size(_views(panel))
     return float(min(max(height / width, 0.25), 2.0))
 
 
-def _draw(row: Any, panel: Panel, unit: str) -> None:
-    labels, target, weight, where = panel.labels, panel.target, panel.weight, ""
-    if labels.ndim == 3:
-        known = annotated(labels, panel.parameters.ignore_label)
-        z = int(np.argmax(np.count_nonzero((labels != 0) & known, axis=(1, 2))))
-        labels, target, weight, where = labels[z], target[z], weight[z], f", slice {z + 1} of {len(panel.labels)}"
-    known = annotated(labels, panel.parameters.ignore_label)
-    height, width = (n * size for n, size in zip(labels.shape, panel.parameters.voxel_size[-2:], strict=True))
-    place: dict[str, Any] = {"extent": (0, width, height, 0), "interpolation": "nearest"}
+def _size(views: Sequence[_View]) -> tuple[float, float]:
+    height, width = (max(view.corner[axis] + view.extents[axis] for view in views) for axis in (0, 1))
+    return height, width
 
-    row[0].imshow(_colours(labels, known), **place)
-    row[0].set_title(f"{panel.title}{where}", fontsize=9, loc="left")
-    shown = np.ma.masked_array(target, ~(known & np.isfinite(target)))
-    signed = shown.count() > 0 and shown.min() < 0
-    limit = float(np.abs(shown).max()) if shown.count() else 1.0
-    colours, low = ("RdBu_r", -limit) if signed else ("magma", 0.0)
-    for axis, values, name, colour, bounds in (
-        (row[1], shown, "target, line at its zero level", colours, (low, limit or 1)),
-        (row[2], np.ma.masked_array(weight, ~known), "weight", "viridis", (0, None)),
+
+def _at(panel: Panel) -> tuple[int, ...]:
+    """The voxel where the slices meet."""
+    if panel.at is not None:
+        return panel.at
+    inside = (panel.labels != 0) & annotated(panel.labels, panel.parameters.ignore_label)
+    others = [tuple(other for other in range(inside.ndim) if other != axis) for axis in range(inside.ndim)]
+    return tuple(int(np.argmax(np.count_nonzero(inside, axis=axes))) for axes in others)
+
+
+def _views(panel: Panel) -> list[_View]:
+    """One view of a 2D volume; of a 3D volume yx, to its right yz, below it zx, all to the same scale."""
+    sizes, shape = panel.parameters.voxel_size, tuple(panel.labels.shape)
+    extents = [n * size for n, size in zip(shape, sizes, strict=True)]
+    steps = [-(-n // LARGEST) for n in shape]
+    cut = [slice(None, None, step) for step in steps]
+    shown = [size * step for size, step in zip(sizes, steps, strict=True)]
+    if len(shape) == 2:
+        return [_View((cut[0], cut[1]), "", False, (shown[0], shown[1]), (0, 0), (extents[0], extents[1]))]
+    (z, y, x), gap = _at(panel), 0.03 * max(extents)
+    depth, height, width = extents
+    return [
+        _View((z, cut[1], cut[2]), "yx", False, (shown[1], shown[2]), (0, 0), (height, width)),
+        _View((cut[0], y, cut[2]), "zx", False, (shown[0], shown[2]), (height + gap, 0), (depth, width)),
+        _View((cut[0], cut[1], x), "yz", True, (shown[1], shown[0]), (0, width + gap), (height, depth)),
+    ]
+
+
+def _draw(row: Any, panel: Panel, unit: str) -> None:
+    views, parameters = _views(panel), panel.parameters
+
+    def cut(values: Any, view: _View) -> npt.NDArray[Any]:
+        plane = np.asarray(values[view.index])
+        return plane.T if view.transposed else plane
+
+    labels = [cut(panel.labels, view) for view in views]
+    known = [annotated(plane, parameters.ignore_label) for plane in labels]
+    targets = [cut(panel.target, view) for view in views]
+    targets = [np.ma.masked_array(t, ~(k & np.isfinite(t))) for t, k in zip(targets, known, strict=True)]
+    weights = [np.ma.masked_array(cut(panel.weight, v), ~k) for v, k in zip(views, known, strict=True)]
+    values = np.concatenate([np.ma.compressed(plane) for plane in targets])
+    signed = bool((values < 0).any())
+    limit = float(np.abs(values).max(initial=0.0)) or 1.0
+    heaviest = max((float(plane.max()) for plane in weights if plane.count()), default=1.0)
+
+    pictures = _pictures(labels, known)
+    for view, picture in zip(views, pictures, strict=True):
+        row[0].imshow(picture, **_place(view))
+    where = "" if len(views) == 1 else f", slices at {', '.join(map(str, _at(panel)))} of {tuple(panel.labels.shape)}"
+    row[0].set_title(f"{panel.title}{where}", fontsize=9 if len(views) == 1 else 8, loc="left")
+    for axis, planes, name, colours, low, high in (
+        (row[1], targets, "target, line at its zero level", "RdBu_r" if signed else "magma", -limit * signed, limit),
+        (row[2], weights, "weight", "viridis", 0.0, heaviest),
     ):
-        axis.set_facecolor(_UNANNOTATED)
-        image = axis.imshow(values, cmap=colour, vmin=bounds[0], vmax=bounds[1], **place)
+        for view, plane in zip(views, planes, strict=True):
+            image = axis.imshow(plane, cmap=_with_grey(colours), vmin=low, vmax=high or 1, **_place(view))
         axis.figure.colorbar(image, ax=axis, shrink=0.9, pad=0.02).ax.tick_params(labelsize=7)
         axis.set_title(name, fontsize=9, loc="left")
-    _zero_level(row[1], labels, known, panel.parameters.voxel_size, "black" if signed else "cyan")
+    for view, plane, where_known in zip(views, labels, known, strict=True):
+        _zero_level(row[1], plane, where_known, view, "black" if signed else "cyan")
+    height, width = _size(views)
     for axis in row:
-        axis.set_xticks([])
-        axis.set_yticks([])
+        axis.set(xticks=[], yticks=[], xlim=(0, width), ylim=(height, 0))
+        if len(views) > 1:
+            axis.axis("off")
+    if len(views) > 1:
+        _cross(row[0], panel, views)
     _scale_bar(row[0], width, height, unit)
 
 
-def _zero_level(
-    axis: Any, labels: npt.NDArray[Any], known: npt.NDArray[np.bool_], voxel_size: tuple[float, ...], colour: str
-) -> None:
+def _place(view: _View) -> dict[str, Any]:
+    (top, left), (height, width) = view.corner, view.extents
+    return {"extent": (left, left + width, top + height, top), "interpolation": "nearest"}
+
+
+def _with_grey(name: str) -> Any:
+    """A colour map that shows masked voxels in grey."""
+    import matplotlib
+
+    return matplotlib.colormaps[name].with_extremes(bad=_UNANNOTATED)
+
+
+def _cross(axis: Any, panel: Panel, views: Sequence[_View]) -> None:
+    """Name the axes of each view, and show where the other two cut it."""
+    sizes = panel.parameters.voxel_size
+    centre = {name: (i + 0.5) * size for name, i, size in zip("zyx", _at(panel), sizes, strict=True)}
+    line: dict[str, Any] = {"colors": "tab:red", "linewidth": 0.6, "alpha": 0.7}
+    for view in views:
+        (top, left), (height, width) = view.corner, view.extents
+        axis.hlines(top + centre[view.name[0]], left, left + width, **line)
+        axis.vlines(left + centre[view.name[1]], top, top + height, **line)
+        axis.annotate(
+            f"{view.name[0]}↓ {view.name[1]}→",
+            (left, top),
+            (2, -2),
+            textcoords="offset points",
+            fontsize=6,
+            va="top",
+            bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1},
+        )
+
+
+def _zero_level(axis: Any, labels: npt.NDArray[Any], known: npt.NDArray[np.bool_], view: _View, colour: str) -> None:
     """Where the signed distance changes sign: halfway between voxels with label ≠ 0 and label = 0."""
     inside = np.ma.masked_array((labels != 0).astype(float), ~known)
     if min(inside.shape) > 1 and inside.count() and inside.min() < inside.max():
-        y, x = ((np.arange(n) + 0.5) * size for n, size in zip(labels.shape, voxel_size[-2:], strict=True))
+        y, x = (
+            corner + (np.arange(n) + 0.5) * size
+            for n, size, corner in zip(labels.shape, view.sizes, view.corner, strict=True)
+        )
         axis.contour(x, y, inside, levels=[0.5], colors=colour, linewidths=0.8)
+
+
+def _pictures(
+    labels: Sequence[npt.NDArray[Any]], known: Sequence[npt.NDArray[np.bool_]]
+) -> list[npt.NDArray[np.float64]]:
+    """The views coloured alike: a label has the same colour in all of them."""
+    line = np.concatenate([plane.ravel() for plane in labels])
+    coloured = _colours(line, np.concatenate([plane.ravel() for plane in known]))
+    ends = np.cumsum([plane.size for plane in labels])[:-1]
+    return [part.reshape(*plane.shape, 3) for part, plane in zip(np.split(coloured, ends), labels, strict=True)]
 
 
 def _colours(labels: npt.NDArray[Any], known: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

@@ -96,7 +96,7 @@ def read(path: Path, key: str | None = None) -> npt.NDArray[Any]:
     """The values of the array that `path` and `key` mean, all of them in memory."""
     array = locate(path, key)
     try:
-        return np.asarray(_library(array.path, array.format).open_array(str(array.path), mode="r")[...])
+        return np.asarray(open_array(array.path)[...])
     except (MemoryError, ImportError):
         raise
     except Exception as error:  # a broken store ends in errors of codecs, JSON and indices
@@ -111,15 +111,21 @@ def voxel_size(path: Path, key: str | None = None) -> tuple[tuple[float, ...], s
     ValueError
         Spatial axes that are not the last ones, or that have different units.
     """
-    array = locate(path, key)
-    place = array.path.resolve()
+    place = locate(path, key).path
+    found = multiscale_of(place)
+    return None if found is None else _spatial_scale(place, *found)
+
+
+def multiscale_of(array: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The OME-Zarr multiscale that an array belongs to, and its dataset therein; None without."""
+    place = array.resolve()
     for folder in place.parents:
         group = node(folder)
         if group is None:
             return None
         for multiscale, dataset in _datasets(group):
             if (folder / dataset["path"]).resolve() == place:
-                return _spatial_scale(array.path, multiscale, dataset)
+                return multiscale, dataset
     return None
 
 
@@ -174,8 +180,8 @@ def _names(group: Node) -> list[str]:
     return [str(array.path.relative_to(group.path)) for array in _arrays(group)]
 
 
-def check_writable(path: Path, overwrite: bool, inputs: tuple[Path, ...] = ()) -> None:
-    """Raise unless a target array may be written at `path`: a new *.zarr, or a place in a group."""
+def check_place(path: Path) -> None:
+    """Raise unless something may be created at `path`: a new *.zarr, or a place in a group."""
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path}: the folder {path.parent} does not exist")
     parent = node(path.parent)
@@ -183,6 +189,11 @@ def check_writable(path: Path, overwrite: bool, inputs: tuple[Path, ...] = ()) -
         raise ValueError(f"{path}: {path.parent} is an array; expected a place in a Zarr group")
     if parent is None and path.suffix.lower() != ".zarr":
         raise ValueError(f"{path}: expected a name that ends in .zarr, or one in a Zarr group that exists")
+
+
+def check_writable(path: Path, overwrite: bool, inputs: tuple[Path, ...] = ()) -> None:
+    """Raise unless a target array may be written at `path`: a new *.zarr, or a place in a group."""
+    check_place(path)
     if not path.exists():
         return
     if any(other.exists() and path.samefile(other) for other in inputs):
@@ -203,8 +214,8 @@ def writing(path: Path, shape: tuple[int, ...], attributes: dict[str, Any], like
     """
     dims = len(attributes["voxel_size"])
     relative = node(path.parent) or (node(like) if like is not None else None)
-    zarr = _library(path, relative.format if relative else 2)
-    wanted = {"zarr_format": relative.format} if relative and not _is_2(zarr) else {}
+    zarr = library(path, relative.format if relative else 2)
+    wanted = {"zarr_format": relative.format} if relative and not is_2(zarr) else {}
     chunks = (1,) * (len(shape) - dims) + tuple(min(n, CHUNK[dims]) for n in shape[len(shape) - dims :])
     with _folder(path) as temporary:
         array = zarr.open_array(
@@ -212,6 +223,12 @@ def writing(path: Path, shape: tuple[int, ...], attributes: dict[str, Any], like
         )
         array.attrs.update(attributes)
         yield array
+
+
+def open_array(path: Path, mode: str = "r") -> Any:
+    """The array at `path` as zarr-python sees it, its values on disk."""
+    stored = node(path)
+    return library(path, stored.format if stored else 2).open_array(str(path), mode=mode)
 
 
 @contextlib.contextmanager
@@ -234,15 +251,17 @@ def _folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _library(path: Path, format: int) -> Any:
+def library(path: Path, format: int) -> Any:
+    """zarr-python; ValueError where it is missing or too old for the format."""
     try:
         import zarr
     except ImportError:
         raise ValueError(f"{path}: Zarr needs zarr-python: pip install 'inner_distance_gpu[volumes]'") from None
-    if format == 3 and _is_2(zarr):
+    if format == 3 and is_2(zarr):
         raise ValueError(f"{path}: Zarr format 3 needs zarr-python 3, but {zarr.__version__} is installed")
     return zarr
 
 
-def _is_2(zarr: Any) -> bool:
+def is_2(zarr: Any) -> bool:
+    """Whether this is zarr-python 2, which writes format 2 only."""
     return int(zarr.__version__.split(".")[0]) < 3

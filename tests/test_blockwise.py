@@ -4,43 +4,12 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+from volumes import SCALE, VOLUMES, VOXEL
 
 from inner_distance_gpu import blockwise, engines, inner_distance
+from inner_distance_gpu.parameters import TargetParameters
 
 ENGINES = [name for name in ("cpu", "reference") if engines.available()[name] is None]
-VOXEL, SCALE = (40.0, 4.0, 5.24), 5.0  # an exact halo of (2, 12, 9) voxels
-
-
-def volumes():
-    """Named label volumes, each hard in its own way."""
-    rng = np.random.default_rng(0)
-    shape = (7, 40, 33)
-    sparse = np.zeros(shape, np.uint8)
-    sparse[2, 11, 5] = sparse[5, 30, 31] = 1
-    corner = np.ones(shape, np.uint8)
-    corner[0, 0, 0] = 0
-    instances = np.kron(rng.integers(0, 5, (3, 5, 4)), np.ones((3, 8, 9), int)).astype(np.uint32)[:7, :, :33]
-    floats = (rng.random(shape) < 0.98).astype(np.float32)
-    floats[rng.random(shape) < 0.2] = np.nan
-    unannotated = instances.copy()
-    unannotated[:, 10:25] = 9
-    return {
-        "sparse": sparse,
-        "dense": (rng.random(shape) < 0.5).astype(bool),
-        "one site in a corner": corner,
-        "instances": instances,
-        "background only": np.zeros(shape, np.int16),
-        "foreground only": np.full(shape, 3, np.int16),
-        "nothing annotated": np.full(shape, 9, np.int16),
-        "unannotated voxels": floats,
-        "unannotated regions": unannotated,
-        "no site across unannotated voxels": np.where(np.arange(33) < 12, 1, np.where(np.arange(33) < 20, 9, 2))
-        * np.ones(shape, int),
-        "channels, one without a site": np.stack([sparse, np.zeros_like(sparse), corner]),
-    }
-
-
-VOLUMES = volumes()
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -84,7 +53,7 @@ def test_a_tolerance_is_kept_with_a_smaller_halo(tolerance):
 
 
 def test_the_exact_halo_is_no_larger_than_it_has_to_be():
-    parameters = blockwise.TargetParameters.checked(VOXEL, SCALE, "zero", "extent", None, 0.0)
+    parameters = TargetParameters.checked(VOXEL, SCALE, "zero", "extent", None, 0.0)
     assert blockwise.halo_of(parameters, "exact") == (2, 12, 9)
     labels = np.ones((1, 60, 1), np.uint8)
     labels[0, 30] = 0

@@ -104,7 +104,7 @@ def test_slice_with_the_most_foreground(tmp_path, drawn):
     labels[3, 5:15, 5:15] = 1
     labels[1] = 9
     figures.save(tmp_path / "p.png", [panel(labels, (40, 4, 4), ignore_label=9)])
-    assert "slice 4 of 5" in drawn[0].axes[0].get_title(loc="left")
+    assert "slices at 3, 5, 5 of (5, 20, 20)" in drawn[0].axes[0].get_title(loc="left")
     assert drawn[0].axes[1].images[0].get_array().max() == pytest.approx(np.tanh(0.2 * 9))
 
 

@@ -1,4 +1,4 @@
-"""Targets of volumes larger than memory, block by block with a halo (Dask, extra `volumes`)."""
+"""Dask array in, lazy Dask array out; and the target of one block, which the writer computes too."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import api, arrays, engines
-from .labels import has_site
-from .parameters import SATURATION, TargetParameters, check_halo
+from .. import api, arrays, engines
+from ..labels import has_site
+from ..parameters import TargetParameters
+from .grid import halo_of
 
 
 def inner_distance(
@@ -90,7 +91,7 @@ def inner_distance(
     whole_extent = min(n * size for n, size in zip(array.shape[leading:], parameters.voxel_size, strict=True))
     with_sites = _volumes_with_sites(array, dims, ignore_label) if no_boundary == "extent" else True
     targets = da.map_blocks(
-        _block,
+        block_target,
         around,
         with_sites,
         parameters=parameters,
@@ -100,14 +101,6 @@ def inner_distance(
         meta=np.empty((0,) * array.ndim, np.float32),
     )
     return da.overlap.trim_overlap(targets, depth, boundary="none").rechunk(array.chunks)
-
-
-def halo_of(parameters: TargetParameters, halo: str | float) -> tuple[int, ...]:
-    """Voxels of halo per spatial axis."""
-    tolerance = check_halo(halo)
-    reach = SATURATION if tolerance is None else min(math.atanh(1 - tolerance), SATURATION)
-    assert parameters.scale is not None
-    return tuple(math.ceil(reach * parameters.scale / size) for size in parameters.voxel_size)
 
 
 def _volumes_with_sites(array: Any, dims: int, ignore_label: int | float | None) -> Any:
@@ -125,7 +118,7 @@ def _volumes_with_sites(array: Any, dims: int, ignore_label: int | float | None)
     return found.any(axis=spatial, keepdims=True)
 
 
-def _block(
+def block_target(
     labels: Any,
     with_sites: npt.NDArray[np.bool_] | bool,
     parameters: TargetParameters,

@@ -1,0 +1,120 @@
+"""Where the blocks of a volume lie, how far their halos reach, and what that costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..parameters import SATURATION, TargetParameters, check_halo
+
+# A default block grows until its halo costs no more than this, or until it holds this many voxels.
+OVERHEAD = 1.5
+VOXELS = 2**27
+
+Slices = tuple[slice, ...]
+
+
+def halo_of(parameters: TargetParameters, halo: str | float) -> tuple[int, ...]:
+    """Voxels of halo per spatial axis."""
+    tolerance = check_halo(halo)
+    reach = SATURATION if tolerance is None else min(math.atanh(1 - tolerance), SATURATION)
+    assert parameters.scale is not None
+    return tuple(math.ceil(reach * parameters.scale / size) for size in parameters.voxel_size)
+
+
+@dataclass(frozen=True)
+class Place:
+    """One block: the volume it belongs to, its voxels, and those with the halo, in voxels of the volume."""
+
+    volume: tuple[int, ...]
+    inner: Slices
+    around: Slices
+
+    @property
+    def within(self) -> Slices:
+        """The block's voxels in an array of those with the halo."""
+        return tuple(slice(i.start - a.start, i.stop - a.start) for i, a in zip(self.inner, self.around, strict=True))
+
+    def __str__(self) -> str:
+        spans = ", ".join(f"{axis.start}:{axis.stop}" for axis in self.inner)
+        return f"[{''.join(f'{i}, ' for i in self.volume)}{spans}]"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Blocks of volumes of shape `spatial`, numbered in C order; the axes `leading` hold independent volumes."""
+
+    leading: tuple[int, ...]
+    spatial: tuple[int, ...]
+    block: tuple[int, ...]
+    halo: tuple[int, ...]
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Blocks per axis, leading ones included."""
+        return self.leading + tuple(-(-n // b) for n, b in zip(self.spatial, self.block, strict=True))
+
+    def __len__(self) -> int:
+        return math.prod(self.counts)
+
+    @property
+    def voxels(self) -> int:
+        return math.prod(self.leading + self.spatial)
+
+    @property
+    def overhead(self) -> float:
+        """Voxels that are computed, halos included, for each voxel of the volume."""
+        return math.prod(
+            sum(stop - start for start, stop in _spans(n, b, h)) / n
+            for n, b, h in zip(self.spatial, self.block, self.halo, strict=True)
+        )
+
+    @property
+    def largest(self) -> int:
+        """Voxels of the largest block with its halo."""
+        return math.prod(
+            max(stop - start for start, stop in _spans(n, b, h))
+            for n, b, h in zip(self.spatial, self.block, self.halo, strict=True)
+        )
+
+    def place(self, number: int, halo: tuple[int, ...] | None = None) -> Place:
+        """The block with that number, with another halo where given."""
+        index = tuple(int(i) for i in np.unravel_index(number, self.counts))
+        volume, index = index[: len(self.leading)], index[len(self.leading) :]
+        inner = tuple(
+            slice(i * b, min((i + 1) * b, n)) for i, b, n in zip(index, self.block, self.spatial, strict=True)
+        )
+        around = tuple(
+            slice(max(axis.start - h, 0), min(axis.stop + h, n))
+            for axis, h, n in zip(inner, self.halo if halo is None else halo, self.spatial, strict=True)
+        )
+        return Place(volume, inner, around)
+
+
+def default_block(spatial: tuple[int, ...], unit: tuple[int, ...], halo: tuple[int, ...]) -> tuple[int, ...]:
+    """A block of whole `unit`s whose halo costs little, as far as `VOXELS` go: no larger than the volume needs."""
+    block = tuple(unit)
+    while True:
+        now = Grid((), spatial, block, halo)
+        grown = [
+            Grid((), spatial, (*block[:axis], size + unit[axis], *block[axis + 1 :]), halo)
+            for axis, size in enumerate(block)
+            if size < spatial[axis]
+        ]
+        grown = [grid for grid in grown if grid.largest <= VOXELS]
+        if now.overhead <= OVERHEAD or not grown:
+            return block
+        # The most overhead saved per doubling of memory, so that no axis grows for nothing.
+        block = min(grown, key=lambda grid: _saved(grid, now)).block
+
+
+def _saved(after: Grid, before: Grid) -> float:
+    return math.log(after.overhead / before.overhead) / max(math.log(after.largest / before.largest), 1e-9)
+
+
+def _spans(extent: int, block: int, halo: int) -> Iterable[tuple[int, int]]:
+    for start in range(0, extent, block):
+        yield max(start - halo, 0), min(min(start + block, extent) + halo, extent)

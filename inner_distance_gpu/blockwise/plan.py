@@ -1,0 +1,271 @@
+"""What a write would do: every argument checked, the blocks laid out, nothing touched."""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__, arrays, engines, ome, zarr_arrays
+from ..chunk_files import ChunkFiles
+from ..labels import UNANNOTATED
+from ..parameters import SATURATION, TargetParameters, check_choice, check_count, check_flag
+from .grid import Grid, default_block, halo_of
+from .source import Source
+from .store import ARRAY, check_compression
+from .task import FACTOR, Job
+
+DTYPES = ("float32", "int8")
+SCRATCH = 7  # B per voxel that the engines use beside labels and target, at most (benchmarks/volume.py measures it)
+LARGEST_CHUNK = 2**24  # voxels of a source's chunk that the output takes over
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `write` would do.
+
+    `chunks` and `shards` are those of the output, `block` whole numbers of them; `parameters` decide the bytes
+    of the output and become its attributes.
+    """
+
+    job: Job
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    shards: tuple[int, ...] | None
+    compression: str
+    format: int
+    source_shape: tuple[int, ...]
+    source_dtype: str
+    placement: ome.Placement | None
+    parameters: dict[str, Any]
+
+    @property
+    def destination(self) -> Path:
+        """The OME-Zarr group that is written."""
+        return self.job.destination.parent
+
+    @property
+    def block(self) -> tuple[int, ...]:
+        return self.job.grid.block
+
+    @property
+    def blocks(self) -> int:
+        return len(self.job.grid)
+
+    @property
+    def halo(self) -> tuple[int, ...]:
+        return self.job.grid.halo
+
+    @property
+    def overhead(self) -> float:
+        """Voxels computed, halos included, per voxel of the volume."""
+        return self.job.grid.overhead
+
+    @property
+    def memory(self) -> int:
+        """Bytes that a worker thread needs: labels, target and scratch of its largest block with halo."""
+        split = self.job.ids is not None or self.job.binary
+        return self.job.grid.largest * (np.dtype(self.source_dtype).itemsize + split + 4 + SCRATCH)
+
+    @property
+    def output(self) -> int:
+        """Bytes of the output before compression."""
+        return math.prod(self.shape) * np.dtype(self.job.dtype).itemsize
+
+    @property
+    def needs_sites(self) -> bool:
+        """Whether it matters if a volume has any site: half its extent may be within reach of the scale."""
+        parameters = self.job.parameters
+        extent = min(n * s for n, s in zip(self.job.grid.spatial, parameters.voxel_size, strict=True))
+        assert parameters.scale is not None
+        return parameters.no_boundary == "extent" and extent / 2 / parameters.scale < SATURATION
+
+
+def plan(
+    source: str | Path,
+    destination: str | Path,
+    voxel_size: Any = None,
+    *,
+    scale: float,
+    halo: str | float = "exact",
+    background: str = "zero",
+    no_boundary: str = "extent",
+    ignore_label: int | float | None = None,
+    fill: float = 0.0,
+    engine: str = "auto",
+    ids: Iterable[int] | None = None,
+    binary: bool = False,
+    dtype: str = "float32",
+    blocks: Any = None,
+    chunks: Any = None,
+    shards: Any = None,
+    compression: str = "zstd",
+    key: str | None = None,
+    unit: str = "",
+    missing: str = "fill",
+) -> Plan:
+    """What `write` would do with these arguments; they are described there. Nothing is written.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        As `write`.
+    """
+    array = zarr_arrays.locate(Path(source), key)
+    path = array.path.resolve()
+    target = Path(destination).resolve()
+    _check_apart(path, target)
+    zarr_arrays.check_place(target)
+    files = ChunkFiles.of(path)
+    opened = zarr_arrays.open_array(path)
+    sizes, unit = _voxel_size(path, voxel_size, unit)
+    if scale is None:
+        raise ValueError("scale=None: distances without tanh have no finite halo, so no block can be computed alone")
+    wanted = _check_ids(ids, binary)
+    asked = TargetParameters.checked(sizes, scale, background, no_boundary, ignore_label, fill)
+    _check_dtype(dtype, asked)
+    dims = len(asked.voxel_size)
+    shape = tuple(int(n) for n in opened.shape)
+    _check_shape(path, shape, dims)
+    arrays.accept(np.empty((0,) * opened.ndim, opened.dtype), f"{path}")
+    reach = halo_of(asked, halo)
+    leading = (() if wanted is None else (len(wanted),)) + shape[:-dims]
+    chunk = _extents("chunks", chunks, dims) or _default_chunks(files.inner[-dims:], shape[-dims:])
+    shard = _extents("shards", shards, dims)
+    _check_multiple("shards", shard, "chunks", chunk)
+    block = _extents("blocks", blocks, dims) or default_block(shape[-dims:], shard or chunk, reach)
+    _check_multiple("blocks", block, "shards" if shard else "chunks", shard or chunk)
+    relative = zarr_arrays.node(target.parent) or array
+    if shard and relative.format == 2:
+        raise ValueError(f"shards={shard}: Zarr format 2 has none; {target} takes the format of {relative.path}")
+    split = wanted is not None or binary
+    job = Job(
+        Source(path, check_choice("missing", missing, ("fill", "error")), uuid.uuid4().hex),
+        target / ARRAY,
+        Grid(shape[:-dims], shape[-dims:], block, reach),
+        TargetParameters.checked(sizes, scale, background, no_boundary, UNANNOTATED if split else ignore_label, fill),
+        _engine(engine),
+        dtype,
+        wanted,
+        binary,
+        asked.ignore_label,
+    )
+    ones = (1,) * len(leading)
+    described = asdict(asked) | {
+        "ids": wanted,
+        "binary": binary,
+        "halo": halo if isinstance(halo, str) else float(halo),
+        "halo_voxels": reach,
+        "dtype": dtype,
+        "factor": FACTOR if dtype == "int8" else 1,
+        "engine": job.engine,
+        "software": "inner_distance_gpu",
+        "version": __version__,
+        "source": str(path),
+        "source_shape": shape,
+        "source_dtype": opened.dtype.str,
+        "unit": unit,
+        "blocks": block,
+        "chunks": (*ones, *chunk),
+        "shards": (*ones, *shard) if shard else None,
+        "compression": check_compression(compression),
+    }
+    return Plan(
+        job,
+        (*leading, *shape[-dims:]),
+        (*ones, *chunk),
+        (*ones, *shard) if shard else None,
+        compression,
+        relative.format,
+        shape,
+        opened.dtype.str,
+        ome.placed(ome.placement(path, len(shape)), len(shape), asked.voxel_size, unit, wanted is not None),
+        json.loads(json.dumps({name: _plain(value) for name, value in described.items()})),
+    )
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _check_apart(source: Path, destination: Path) -> None:
+    if source == destination or destination in source.parents or source in destination.parents:
+        raise ValueError(f"{destination}: holds, is or lies in the source {source}; writing there would destroy it")
+
+
+def _voxel_size(path: Path, given: Any, unit: str) -> tuple[Any, str]:
+    if given is not None:
+        return given, unit
+    found = zarr_arrays.voxel_size(path)
+    if found is None:
+        raise ValueError(f"{path}: has no OME-Zarr metadata with a voxel size; give voxel_size, such as (40, 4, 4)")
+    return found[0], unit or found[1]
+
+
+def _check_ids(ids: Iterable[int] | None, binary: bool) -> tuple[int, ...] | None:
+    if ids is None:
+        check_flag("binary", binary)
+        return None
+    wanted = tuple(ids)
+    if any(isinstance(i, bool) or not isinstance(i, (int, np.integer)) for i in wanted):
+        raise TypeError(f"ids={wanted}: expected whole numbers")
+    if not wanted or len(set(wanted)) != len(wanted):
+        raise ValueError(f"ids={list(wanted)}: expected at least one id, and every id once")
+    if binary:
+        raise ValueError(f"ids={list(wanted)} and binary=True: expected one of them")
+    return tuple(int(i) for i in wanted)
+
+
+def _check_dtype(dtype: str, parameters: TargetParameters) -> None:
+    check_choice("dtype", dtype, DTYPES)
+    if dtype == "float32":
+        return
+    if parameters.background == "times_label":
+        raise ValueError("dtype='int8' with background='times_label': expected targets between -1 and 1")
+    if not -1 <= parameters.fill <= 1:
+        raise ValueError(f"dtype='int8' with fill={parameters.fill}: expected a number between -1 and 1")
+
+
+def _check_shape(path: Path, shape: tuple[int, ...], dims: int) -> None:
+    if len(shape) < dims or 0 in shape:
+        raise ValueError(
+            f"{path} has shape {shape}: expected no empty axis, and "
+            f"{'(..., z, y, x)' if dims == 3 else '(..., y, x)'} for a voxel size of {dims} numbers"
+        )
+
+
+def _extents(name: str, given: Any, dims: int) -> tuple[int, ...] | None:
+    """Voxels per spatial axis."""
+    if given is None:
+        return None
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise TypeError(f"{name}={given!r}: expected {dims} whole numbers, one per spatial axis")
+    extents = tuple(check_count(name, extent) for extent in given)
+    if len(extents) != dims:
+        raise ValueError(f"{name}={extents}: expected {dims} whole numbers, one per spatial axis")
+    return extents
+
+
+def _check_multiple(name: str, outer: tuple[int, ...] | None, unit: str, inner: tuple[int, ...]) -> None:
+    if outer is not None and any(o % i for o, i in zip(outer, inner, strict=True)):
+        raise ValueError(f"{name}={outer}: expected multiples of {unit}={inner}, axis by axis")
+
+
+def _default_chunks(source: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Those of the labels, unless they are too large to be looked at one by one."""
+    if math.prod(source) <= LARGEST_CHUNK:
+        return source
+    return tuple(min(n, zarr_arrays.CHUNK[len(shape)]) for n in shape)
+
+
+def _engine(engine: str) -> str:
+    """The engine's name; "auto" is the fastest host engine, as for any host array."""
+    name = engines.check_name(engine)
+    return engines.choose("auto", True, (1, 1))[0] if name == "auto" else name

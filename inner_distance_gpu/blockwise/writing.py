@@ -1,0 +1,276 @@
+"""Zarr to Zarr, resumable: what is done counts after a crash, what is not done is done next time."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import engines
+from ..parameters import check_count
+from . import store
+from .journal import Journal
+from .plan import Plan, plan
+from .schedule import Cluster, Progress, Scheduler, Threads
+from .task import look_for_sites, write_block
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a write did.
+
+    Attributes
+    ----------
+    plan : Plan
+    computed : int
+        Blocks computed in this run; 0 where the output was complete before.
+    resumed : int
+        Blocks that an earlier run had done.
+    voxels : int
+        Voxels of the blocks computed in this run, halos not counted.
+    seconds : float
+    missing_chunks : int
+        Chunks of the source that are not stored and counted as its fill value.
+    class_voxels : list
+        Per channel the annotated voxels with label = 0 and with label ≠ 0, of the whole volume.
+    densest : list
+        The voxel in the middle of the block with the most foreground, in the source's axes.
+    """
+
+    plan: Plan
+    computed: int
+    resumed: int
+    voxels: int
+    seconds: float
+    missing_chunks: int
+    class_voxels: list[list[int]]
+    densest: list[int]
+
+
+def write(
+    source: str | Path,
+    destination: str | Path,
+    voxel_size: Any = None,
+    *,
+    scale: float,
+    halo: str | float = "exact",
+    background: str = "zero",
+    no_boundary: str = "extent",
+    ignore_label: int | float | None = None,
+    fill: float = 0.0,
+    engine: str = "auto",
+    ids: Iterable[int] | None = None,
+    binary: bool = False,
+    dtype: str = "float32",
+    blocks: Any = None,
+    chunks: Any = None,
+    shards: Any = None,
+    compression: str = "zstd",
+    key: str | None = None,
+    unit: str = "",
+    missing: str = "fill",
+    overwrite: bool = False,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: Report | None = None,
+) -> Written:
+    """The target of a Zarr or OME-Zarr array of any size, as OME-Zarr: block by block, resumable.
+
+    A block is read with its halo, computed on one thread, written, put on the disk and only then marked done. A
+    run that ended in any way, a kill or a power cut included, goes on with the same call, computes what is
+    missing and ends with the same bytes.
+
+    Parameters
+    ----------
+    source : path
+        Labels of shape (..., z, y, x) or (..., y, x): a Zarr array (formats 2 and 3), a group with one array, or an
+        OME-Zarr image or label. On a file system that every worker sees.
+    destination : path
+        A group to write: a new *.zarr, or a place in a group that exists. Its array `0` has the attributes; OME-Zarr
+        metadata (0.4 in format 2, 0.5 in format 3) give voxel size and place. It takes the format of the group that
+        it goes into, else that of the source.
+    voxel_size : 2 or 3 positive numbers, or None
+        In array-axis order, world units. None takes it from the OME-Zarr metadata of the source, and from them the
+        place of the output too.
+    scale, halo, background, no_boundary, ignore_label, fill
+        As in `blockwise.inner_distance`.
+    engine : str
+        "auto" is the fastest host engine. A name is used or raises.
+    ids : sequence of int, or None
+        A binary channel per id, on an axis in front of all others. An id that does not occur has no foreground.
+    binary : bool
+        Every label ≠ 0 is the same object.
+    dtype : {"float32", "int8"}
+        int8 is the target × 127, rounded.
+    blocks, chunks, shards : one whole number per spatial axis, or None
+        Voxels. A block is a whole number of the output's chunks, or of its shards (format 3). None: chunks of
+        the source, no shards, and blocks large enough for their halo.
+    compression : str
+        "zstd", "blosc" (zstd with shuffled bytes) or "gzip", with a level as in "zstd:9"; or "none". All are lossless.
+    key : str or None
+        The path of the array below `source`.
+    unit : str
+        The world unit's name, such as nm, for the metadata; "" takes that of the source.
+    missing : {"fill", "error"}
+        A chunk of the source that is not stored holds the fill value, as Zarr says, or is an error. An array
+        without a fill value has an error always.
+    overwrite : bool
+        Replace an output of this function and begin anew.
+    workers : positive int or None
+        Threads of this process, one block each; None is one per CPU.
+    scheduler : str or None
+        The address of a dask.distributed cluster that computes instead (extra `cluster`).
+    progress : callable or None
+        Called with a `Progress` after each block, one call at a time, from any thread.
+
+    Returns
+    -------
+    Written
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        Arguments that are not as above, parameters other than those of the output that is there, both shown; labels
+        that cannot be read, an output that cannot be written, with the block and the file. What was marked done
+        before stays done.
+
+    Examples
+    --------
+    >>> import tempfile, zarr
+    >>> folder = tempfile.mkdtemp()
+    >>> labels = zarr.open_array(f"{folder}/labels.zarr", mode="w", shape=(4, 8, 8), chunks=(2, 4, 4), dtype="u1")
+    >>> labels[1:3, 2:6, 2:6] = 1
+    >>> written = write(f"{folder}/labels.zarr", f"{folder}/target.zarr", (40, 4, 4), scale=4, dtype="int8")
+    >>> written.class_voxels
+    [[224, 32]]
+    >>> zarr.open_array(f"{folder}/target.zarr/0", mode="r")[1, 3].tolist()
+    [0, 0, 59, 115, 115, 59, 0, 0]
+    """
+    prepared = plan(
+        source,
+        destination,
+        voxel_size,
+        scale=scale,
+        halo=halo,
+        background=background,
+        no_boundary=no_boundary,
+        ignore_label=ignore_label,
+        fill=fill,
+        engine=engine,
+        ids=ids,
+        binary=binary,
+        dtype=dtype,
+        blocks=blocks,
+        chunks=chunks,
+        shards=shards,
+        compression=compression,
+        key=key,
+        unit=unit,
+        missing=missing,
+    )
+    return run(prepared, overwrite, workers, scheduler, progress)
+
+
+def run(
+    plan: Plan,
+    overwrite: bool = False,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: Report | None = None,
+) -> Written:
+    """Do what a plan says."""
+    start = time.perf_counter()
+    chosen = _scheduler(plan, workers, scheduler)
+    if store.complete(plan, overwrite):
+        store.remove_state(plan)
+        found = store.results(plan)
+        return Written(plan, 0, plan.blocks, 0, 0.0, found["missing_chunks"], found["class_voxels"], found["densest"])
+    if overwrite or not store.begun(plan):
+        store.create(plan, overwrite)
+    state = plan.job.destination / store.STATE
+    state.mkdir(exist_ok=True)
+    with Journal(state / "done").open() as journal:
+        before = len(journal.records)
+        sites = _with_sites(plan, chosen, state)
+        _write_blocks(plan, chosen, sites, journal, progress)
+        results = _results(plan, journal.records)
+        store.finish(plan, results)
+    computed = [plan.job.grid.place(record["block"]) for record in journal.records[before:]]
+    voxels = sum(int(np.prod([axis.stop - axis.start for axis in place.inner])) for place in computed)
+    return Written(plan, len(computed), before, voxels, time.perf_counter() - start, **results)
+
+
+def _scheduler(plan: Plan, workers: int | None, address: str | None) -> Scheduler:
+    if address is not None:
+        if workers is not None:
+            raise ValueError(f"workers={workers} with scheduler={address!r}: the cluster has its own threads")
+        cluster = Cluster(address)
+        cluster.check(plan.job.engine)
+        return cluster
+    engines.require(plan.job.engine)
+    from dask.system import CPU_COUNT
+
+    return Threads(CPU_COUNT if workers is None else check_count("workers", workers))
+
+
+def _write_blocks(
+    plan: Plan, scheduler: Scheduler, sites: npt.NDArray[np.bool_], journal: Journal, progress: Report | None
+) -> None:
+    done = {record["block"] for record in journal.records}
+    before, voxels = len(done), 0
+
+    def mark(record: dict[str, Any]) -> None:
+        nonlocal voxels
+        journal.append(record)
+        place = plan.job.grid.place(record["block"])
+        voxels += int(np.prod([axis.stop - axis.start for axis in place.inner]))
+        if progress is not None:
+            total = len(journal.records)
+            progress(Progress(total, plan.blocks, total - before, voxels))
+
+    if progress is not None:
+        progress(Progress(before, plan.blocks, 0, 0))
+    scheduler.run(functools.partial(write_block, plan.job, sites), store.numbers_to_do(plan, done), mark)
+
+
+def _with_sites(plan: Plan, scheduler: Scheduler, state: Path) -> npt.NDArray[np.bool_]:
+    """Which volumes have a site, shape (leading axes…, channels): looked for until one is found, once per output."""
+    found = np.zeros((*plan.job.grid.leading, plan.job.channels), bool)
+    if not plan.needs_sites:
+        found[...] = True  # the answer does not matter
+        return found
+    with Journal(state / "sites").open() as journal:
+        for record in journal.records:
+            found[plan.job.grid.place(record["block"]).volume] |= record["sites"]
+        looked_at = {record["block"] for record in journal.records}
+
+        def mark(record: dict[str, Any]) -> None:
+            journal.append(record)
+            found[plan.job.grid.place(record["block"]).volume] |= record["sites"]
+
+        def undecided() -> Iterator[int]:
+            for number in store.numbers_to_do(plan, looked_at):
+                if not found[plan.job.grid.place(number).volume].all():
+                    yield number
+
+        scheduler.run(functools.partial(look_for_sites, plan.job), undecided(), mark)
+    return found
+
+
+def _results(plan: Plan, records: list[dict[str, Any]]) -> dict[str, Any]:
+    records = sorted(records, key=lambda record: int(record["block"]))  # threads end in any order
+    voxels = np.array([record["voxels"] for record in records])
+    densest = plan.job.grid.place(records[int(voxels[:, :, 1].sum(axis=1).argmax())]["block"])
+    return {
+        "missing_chunks": sum(record["missing"] for record in records),
+        "class_voxels": voxels.sum(axis=0).tolist(),
+        "densest": [*densest.volume, *((axis.start + axis.stop) // 2 for axis in densest.inner)],
+    }

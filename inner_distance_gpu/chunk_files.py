@@ -1,0 +1,77 @@
+"""Which file holds which chunk of a Zarr array on disk (formats 2 and 3)."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ChunkFiles:
+    """The files of the array at `root`. `chunk` is what one file holds: a chunk, or a shard of several.
+
+    `inner` are the chunks within a shard, the same as `chunk` without sharding.
+    """
+
+    root: Path
+    shape: tuple[int, ...]
+    chunk: tuple[int, ...]
+    inner: tuple[int, ...]
+    prefix: str
+    separator: str
+    has_fill_value: bool
+
+    @classmethod
+    def of(cls, root: Path) -> ChunkFiles:
+        """What the metadata of an array say.
+
+        Raises
+        ------
+        ValueError
+            They cannot be read, or describe chunks of different sizes.
+        """
+        try:
+            if (root / "zarr.json").is_file():
+                return cls._format_3(root, json.loads((root / "zarr.json").read_text(encoding="utf-8")))
+            return cls._format_2(root, json.loads((root / ".zarray").read_text(encoding="utf-8")))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{root}: its Zarr metadata cannot be read ({type(error).__name__}: {error})") from None
+
+    @classmethod
+    def _format_2(cls, root: Path, stored: dict[str, Any]) -> ChunkFiles:
+        chunk = tuple(map(int, stored["chunks"]))
+        separator = stored.get("dimension_separator") or "."
+        return cls(root, tuple(stored["shape"]), chunk, chunk, "", separator, stored.get("fill_value") is not None)
+
+    @classmethod
+    def _format_3(cls, root: Path, stored: dict[str, Any]) -> ChunkFiles:
+        grid, keys = stored["chunk_grid"], stored["chunk_key_encoding"]
+        if grid["name"] != "regular":
+            raise ValueError(f"chunk grid {grid['name']!r}: expected 'regular'")
+        chunk = inner = tuple(map(int, grid["configuration"]["chunk_shape"]))
+        for codec in stored["codecs"]:
+            if codec["name"] == "sharding_indexed":
+                inner = tuple(map(int, codec["configuration"]["chunk_shape"]))
+        default = keys["name"] == "default"
+        separator = (keys.get("configuration") or {}).get("separator") or ("/" if default else ".")
+        return cls(root, tuple(stored["shape"]), chunk, inner, f"c{separator}" if default else "", separator, True)
+
+    def path(self, index: Sequence[int]) -> Path:
+        return self.root / (self.prefix + self.separator.join(map(str, index)))
+
+    def touching(self, region: Sequence[slice]) -> Iterator[tuple[int, ...]]:
+        """The indices of the chunks that hold voxels of a region."""
+        return itertools.product(
+            *(range(axis.start // n, -(-axis.stop // n)) for axis, n in zip(region, self.chunk, strict=True))
+        )
+
+    def part(self, index: Sequence[int], region: Sequence[slice]) -> tuple[slice, ...]:
+        """The voxels of a region that lie in one chunk."""
+        return tuple(
+            slice(max(i * n, axis.start), min((i + 1) * n, axis.stop))
+            for i, n, axis in zip(index, self.chunk, region, strict=True)
+        )

@@ -1,0 +1,189 @@
+"""The command `volume`: what it says before, during and after; the work is `blockwise.write`."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from . import figures, files
+from .options import choose_engine, console, errors, number, whole_numbers
+
+if TYPE_CHECKING:
+    from . import blockwise
+
+INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
+
+
+def volume(
+    source: Annotated[Path, typer.Argument(help="Labels: a Zarr array or group, or OME-Zarr.")],
+    destination: Annotated[Path, typer.Argument(help="OME-Zarr to write: a new *.zarr, or a place in a group.")],
+    scale: Annotated[str, typer.Option(help="Target = tanh(distance / scale), world units.")],
+    voxel_size: Annotated[
+        str | None, typer.Option(help="In array-axis order, world units: 40,4,4. Default: what OME-Zarr labels say.")
+    ] = None,
+    ids: Annotated[str | None, typer.Option(help="One binary channel per id: 1,2,7.")] = None,
+    binary: Annotated[bool, typer.Option("--binary", help="Every label ≠ 0 is the same object.")] = False,
+    halo: Annotated[str, typer.Option(help="exact, or the largest error allowed, such as 0.01.")] = "exact",
+    background: Annotated[str, typer.Option(help="zero, signed or times_label.")] = "zero",
+    no_boundary: Annotated[str, typer.Option(help="Volumes without any boundary: extent or saturate.")] = "extent",
+    ignore_label: Annotated[str | None, typer.Option(help="The label of unannotated voxels.")] = None,
+    fill: Annotated[float, typer.Option(help="Target of unannotated voxels.")] = 0.0,
+    dtype: Annotated[str, typer.Option(help="float32, or int8: target × 127, rounded.")] = "float32",
+    blocks: Annotated[str | None, typer.Option(help="Voxels of a block: 256,256,256. Default: by the halo.")] = None,
+    chunks: Annotated[str | None, typer.Option(help="Voxels of a chunk: 64,64,64. Default: as the labels.")] = None,
+    shards: Annotated[str | None, typer.Option(help="Voxels of a shard, Zarr format 3.")] = None,
+    compression: Annotated[str, typer.Option(help="zstd, blosc, gzip, with a level as in zstd:9; or none.")] = "zstd",
+    key: Annotated[str | None, typer.Option(help="Which array of a Zarr group.")] = None,
+    missing: Annotated[
+        str, typer.Option(help="Source chunks that are not stored: fill, their fill value, or error.")
+    ] = "fill",
+    engine: Annotated[str, typer.Option(help="auto, cuda, cucim, cpu or reference.")] = "auto",
+    workers: Annotated[int | None, typer.Option(help="Blocks at a time. Default: one per CPU.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a dask.distributed cluster: tcp://…:8786.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    preview: Annotated[Path | None, typer.Option(help="Draw slices of labels, target, weight into this PNG.")] = None,
+    at: Annotated[str | None, typer.Option(help="The voxel where the slices of the preview meet: 10,200,200.")] = None,
+    unit: Annotated[str, typer.Option(help="The world unit's name: nm. Default: what OME-Zarr labels say.")] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output of this command.")] = False,
+) -> None:
+    """Compute the target of a Zarr volume of any size, block by block; the same command resumes it."""
+    from . import blockwise, previews
+
+    plan = blockwise.plan(
+        source,
+        destination,
+        None if voxel_size is None else [number("voxel-size", part) for part in voxel_size.split(",")],
+        scale=float(number("scale", scale)),
+        halo=halo if halo == "exact" else float(number("halo", halo)),
+        background=background,
+        no_boundary=no_boundary,
+        ignore_label=None if ignore_label is None else number("ignore-label", ignore_label),
+        fill=fill,
+        # A cluster's engine is no question of this machine.
+        engine=engine if scheduler is not None else choose_engine(engine),
+        ids=whole_numbers("ids", ids),
+        binary=binary,
+        dtype=dtype,
+        blocks=whole_numbers("blocks", blocks),
+        chunks=whole_numbers("chunks", chunks),
+        shards=whole_numbers("shards", shards),
+        compression=compression,
+        key=key,
+        unit=unit,
+        missing=missing,
+    )
+    where = whole_numbers("at", at)
+    if preview is not None:
+        files.check_writable(preview, ".png", True)
+        previews.check_at(plan, where)
+    console.print(_described(plan, scheduler, workers))
+    if dry_run:
+        return
+    with _interruptible(destination), _bar() as bar:
+        shown = bar.add_task("blocks", total=plan.blocks, rate="")
+
+        def progress(now: blockwise.Progress) -> None:
+            rate = f"{now.voxels / max(bar.tasks[0].elapsed or 0, 1e-9) / 1e6:.1f} Mvoxel/s" if now.computed else ""
+            bar.update(shown, completed=now.done, rate=rate)
+
+        written = blockwise.run(plan, overwrite, workers, scheduler, progress)
+    _summarise(written)
+    if preview is not None:
+        with files.writing(preview) as picture:
+            figures.save(picture, previews.panels(written, where), plan.parameters["unit"])
+        console.print(f"preview: {preview}")
+
+
+def _described(plan: blockwise.Plan, scheduler: str | None, workers: int | None) -> Table:
+    """What a run will do, in numbers."""
+    from dask.system import CPU_COUNT
+
+    threads = CPU_COUNT if workers is None else workers
+    memory = f"{_bytes(plan.memory)} per worker thread"
+    if scheduler is None:
+        memory += f", {_bytes(plan.memory * threads)} for {threads}"
+    table = Table(show_header=False, box=None)
+    for name, value in (
+        ("labels", f"{plan.job.source.path}: {plan.source_dtype} {_shape(plan.source_shape)}"),
+        ("target", f"{plan.destination}: {plan.job.dtype} {_shape(plan.shape)}, Zarr format {plan.format}"),
+        ("engine", plan.job.engine + ("" if scheduler is None else f" on {scheduler}")),
+        ("blocks", f"{plan.blocks} of {_shape(plan.block)} voxels, chunks {_shape(plan.chunks)}"),
+        ("halo", f"{_shape(plan.halo)} voxels on each side"),
+        ("overhead", f"{plan.overhead:.2f} voxels computed per voxel of the volume"),
+        ("memory", memory),
+        ("output", f"{_bytes(plan.output)} before compression ({plan.parameters['compression']})"),
+    ):
+        table.add_row(name, value)
+    return table
+
+
+def _summarise(written: blockwise.Written) -> None:
+    plan = written.plan
+    if not written.computed:
+        console.print(f"{plan.destination}: complete already, with the same parameters; nothing to do")
+        return
+    rate = written.voxels / written.seconds / 1e6
+    before = f", {written.resumed} were done before" if written.resumed else ""
+    console.print(
+        f"{plan.destination}: complete. {written.computed} blocks in {written.seconds:.1f} s, "
+        f"{rate:.1f} Mvoxel/s{before}"
+    )
+    if written.missing_chunks:
+        console.print(
+            f"{written.missing_chunks} chunks of the labels are not stored and counted as their fill value; "
+            "--missing error refuses them"
+        )
+    absent = [i for i, (_, inside) in zip(plan.job.ids or (), written.class_voxels, strict=False) if not inside]
+    if absent:
+        errors.print(f"ids {absent} do not occur in the labels: their channels are background")
+
+
+@contextlib.contextmanager
+def _interruptible(destination: Path) -> Iterator[None]:
+    """Ctrl-C: say what happens, let the blocks that were begun be finished, say how to go on, exit 130."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        errors.print("\nstopping: the blocks that were begun are finished first; Ctrl-C again drops them")
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        errors.print(f"{destination}: not complete. The same command goes on where this one stopped")
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _bar() -> Bar:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    return Bar(*columns, console=errors, transient=True)
+
+
+def _shape(extents: tuple[int, ...]) -> str:
+    return " × ".join(map(str, extents))
+
+
+def _bytes(count: int) -> str:
+    power = min(int(math.log(max(count, 1), 1000)), 5)
+    return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB', 'PB')[power]}"
