@@ -66,13 +66,18 @@ class HostLauncher:
     def __init__(self, grid=None, block=None, order=0, shared_bytes=48 << 10):
         self.grid, self.block, self.order = grid, block, order
         self.shared_bytes = shared_bytes
-        self.launches = []
+        self.launches, self.records = [], []
 
     def limits(self, device):
         return Limits(multiprocessors=2, shared_bytes=self.shared_bytes)
 
-    def run(self, launch, device):
+    def run(self, steps, device):
+        for launch, record in steps:
+            self.run_one(launch, record)
+
+    def run_one(self, launch, record):
         self.launches.append(launch)
+        self.records.append(record)
         assert launch.shared_bytes <= self.shared_bytes
         grid, block = launch.grid, launch.block
         if self.grid is not None:
@@ -81,7 +86,7 @@ class HostLauncher:
             block = (self.block, 1, 1)
         status = library().run_kernel(
             launch.kernel.name.encode(),
-            ctypes.addressof(launch.record),
+            ctypes.addressof(record),
             grid,
             (ctypes.c_uint * 3)(*block),
             launch.shared_bytes,
@@ -96,11 +101,12 @@ def on_host(monkeypatch):
     import torch
 
     from inner_distance_gpu import arrays
-    from inner_distance_gpu.device import driver
+    from inner_distance_gpu.device import driver, prepared
     from inner_distance_gpu.device import launcher as launching
     from inner_distance_gpu.engines import cucim
 
     def start(launcher):
+        prepared.prepare.cache_clear()  # tests change what is prepared
         monkeypatch.setattr(launching, "launcher", launcher)
         monkeypatch.setattr(driver, "why_not", lambda: None)
         monkeypatch.setattr(driver, "installed", lambda package: True)

@@ -98,9 +98,9 @@ def test_columns_of_several_segments(launcher, engine):
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.uint64])
 @pytest.mark.parametrize("shared_bytes", [0, 48 << 10])
 def test_every_width(on_host, monkeypatch, scan_bytes, dtype, shared_bytes):  # noqa: F811
-    launcher = on_host(HostLauncher(shared_bytes=shared_bytes))
     plan = geometry.plan
     monkeypatch.setattr(geometry, "plan", lambda *args: dataclasses.replace(plan(*args), scan_bytes=scan_bytes))
+    launcher = on_host(HostLauncher(shared_bytes=shared_bytes))
     labels = blobs((2, 70, 9, 33), fraction=0.7).astype(dtype)
     expected = inner_distance(labels, (3, 2, 1), background="signed", engine="reference")
     assert_target(inner_distance(labels, (3, 2, 1), background="signed", engine="cuda"), expected)
@@ -125,13 +125,13 @@ def test_long_buffers_of_blocks_are_apart(on_host):  # noqa: F811
     """Blocks run one after the other here, and would not notice if they shared their rows or columns."""
 
     class Watching(HostLauncher):
-        def run(self, launch, device):
+        def run_one(self, launch, record):
             address, size = {
-                "scan.cu": (launch.record.segments, 3 * 3 * 32 * 4),
-                "plane.cu": (launch.record.rows, 2 * 40 * 16),
+                "scan.cu": (record.segments, 3 * 3 * 32 * 4),
+                "plane.cu": (record.rows, 2 * 40 * 16),
             }[launch.kernel.file]
             ctypes.memset(address, 0xA5, size * launch.grid)
-            super().run(launch, device)
+            super().run_one(launch, record)
             for block in range(launch.grid):
                 assert set(ctypes.string_at(address + block * size, size)) != {0xA5}
 
@@ -146,7 +146,7 @@ def test_columns_longer_than_shared_memory(default):
     expected = inner_distance(labels, (1, 1, 1), engine="reference")
     assert_target(inner_distance(labels, (1, 1, 1), engine="cuda"), expected)
     assert default.launches[0].shared_bytes == 0
-    assert default.launches[0].record.segments
+    assert default.records[0].segments
 
 
 @pytest.mark.parametrize("voxel_size", [(40, 4, 4), (3.3, 1, 1.7)])

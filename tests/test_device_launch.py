@@ -25,9 +25,10 @@ class Recorder:
     def limits(self, device):
         return Limits(multiprocessors=132, shared_bytes=self.shared_bytes)
 
-    def run(self, launch, device):
-        copied = type(launch.record).from_buffer_copy(launch.record)
-        self.launches.append((launch.kernel.name.removeprefix("half_grid::"), launch, copied, device))
+    def run(self, steps, device):
+        for launch, record in steps:
+            copied = type(record).from_buffer_copy(record)
+            self.launches.append((launch.kernel.name.removeprefix("half_grid::"), launch, copied, device))
 
     @property
     def names(self):
@@ -70,7 +71,7 @@ def test_one_launch_for_all_volumes(recorder):
 
 
 def test_grids_beyond_what_a_launch_takes_are_cut(recorder):
-    work.run(compiler.WEIGH, 2**40, (256, 1, 1), 0, ctypes.c_int(), torch.device("cpu"))
+    work.run(work.launch(compiler.WEIGH, 2**40, (256, 1, 1)), ctypes.c_int(), torch.device("cpu"))
     assert recorder.launches[0][1].grid == 2**31 - 1
 
 
@@ -128,11 +129,11 @@ class FakeDriver(types.ModuleType):
 
     def __init__(self):
         super().__init__("cupy.cuda.driver")
-        self.calls = []
+        self.calls, self.context = [], 5
 
     def moduleLoadData(self, image):  # noqa: N802
         self.calls.append(("load", image))
-        return types.SimpleNamespace(ptr=7)
+        return 7
 
     def moduleGetFunction(self, module, name):  # noqa: N802
         self.calls.append(("function", name))
@@ -140,6 +141,9 @@ class FakeDriver(types.ModuleType):
 
     def funcSetAttribute(self, *arguments):  # noqa: N802
         self.calls.append(("attribute", *arguments))
+
+    def ctxGetCurrent(self):  # noqa: N802
+        return self.context
 
     def launchKernel(self, function, *arguments):  # noqa: N802
         pointer = ctypes.cast(arguments[8], ctypes.POINTER(ctypes.c_void_p))[0]
@@ -173,14 +177,16 @@ def cuda(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "device", Device)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: types.SimpleNamespace(cuda_stream=42))
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (9, 0))
+    monkeypatch.setattr(launching, "_enter", lambda index: entered.append(("context of", index)))
     monkeypatch.setattr(launching, "compile_kernel", compile_kernel)
     return types.SimpleNamespace(driver=fake, compiled=compiled, entered=entered, launcher=CudaLauncher())
 
 
 def test_a_launch_goes_to_torchs_device_and_stream(cuda):
-    launch = Launch(Kernel("scan.cu", "scan"), 5, (32, 2, 1), 1000, ctypes.c_int64(77))
-    cuda.launcher.run(launch, torch.device("cuda", 1))
+    launch = Launch(Kernel("scan.cu", "scan"), 5, (32, 2, 1), 1000)
+    cuda.launcher.run([(launch, ctypes.c_int64(77))], torch.device("cuda", 1))
     assert cuda.entered == [torch.device("cuda", 1), None]
     assert cuda.compiled == [(launch.kernel, "sm_90")]
     assert cuda.driver.calls[:2] == [("load", b"cubin"), ("function", "symbol")]
@@ -190,8 +196,8 @@ def test_a_launch_goes_to_torchs_device_and_stream(cuda):
 def test_a_kernel_is_compiled_once_per_device(cuda):
     first, second = Kernel("scan.cu", "one"), Kernel("scan.cu", "two")
     for kernel in (first, second, first, first):
-        cuda.launcher.run(Launch(kernel, 1, (32, 1, 1), 0, ctypes.c_int64(0)), torch.device("cuda", 1))
-    cuda.launcher.run(Launch(first, 1, (32, 1, 1), 0, ctypes.c_int64(0)), torch.device("cuda", 0))
+        cuda.launcher.run([(Launch(kernel, 1, (32, 1, 1), 0), ctypes.c_int64(0))], torch.device("cuda", 1))
+    cuda.launcher.run([(Launch(first, 1, (32, 1, 1), 0), ctypes.c_int64(0))], torch.device("cuda", 0))
     assert [kernel for kernel, _ in cuda.compiled] == [first, second, first]
     functions = [call[1] for call in cuda.driver.calls if call[0] == "launch"]
     assert functions[0] == functions[2] == functions[3]
@@ -200,11 +206,38 @@ def test_a_kernel_is_compiled_once_per_device(cuda):
 
 def test_more_shared_memory_is_asked_for_once(cuda):
     for size in (48 << 10, 100_000, 90_000, 120_000):
-        cuda.launcher.run(
-            Launch(Kernel("plane.cu", "p"), 1, (32, 1, 1), size, ctypes.c_int64(0)), torch.device("cuda", 1)
-        )
+        launch = Launch(Kernel("plane.cu", "p"), 1, (32, 1, 1), size)
+        cuda.launcher.run([(launch, ctypes.c_int64(0))], torch.device("cuda", 1))
     asked = [call[3] for call in cuda.driver.calls if call[0] == "attribute"]
     assert asked == [100_000, 120_000]
+
+
+def test_one_device_and_one_stream_for_all_launches_of_a_call(cuda):
+    steps = [(Launch(Kernel("scan.cu", name), 1, (32, 1, 1), 0), ctypes.c_int64(0)) for name in ("one", "two")]
+    cuda.launcher.run(steps, torch.device("cuda", 1))
+    assert cuda.entered == [torch.device("cuda", 1), None]
+    assert sum(call[0] == "launch" for call in cuda.driver.calls) == 2
+
+
+def test_a_thread_without_a_context_gets_that_of_torch(cuda):
+    cuda.driver.context = 0
+    cuda.launcher.run(
+        [(Launch(Kernel("scan.cu", "scan"), 1, (32, 1, 1), 0), ctypes.c_int64(0))], torch.device("cuda", 1)
+    )
+    assert cuda.entered == [torch.device("cuda", 1), ("context of", 1), None]
+
+
+def test_nothing_is_compiled_in_a_capture(cuda, monkeypatch):
+    step = [(Launch(Kernel("scan.cu", "scan"), 1, (32, 1, 1), 0), ctypes.c_int64(0))]
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    with pytest.raises(RuntimeError, match="scan is not compiled yet, and a CUDA graph is being captured"):
+        cuda.launcher.run(step, torch.device("cuda", 1))
+    assert cuda.compiled == []
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    cuda.launcher.run(step, torch.device("cuda", 1))
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    cuda.launcher.run(step, torch.device("cuda", 1))
+    assert len(cuda.compiled) == 1
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,9 @@ def launches(monkeypatch):
     """The records of the launches that were made."""
     made, run = [], launching.launcher.run
 
-    def noted(launch, device):
-        made.append(type(launch.record).from_buffer_copy(launch.record))
-        run(launch, device)
+    def noted(steps, device):
+        made.extend(type(record).from_buffer_copy(record) for _, record in steps)
+        run(steps, device)
 
     monkeypatch.setattr(launching.launcher, "run", noted)
     return made

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,13 +27,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class Launch:
-    """One launch: a kernel, its geometry, and the record that is its only argument, by value."""
+    """A kernel and the geometry of its launch; its only argument is a record, by value."""
 
     kernel: Kernel
     grid: int
     block: tuple[int, int, int]
     shared_bytes: int
-    record: ctypes.Structure
+
+
+Steps = Sequence[tuple[Launch, ctypes.Structure]]
 
 
 class Launcher(Protocol):
@@ -40,7 +43,7 @@ class Launcher(Protocol):
 
     def limits(self, device: torch.device) -> Limits: ...
 
-    def run(self, launch: Launch, device: torch.device) -> None: ...
+    def run(self, steps: Steps, device: torch.device) -> None: ...
 
 
 _STATIC_SHARED = 48 << 10  # what a block has without asking
@@ -58,22 +61,25 @@ class CudaLauncher:
     def limits(self, device: torch.device) -> Limits:
         return _limits(device.index)
 
-    def run(self, launch: Launch, device: torch.device) -> None:
+    def run(self, steps: Steps, device: torch.device) -> None:
         from cupy.cuda import driver
 
-        # With torch's device current, so is its context, which the module and the stream belong to.
+        # With torch's device current, so is its context, which the modules and the stream belong to.
         with torch.cuda.device(device):
-            function = self._function(launch.kernel, device.index, launch.shared_bytes)
-            arguments = (ctypes.c_void_p * 1)(ctypes.addressof(launch.record))
-            driver.launchKernel(
-                function,
-                *(launch.grid, 1, 1),
-                *launch.block,
-                launch.shared_bytes,
-                torch.cuda.current_stream(device).cuda_stream,
-                ctypes.addressof(arguments),
-                0,
-            )
+            stream = torch.cuda.current_stream(device).cuda_stream
+            if not driver.ctxGetCurrent():
+                _enter(device.index)
+            for launch, record in steps:
+                arguments = ctypes.c_void_p(ctypes.addressof(record))
+                driver.launchKernel(
+                    self._function(launch.kernel, device.index, launch.shared_bytes),
+                    *(launch.grid, 1, 1),
+                    *launch.block,
+                    launch.shared_bytes,
+                    stream,
+                    ctypes.addressof(arguments),
+                    0,
+                )
 
     def _function(self, kernel: Kernel, index: int, shared_bytes: int) -> int:
         key = (kernel, index)
@@ -92,7 +98,12 @@ class CudaLauncher:
     def _load(self, key: tuple[Kernel, int]) -> int:
         from cupy.cuda import driver
 
-        torch.cuda.current_stream(key[1])  # torch makes its context before the driver is asked for anything
+        if torch.cuda.is_current_stream_capturing():
+            # Loading a module waits for the device, which breaks a capture without saying why.
+            raise RuntimeError(
+                f"kernel {key[0].name} is not compiled yet, and a CUDA graph is being captured: make one call with "
+                "labels of this type and shape before the capture"
+            )
         architecture, _ = target_for(torch.cuda.get_device_capability(key[1]), _supported())
         machine = compile_kernel(key[0], architecture)
         module = driver.moduleLoadData(machine.image)
@@ -101,6 +112,13 @@ class CudaLauncher:
         self._shared[key] = _STATIC_SHARED
         self._functions[key] = function
         return function
+
+
+def _enter(index: int) -> None:
+    """Make the context of torch's device current in a thread that torch has not worked in yet."""
+    from cupy.cuda import runtime
+
+    runtime.setDevice(index)
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""What a device engine does: fill the records, take scratch from torch's allocator, launch in order.
+"""What device engines share: records filled from tensors, scratch from torch's allocator, launches in order.
 
 All memory is torch's, of the current stream; nothing is read back, nothing waits.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+from typing import NamedTuple
 
 import torch
 
@@ -20,22 +21,28 @@ _GRID = 2**31 - 1
 _ALIGNED = 256
 
 
-class Scratch:
-    """One block of device memory, given out in aligned pieces; the first `zeroed` bytes start at 0."""
+class ScratchLayout(NamedTuple):
+    """Aligned pieces of one block of device memory; the first `cleared` bytes start at 0."""
 
-    def __init__(self, device: torch.device, pieces: dict[str, int], zeroed: dict[str, int]) -> None:
-        self._at: dict[str, int] = {}
-        end, clear = 0, 0
+    at: dict[str, int]
+    size: int
+    cleared: int
+
+    @classmethod
+    def of(cls, pieces: dict[str, int], zeroed: dict[str, int]) -> ScratchLayout:
+        at: dict[str, int] = {}
+        end, cleared = 0, 0
         for name, size in (*zeroed.items(), *pieces.items()):
-            self._at[name] = end
+            at[name] = end
             end += -(-size // _ALIGNED) * _ALIGNED
-            clear = end if name in zeroed else clear
-        self.memory = torch.empty(end, dtype=torch.uint8, device=device)
-        if clear:
-            self.memory[:clear].zero_()
+            cleared = end if name in zeroed else cleared
+        return cls(at, end, cleared)
 
-    def __getitem__(self, name: str) -> int:
-        return self.memory.data_ptr() + self._at[name] if name in self._at else 0
+    def take(self, device: torch.device) -> Tensor:
+        memory = torch.empty(self.size, dtype=torch.uint8, device=device)
+        if self.cleared:
+            memory[: self.cleared].zero_()
+        return memory
 
 
 class Volumes:
@@ -79,6 +86,11 @@ class Volumes:
             job.mask_value = geometry.meaning(mask.dtype)
 
     @property
+    def copied(self) -> bool:
+        """Whether the tensors had to be copied, since they do not lie as kernels can address them."""
+        return self._copy_to is not None
+
+    @property
     def may_miss(self) -> bool:
         """Whether a voxel can be unannotated."""
         return bool(self.job.label.has_ignored or self.job.label.kind >= 2)
@@ -89,83 +101,30 @@ class Volumes:
             self._copy_to.copy_(self.target)
 
 
-def run(
-    kernel: compiler.Kernel,
-    grid: int,
-    block: tuple[int, int, int],
-    shared: int,
-    record: ctypes.Structure,
-    device: torch.device,
-) -> None:
+def launch(kernel: compiler.Kernel, grid: int, block: tuple[int, int, int], shared: int = 0) -> Launch:
+    """A launch with no more blocks than there can be: kernels take any number."""
+    return Launch(kernel, max(1, min(grid, _GRID)), block, shared)
+
+
+def run(step: Launch, record: ctypes.Structure, device: torch.device) -> None:
     """One launch on the device's current stream."""
-    launching.launcher.run(Launch(kernel, max(1, min(grid, _GRID)), block, shared, record), device)
+    launching.launcher.run(((step, record),), device)
 
 
-class HalfGrid:
-    """The half-grid transform of a stack: `scan`, then whatever makes the weights, then `plane`."""
-
-    def __init__(self, volumes: Volumes, counted_slabs: int = 0) -> None:
-        self.volumes = volumes
-        job, plan, device = volumes.job, volumes.plan, volumes.device
-        nz, ny, nx = job.n
-        limits = launching.launcher.limits(device)
-        self.segments = -(-nz // records.STEPS)
-        self._side = min(self.segments, 8)
-        self._columns = max(1, 4 // self._side)
-        self._column_bytes = self.segments * records.FAMILIES * 32 * 4
-        scans = job.volumes * nz * ny * nx * plan.scan_bytes
-        bits = job.volumes * nz * ny * job.words * 4
-        pieces = {"z": scans, "a": scans, "b": scans, "inside": bits}
-        if volumes.may_miss:
-            pieces["known"] = bits
-        columns = job.volumes * ny * job.words
-        self._scan_grid = -(-columns // self._columns)
-        self._scan_shared = self._columns * self._column_bytes
-        if self._scan_shared > limits.shared_bytes:
-            self._columns, self._scan_shared = 1, 0
-            self._scan_grid = min(columns, 4 * limits.multiprocessors)
-            pieces["segments"] = self._scan_grid * self._column_bytes
-        self._plane_grid = job.volumes * nz * -(-ny // records.ROWS)
-        self._plane_shared = 2 * nx * records.ROWS * 4
-        self._long = self._plane_shared > limits.shared_bytes
-        if self._long:
-            self._plane_grid = min(self._plane_grid, 4 * limits.multiprocessors)
-            pieces["rows"] = self._plane_grid * self._plane_shared
-            self._plane_shared = 0
-        zeroed = {"flags": job.volumes * 4, "counted": counted_slabs * 16}
-        self.scratch = scratch = Scratch(device, pieces, zeroed)
-        for name in ("z", "a", "b", "inside", "known", "flags", "segments", "rows"):
-            setattr(job, name, scratch[name])
-        job.counted = scratch["counted"] if counted_slabs else 0
-
-    def scan(self) -> None:
-        job = self.volumes.job
-        kernel = compiler.scan(job.label.width, self.volumes.plan.scan_bytes)
-        run(kernel, self._scan_grid, (32, self._side, self._columns), self._scan_shared, job, self.volumes.device)
-
-    def plane(self) -> None:
-        job = self.volumes.job
-        kernel = compiler.plane(self.volumes.plan.scan_bytes, self._long)
-        threads = min(256, -(-job.n[2] // 32) * 32)
-        run(kernel, self._plane_grid, (threads, 1, 1), self._plane_shared, job, self.volumes.device)
-        self.volumes.finish()
+def _threads(work: int) -> int:
+    """A power of two, for the tree of a sum; the shape alone decides it, and so the order of the sum."""
+    return min(records.THREADS, max(32, 1 << (work - 1).bit_length()))
 
 
 class Weights:
-    """Counts and weights of an array in blocks. `numerators` and `denominators` grow in place, on the device."""
+    """Counts and weights of an array in blocks: the record without scratch and counts, and the launches."""
 
-    def __init__(
-        self,
-        labels: Tensor,
-        mask: Tensor | None,
-        numerators: Tensor,
-        denominators: Tensor,
-        parameters: WeightParameters,
-    ) -> None:
+    def __init__(self, labels: Tensor, mask: Tensor | None, parameters: WeightParameters) -> None:
         self.device, self.shape = labels.device, labels.shape
         tensors = [labels] if mask is None else [labels, mask]
         extents, kept, blocks = geometry.merged(self.shape, [geometry.steps(t) for t in tensors], parameters.slab)
-        if len(extents) > records.AXES:
+        self.copied = len(extents) > records.AXES
+        if self.copied:
             tensors = [tensor.contiguous() for tensor in tensors]
             extents, kept, blocks = geometry.merged(self.shape, [geometry.steps(t) for t in tensors], parameters.slab)
         if len(extents) > records.AXES:
@@ -173,7 +132,7 @@ class Weights:
                 f"labels of shape {tuple(self.shape)} in slabs of {parameters.slab}: expected at most {records.AXES} "
                 "axes once those that slabs do not divide are merged"
             )
-        self._tensors = tensors
+        self._tensors = tensors  # alive until the launches are made
         self.record = w = records.Weighing(labels=tensors[0].data_ptr(), mask=0)
         geometry.fill_array(w.shape, extents, 1)
         geometry.fill_array(w.slab, blocks, 1)
@@ -184,41 +143,35 @@ class Weights:
             geometry.fill_array(w.mask_step, kept[1], 0)
             w.mask_value = geometry.meaning(mask.dtype)
         w.slabs = math.prod(slab_grid(parameters.slab, tuple(self.shape)))
-        self._slab_voxels = math.prod(parameters.slab)
-        w.parts = -(-self._slab_voxels // records.PART)
+        slab_voxels = math.prod(parameters.slab)
+        w.parts = -(-slab_voxels // records.PART)
         w.classes, w.foreground = parameters.num_classes, parameters.foreground
         w.low, w.high = parameters.clip
+        self.class_bytes = w.slabs * w.classes * 8
+        self.sum_bytes = w.slabs * w.parts * records.SUM_BYTES
+        self.count = launch(compiler.COUNT, w.slabs * w.parts, (_threads(slab_voxels), 1, 1))
+        self.settle = launch(compiler.SETTLE, w.slabs, (_threads(max(w.parts, w.classes)), 1, 1))
+
+    def grow(self, numerators: Tensor, denominators: Tensor) -> int:
+        """Count into `numerators` and `denominators`, in place; returns the address of the classes' weights."""
+        layout = ScratchLayout.of(
+            {"class_weight": self.class_bytes, "sums": self.sum_bytes}, {"counted": self.class_bytes}
+        )
+        self._scratch = layout.take(self.device)
+        base, w = self._scratch.data_ptr(), self.record
+        w.counted, w.sums, w.class_weight = (base + layout.at[name] for name in ("counted", "sums", "class_weight"))
         w.numerators_before = w.numerators = numerators.data_ptr()
         w.denominators_before = w.denominators = denominators.data_ptr()
-        self.class_weight = torch.empty(w.slabs * w.classes, dtype=torch.float64, device=self.device)
-        w.class_weight = self.class_weight.data_ptr()
-
-    @staticmethod
-    def _threads(work: int) -> int:
-        """A power of two, for the tree of a sum; the shape alone decides it, and so the order of the sum."""
-        return min(records.THREADS, max(32, 1 << (work - 1).bit_length()))
-
-    def count(self) -> None:
-        """Count the classes and sum the mask."""
-        w = self.record
-        self._scratch = Scratch(
-            self.device, {"sums": w.slabs * w.parts * records.SUM_BYTES}, {"counted": w.slabs * w.classes * 8}
-        )
-        w.counted, w.sums = self._scratch["counted"], self._scratch["sums"]
-        run(compiler.COUNT, w.slabs * w.parts, (self._threads(self._slab_voxels), 1, 1), 0, w, self.device)
-
-    def settle(self, counted: int | None = None) -> None:
-        """New counts and the weight of each class; `counted`: counts made elsewhere, which are the sums as well."""
-        if counted is not None:
-            self.record.counted, self.record.sums = counted, 0
-        threads = self._threads(max(self.record.parts, self.record.classes))
-        run(compiler.SETTLE, self.record.slabs, (threads, 1, 1), 0, self.record, self.device)
+        launching.launcher.run(((self.count, w), (self.settle, w)), self.device)
+        return int(w.class_weight)
 
     def weigh(self) -> Tensor:
-        """The weight of every voxel."""
+        """The weight of every voxel, after `grow`."""
         weights = torch.empty(self.shape, dtype=torch.float32, device=self.device)
         self.record.weights = weights.data_ptr()
         run(
-            compiler.WEIGH, -(-weights.numel() // records.THREADS), (records.THREADS, 1, 1), 0, self.record, self.device
+            launch(compiler.WEIGH, -(-weights.numel() // records.THREADS), (records.THREADS, 1, 1)),
+            self.record,
+            self.device,
         )
         return weights

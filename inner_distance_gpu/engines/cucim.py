@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ..device import compiler, driver, records, work
-from ..device.work import Scratch, Volumes, Weights
+from ..device.work import Volumes, Weights
 from ..parameters import Border, TargetParameters, WeightParameters
 from .cuda import balanced_weights
 
@@ -50,12 +50,11 @@ def target_and_weights(
     threads: int = 1,
 ) -> torch.Tensor:
     """Counts first, then targets and weights volume by volume."""
-    weights = Weights(labels, mask, numerators, denominators, weighing)
-    weights.count()
-    weights.settle()
+    weights = Weights(labels, mask, weighing)
+    class_weight = weights.grow(numerators, denominators)
     values = torch.empty(labels.shape, dtype=torch.float32, device=labels.device)
     volumes = Volumes(labels, out, mask, values, parameters, border == "mask")
-    volumes.job.slabs, volumes.job.class_weight = weights.record.slabs, weights.class_weight.data_ptr()
+    volumes.job.slabs, volumes.job.class_weight = weights.record.slabs, class_weight
     _targets(volumes)
     return values
 
@@ -64,12 +63,12 @@ def _targets(volumes: Volumes) -> None:
     job, plan, device = volumes.job, volumes.plan, volumes.device
     grid_shape = [2 * n - 1 for n in job.n]
     count, voxels = int(job.volumes), job.n[0] * job.n[1] * job.n[2]
-    scratch = Scratch(device, {}, {"flags": 4 * count})
-    job.flags = scratch["flags"]
+    flags = torch.zeros(count, dtype=torch.int32, device=device)
+    job.flags = flags.data_ptr()
     grid = torch.empty([count, *grid_shape], dtype=torch.uint8, device=device)
     doubled = records.Doubled(job=job, grid=grid.data_ptr())
-    work.run(compiler.mark(job.label.width), -(-grid.numel() // 256), _BLOCK, 0, doubled, device)
-    has_site = scratch.memory[: 4 * count].view(torch.int32).tolist()  # the one read from the device
+    work.run(work.launch(compiler.mark(job.label.width), -(-grid.numel() // 256), _BLOCK), doubled, device)
+    has_site = flags.tolist()  # the one read from the device
     for volume in range(count):
         distances = None
         if has_site[volume]:
@@ -77,7 +76,7 @@ def _targets(volumes: Volumes) -> None:
             distances = _distance(grid[volume].reshape(shape), plan.sampling)
         doubled.distances = 0 if distances is None else distances.data_ptr()
         doubled.volume = volume
-        work.run(compiler.SAMPLE, -(-voxels // 256), _BLOCK, 0, doubled, device)
+        work.run(work.launch(compiler.SAMPLE, -(-voxels // 256), _BLOCK), doubled, device)
     volumes.finish()
 
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import torch
 
-from ..device import driver
-from ..device.work import HalfGrid, Volumes, Weights
+from ..device import driver, prepared
+from ..device.work import Weights
 from ..parameters import Border, TargetParameters, WeightParameters
 
 
@@ -25,9 +25,12 @@ def why_not() -> str | None:
 
 def inner_distance(labels: torch.Tensor, out: torch.Tensor, parameters: TargetParameters, threads: int = 1) -> None:
     """Targets of every volume in the leading axes; `threads` is for host engines."""
-    work = HalfGrid(Volumes(labels, out, None, None, parameters))
-    work.scan()
-    work.plane()
+    call = prepared.call(labels, out, parameters)
+    if call is not None:
+        return call.targets()
+    values = torch.empty(labels.shape, dtype=out.dtype, device=out.device)
+    inner_distance(labels.contiguous(), values, parameters)
+    out.copy_(values)
 
 
 def balanced_weights(
@@ -39,9 +42,8 @@ def balanced_weights(
     threads: int = 1,
 ) -> torch.Tensor:
     """Weights slab by slab; `numerators` and `denominators` (slabs, classes) grow in place."""
-    work = Weights(labels, mask, numerators, denominators, parameters)
-    work.count()
-    work.settle()
+    work = Weights(labels, mask, parameters)
+    work.grow(numerators, denominators)
     return work.weigh()
 
 
@@ -57,17 +59,13 @@ def target_and_weights(
     threads: int = 1,
 ) -> torch.Tensor:
     """Targets into `out`, weights as the result, counts in place."""
-    weights = Weights(labels, mask, numerators, denominators, weighing)
     values = torch.empty(labels.shape, dtype=torch.float32, device=labels.device)
-    volumes = Volumes(labels, out, mask, values, parameters, border == "mask")
-    slabs = int(weights.record.slabs)
-    volumes.job.slabs, volumes.job.class_weight = slabs, weights.class_weight.data_ptr()
-    work = HalfGrid(volumes, slabs if mask is None else 0)
-    work.scan()
-    if mask is None:
-        weights.settle(volumes.job.counted)
-    else:
-        weights.count()
-        weights.settle()
-    work.plane()
+    call = prepared.call(labels, out, parameters, mask, values, weighing, border == "mask")
+    if call is not None:
+        call.targets_and_weights(numerators, denominators)
+        return values
+    near = torch.empty(out.shape, dtype=out.dtype, device=out.device)
+    mask = None if mask is None else mask.contiguous()
+    values = target_and_weights(labels.contiguous(), mask, near, numerators, denominators, parameters, weighing, border)
+    out.copy_(near)
     return values

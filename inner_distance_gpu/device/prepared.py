@@ -1,0 +1,189 @@
+"""Calls of engine `cuda`, prepared once per specialisation: shapes, steps, types and parameters decide everything but
+where memory lies. A call takes scratch, puts pointers into copies of the prepared records, and launches.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from ..parameters import TargetParameters, WeightParameters
+from . import compiler, records
+from . import launcher as launching
+from .launcher import Launch, Limits
+from .work import ScratchLayout, Volumes, Weights, launch
+
+Tensor = torch.Tensor
+
+# The pointers of a record lie side by side: one call puts them all in.
+_JOB_SCRATCH = ("z", "a", "b", "inside", "known", "flags", "counted", "class_weight", "segments", "rows")
+_JOB_VIEWS = ("labels", "mask", "target", "weight")
+_WEIGHING_SCRATCH = ("counted", "sums")
+_pack_views = [(getattr(records.Job, name).offset, struct.Struct("Q")) for name in _JOB_VIEWS]
+_pack_job = struct.Struct(f"{len(_JOB_SCRATCH)}Q")
+_pack_weighing = struct.Struct("7Q")  # counted, sums, counts before (2) and after (2), class_weight
+_JOB_AT, _WEIGHING_AT = records.Job.z.offset, records.Weighing.counted.offset
+_LABELS_AT = records.Weighing.labels.offset
+_pack_labels = struct.Struct("2Q")
+
+
+class Layout(NamedTuple):
+    """What of a tensor decides how kernels address it."""
+
+    shape: torch.Size
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+
+
+def layout_of(tensor: Tensor) -> Layout:
+    return Layout(tensor.shape, tensor.stride(), tensor.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One specialisation: its launches in order, records without pointers, and what lies where in scratch."""
+
+    job: bytes
+    weighing: bytes | None
+    scratch: ScratchLayout
+    job_places: tuple[int, ...]
+    weighing_places: tuple[int, int, int]  # counted, sums, class_weight
+    before_plane: tuple[Launch, ...]  # with the weighing's record
+    scan: Launch
+    plane: Launch
+
+
+class Call:
+    """One call of a specialisation: launches its kernels on the device's current stream."""
+
+    def __init__(self, prepared: Prepared, tensors: Iterable[Tensor | None], device: torch.device) -> None:
+        self.prepared, self.device = prepared, device
+        self.scratch = prepared.scratch.take(device)  # alive until the launches are made
+        base = self.scratch.data_ptr()
+        self.job = records.Job.from_buffer_copy(prepared.job)
+        self.pointers = [0 if tensor is None else tensor.data_ptr() for tensor in tensors]
+        for (offset, packed), pointer in zip(_pack_views, self.pointers, strict=True):
+            packed.pack_into(self.job, offset, pointer)
+        _pack_job.pack_into(self.job, _JOB_AT, *[base + at if at >= 0 else 0 for at in prepared.job_places])
+        self.base = base
+
+    def targets(self) -> None:
+        p = self.prepared
+        launching.launcher.run(((p.scan, self.job), (p.plane, self.job)), self.device)
+
+    def targets_and_weights(self, numerators: Tensor, denominators: Tensor) -> None:
+        """The counts grow in place."""
+        p = self.prepared
+        assert p.weighing is not None
+        weighing = records.Weighing.from_buffer_copy(p.weighing)
+        _pack_labels.pack_into(weighing, _LABELS_AT, *self.pointers[:2])
+        counted, sums, class_weight = (self.base + at if at >= 0 else 0 for at in p.weighing_places)
+        counts = (numerators.data_ptr(), denominators.data_ptr())
+        _pack_weighing.pack_into(weighing, _WEIGHING_AT, counted, sums, *counts, *counts, class_weight)
+        steps: list[tuple[Launch, ctypes.Structure]] = [(p.scan, self.job)]
+        steps += [(step, weighing) for step in p.before_plane]
+        launching.launcher.run((*steps, (p.plane, self.job)), self.device)
+
+
+def call(
+    labels: Tensor,
+    target: Tensor,
+    parameters: TargetParameters,
+    mask: Tensor | None = None,
+    weight: Tensor | None = None,
+    weighing: WeightParameters | None = None,
+    bordered: bool = False,
+) -> Call | None:
+    """The call for these tensors; None where kernels cannot address them as they lie (more than four leading axes)."""
+    device = labels.device
+    prepared = prepare(
+        layout_of(labels),
+        layout_of(target),
+        None if mask is None else layout_of(mask),
+        parameters,
+        weighing,
+        bordered,
+        launching.launcher.limits(device),
+    )
+    return None if prepared is None else Call(prepared, (labels, mask, target, weight), device)
+
+
+@functools.lru_cache(maxsize=1024)
+def prepare(
+    labels: Layout,
+    target: Layout,
+    mask: Layout | None,
+    parameters: TargetParameters,
+    weighing: WeightParameters | None,
+    bordered: bool,
+    limits: Limits,
+) -> Prepared | None:
+    """Everything about a call that its memory does not decide."""
+    given, masked = _meta(labels), None if mask is None else _meta(mask)
+    weight = None if weighing is None else torch.empty(labels.shape, dtype=torch.float32, device="meta")
+    volumes = Volumes(given, _meta(target), masked, weight, parameters, bordered)
+    weights = None if weighing is None else Weights(given, masked, weighing)
+    if volumes.copied or (weights is not None and weights.copied):
+        return None
+    scan, plane, pieces, zeroed = half_grid(volumes, limits)
+    before_plane: tuple[Launch, ...] = ()
+    job = volumes.job
+    if weights is not None:
+        job.slabs = weights.record.slabs
+        pieces["class_weight"] = weights.class_bytes
+        zeroed["counted"] = weights.class_bytes
+        pieces |= {} if mask is None else {"sums": weights.sum_bytes}
+        before_plane = (weights.settle,) if mask is None else (weights.count, weights.settle)
+    scratch = ScratchLayout.of(pieces, zeroed)
+    places = {name: scratch.at.get(name, -1) for name in (*_JOB_SCRATCH, *_WEIGHING_SCRATCH)}
+    # With a mask its own kernel counts, where the mask is not 0; without, the scan does.
+    job_places = [places[name] if name != "counted" or mask is None else -1 for name in _JOB_SCRATCH]
+    return Prepared(
+        bytes(job),
+        None if weights is None else bytes(weights.record),
+        scratch,
+        tuple(job_places),
+        (places["counted"], places["sums"], places["class_weight"]),
+        before_plane,
+        scan,
+        plane,
+    )
+
+
+def _meta(layout: Layout) -> Tensor:
+    return torch.empty_strided(layout.shape, layout.stride, dtype=layout.dtype, device="meta")
+
+
+def half_grid(volumes: Volumes, limits: Limits) -> tuple[Launch, Launch, dict[str, int], dict[str, int]]:
+    """The launches of `scan` and `plane`, and the bytes of scratch by name, and of that which starts at 0."""
+    job, plan = volumes.job, volumes.plan
+    nz, ny, nx = job.n
+    scans, bits = job.volumes * nz * ny * nx * plan.scan_bytes, job.volumes * nz * ny * job.words * 4
+    pieces = {"z": scans, "a": scans, "b": scans, "inside": bits}
+    if volumes.may_miss:
+        pieces["known"] = bits
+    segments = -(-nz // records.STEPS)
+    side = min(segments, 8)
+    columns = max(1, 4 // side)
+    column_bytes = segments * records.FAMILIES * 32 * 4
+    tasks = job.volumes * ny * job.words
+    grid, shared = -(-tasks // columns), columns * column_bytes
+    if shared > limits.shared_bytes:
+        columns, shared, grid = 1, 0, min(tasks, 4 * limits.multiprocessors)
+        pieces["segments"] = grid * column_bytes
+    scan = launch(compiler.scan(job.label.width, plan.scan_bytes), grid, (32, side, columns), shared)
+    grid, shared = job.volumes * nz * -(-ny // records.ROWS), 2 * nx * records.ROWS * 4
+    long = shared > limits.shared_bytes
+    if long:
+        grid = min(grid, 4 * limits.multiprocessors)
+        pieces["rows"] = grid * shared
+        shared = 0
+    threads = min(256, -(-nx // 32) * 32)
+    plane = launch(compiler.plane(plan.scan_bytes, long), grid, (threads, 1, 1), shared)
+    return scan, plane, pieces, {"flags": job.volumes * 4}
