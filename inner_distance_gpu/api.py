@@ -241,12 +241,11 @@ def weights(
     before = _before(counts, labels, parameters)
     if check and not parameters.foreground:
         check_classes(arrays.to_host(labels), parameters.num_classes, parameters.ignore_label)
-    numerators, denominators = home.take_counts(before)
+    numerators, denominators = home.take_counts(before, in_place=counts is None)
     values = runner.balanced_weights(
         home.take(labels), home.take_mask(given, labels.shape), numerators, denominators, parameters, threads
     )
-    after = before.with_numbers(numerators, denominators, arrays.device_of(labels))
-    return home.give(values, labels), after
+    return home.give(values, labels), _after(before, numerators, denominators, labels)
 
 
 def target_and_weights(
@@ -258,12 +257,16 @@ def target_and_weights(
     border: Border,
     engine: str,
     threads: int,
+    in_place: bool = False,
 ) -> tuple[Any, Any, ClassCounts]:
-    """Target, weight of two classes and counts of accepted labels, from one pass over them."""
+    """Target, weight of two classes and counts of accepted labels, from one pass over them.
+
+    With `in_place` the counts may grow where they are, and then are what is returned.
+    """
     runner, home = _choose(engine, labels)
     given = accept_mask(mask, labels, len(parameters.voxel_size), labels.on_host)
     before = _before(counts, labels, weighing)
-    numerators, denominators = home.take_counts(before)
+    numerators, denominators = home.take_counts(before, in_place or counts is None)
     values, _ = home.destination(None, labels.shape)
     weight = runner.target_and_weights(
         home.take(labels),
@@ -276,8 +279,7 @@ def target_and_weights(
         border,
         threads,
     )
-    after = before.with_numbers(numerators, denominators, arrays.device_of(labels))
-    return home.give(values, labels), home.give(weight, labels), after
+    return home.give(values, labels), home.give(weight, labels), _after(before, numerators, denominators, labels)
 
 
 def _choose(engine: str, labels: Array) -> tuple[engines.Engine, arrays.HostHome | arrays.DeviceHome]:
@@ -339,3 +341,9 @@ def _before(counts: ClassCounts | None, labels: Array, parameters: WeightParamet
     if counts.device.type == "cuda":
         arrays.require_cuda(f"counts on {counts.device}")
     return counts
+
+
+def _after(before: ClassCounts, numerators: Any, denominators: Any, labels: Array) -> ClassCounts:
+    if numerators is before.numerators:
+        return before
+    return before.with_numbers(numerators, denominators, arrays.device_of(labels))

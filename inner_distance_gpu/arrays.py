@@ -272,7 +272,7 @@ class HostHome:
     def take_mask(self, mask: Array | None, shape: tuple[int, ...]) -> npt.NDArray[Any]:
         return ones(shape) if mask is None else np.broadcast_to(to_host(mask), shape)
 
-    def take_counts(self, counts: ClassCounts) -> tuple[Any, Any]:
+    def take_counts(self, counts: ClassCounts, in_place: bool) -> tuple[Any, Any]:
         return counts.on_host()
 
     def destination(self, out: Array | None, shape: tuple[int, ...]) -> tuple[Any, bool]:
@@ -297,7 +297,10 @@ class DeviceHome:
     def take_mask(self, mask: Array | None, shape: tuple[int, ...]) -> torch.Tensor | None:
         return None if mask is None else self.take(mask).expand(shape)
 
-    def take_counts(self, counts: ClassCounts) -> tuple[Any, Any]:
+    def take_counts(self, counts: ClassCounts, in_place: bool) -> tuple[Any, Any]:
+        """Numbers to add to; those of the counts themselves where that is allowed and they lie here."""
+        if in_place and counts.device == self.device:
+            return counts.numerators, counts.denominators
         return counts.numerators.to(self.device, copy=True), counts.denominators.to(self.device, copy=True)
 
     def destination(self, out: Array | None, shape: tuple[int, ...]) -> tuple[Any, bool]:

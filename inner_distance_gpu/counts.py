@@ -56,8 +56,10 @@ class ClassCounts:
     # DaCapo: dicts, changed in place by every call, with denominators added up in float32.
     @_changeable
     def __init__(self, numerators: Any, denominators: Any) -> None:
-        self.numerators = torch.as_tensor(numerators, dtype=torch.float64).detach().clone()
-        self.denominators = torch.as_tensor(denominators, dtype=torch.float64).detach().clone()
+        self.numerators, self.denominators = (
+            torch.as_tensor(numbers, dtype=torch.float64).detach().clone(memory_format=torch.contiguous_format)
+            for numbers in (numerators, denominators)
+        )
         shape = tuple(self.numerators.shape)
         if len(shape) != 2 or 0 in shape or self.denominators.shape != self.numerators.shape:
             raise ValueError(
@@ -69,7 +71,8 @@ class ClassCounts:
                 f"numerators {self.numerators.tolist()}, denominators {self.denominators.tolist()}: "
                 "expected finite numerators >= 0 and finite denominators > 0"
             )
-        self._reduced = self._stacked()  # what every rank already knows of: see all_reduce
+        # What every rank already knows of, see all_reduce; None for 0 of 1.
+        self._reduced: torch.Tensor | None = self._stacked()
 
     def _in_range(self) -> bool:
         finite = torch.isfinite(self._stacked()).all()
@@ -79,11 +82,8 @@ class ClassCounts:
     @_changeable
     def start(cls, slabs: int, classes: int, device: torch.device | str = "cpu") -> ClassCounts:
         """Counts before anything was counted: 0 of 1 in every slab and class."""
-        counts = cls.__new__(cls)
-        counts.numerators = torch.zeros(slabs, classes, dtype=torch.float64, device=device)
-        counts.denominators = torch.ones(slabs, classes, dtype=torch.float64, device=device)
-        counts._reduced = counts._stacked()
-        return counts
+        zeros = torch.zeros(slabs, classes, dtype=torch.float64, device=device)
+        return cls.around(zeros, torch.ones_like(zeros))
 
     @classmethod
     def around(
@@ -92,10 +92,8 @@ class ClassCounts:
         """Counts that hold these very tensors, unchecked; counted on from `origin`, or from the start."""
         counts = cls.__new__(cls)
         counts.numerators, counts.denominators = numerators, denominators
-        if origin is None:
-            counts._reduced = torch.stack([torch.zeros_like(numerators), torch.ones_like(denominators)])
-        else:
-            counts._reduced = origin._reduced.to(numerators.device)
+        known = None if origin is None else origin._reduced
+        counts._reduced = None if known is None else known.to(numerators.device)
         return counts
 
     @property
@@ -110,6 +108,12 @@ class ClassCounts:
 
     def _stacked(self) -> torch.Tensor:
         return torch.stack([self.numerators, self.denominators])
+
+    def _known(self) -> torch.Tensor:
+        """What every rank knows of, stacked."""
+        if self._reduced is None:
+            return torch.stack([torch.zeros_like(self.numerators), torch.ones_like(self.denominators)])
+        return self._reduced
 
     def to_dicts(self) -> list[dict[int, tuple[int, float]]]:
         """DaCapo's `moving_class_counts`: per slab a dict class -> (numerator, denominator). Synchronises a device."""
@@ -152,7 +156,7 @@ class ClassCounts:
         same numbers. Without an initialised process group there is one rank and nothing to add.
         Reduce before saving a checkpoint that every rank will load.
         """
-        known = self._reduced
+        known = self._known()
         counted = self._stacked() - known
         if dist.is_available() and dist.is_initialized():
             home = torch.device("cuda") if dist.get_backend(group) == "nccl" else torch.device("cpu")
@@ -170,10 +174,7 @@ class ClassCounts:
     @_changeable
     def with_numbers(self, numerators: Any, denominators: Any, device: torch.device) -> ClassCounts:
         """New counts with these numbers; what the ranks have in common is kept."""
-        counts = ClassCounts.__new__(ClassCounts)
-        counts.numerators, counts.denominators = _on(numerators, device), _on(denominators, device)
-        counts._reduced = self._reduced.to(device)  # never changed in place: may be shared
-        return counts
+        return ClassCounts.around(_on(numerators, device), _on(denominators, device), self)
 
     @_changeable
     def take(self, other: ClassCounts) -> None:
@@ -192,11 +193,11 @@ class ClassCounts:
             self.denominators.copy_(denominators)
         else:
             self.numerators, self.denominators = numerators, denominators
-            self._reduced = self._reduced.to(numerators.device)
+            self._reduced = None if self._reduced is None else self._reduced.to(numerators.device)
 
     def state(self) -> torch.Tensor:
         """Everything, the ranks' common state included, as one float64 tensor (4, slabs, classes)."""
-        return torch.cat([self._stacked(), self._reduced])
+        return torch.cat([self._stacked(), self._known()])
 
     def load_state(self, state: torch.Tensor) -> None:
         """Take over what `state` returned, onto the device the counts are on."""

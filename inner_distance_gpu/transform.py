@@ -133,9 +133,9 @@ class InnerDistanceTransform(torch.nn.Module):
             return api.target(array, parameters, self.engine, threads)
         before = self.counts if self.moving else None
         target, weight, after = api.target_and_weights(
-            array, mask, parameters, weighing, before, self.border, self.engine, threads
+            array, mask, parameters, weighing, before, self.border, self.engine, threads, in_place=True
         )
-        if self.moving:
+        if self.moving and after is not self.counts:
             self.counts.take(after)
         return target, weight
 
