@@ -171,7 +171,7 @@ def cuda(monkeypatch):
         def __exit__(self, *error):
             entered.append(None)
 
-    def compile_kernel(kernel, architecture):
+    def compile_it(kernel, architecture):
         compiled.append((kernel, architecture))
         return Machine(b"cubin", "symbol", "")
 
@@ -180,7 +180,7 @@ def cuda(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (9, 0))
     monkeypatch.setattr(launching, "_enter", lambda index: entered.append(("context of", index)))
-    monkeypatch.setattr(launching, "compile_kernel", compile_kernel)
+    monkeypatch.setattr(launching, "compiled", compile_it)
     return types.SimpleNamespace(driver=fake, compiled=compiled, entered=entered, launcher=CudaLauncher())
 
 

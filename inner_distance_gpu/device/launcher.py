@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 import torch
 
-from .compiler import Kernel, compile_kernel, target_for
+from .cache import compiled
+from .compiler import Kernel, target_for
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ _STATIC_SHARED = 48 << 10  # what a block has without asking
 
 
 class CudaLauncher:
-    """Compiles a kernel at its first launch on a device and keeps it for as long as the process lives."""
+    """Compiles a kernel, or finds it on disk, at its first launch on a device; keeps it as long as the process lives."""
 
     def __init__(self) -> None:
         self._functions: dict[tuple[Kernel, int], int] = {}
@@ -105,7 +106,7 @@ class CudaLauncher:
                 "labels of this type and shape before the capture"
             )
         architecture, _ = target_for(torch.cuda.get_device_capability(key[1]), _supported())
-        machine = compile_kernel(key[0], architecture)
+        machine = compiled(key[0], architecture)
         module = driver.moduleLoadData(machine.image)
         function = int(driver.moduleGetFunction(module, machine.symbol))
         self._modules.append(module)
