@@ -33,17 +33,19 @@ def library():
     compiler = os.environ.get("CXX") or shutil.which("g++")
     if compiler is None:
         pytest.skip("needs g++ to run the CUDA kernels on the host")
-    with tempfile.TemporaryDirectory() as folder:
-        built = Path(folder) / "kernels.so"
-        includes = [f"-I{folder}" for folder in (TESTS, KERNELS, KERNELS / "cuda")]
+    counting = os.environ.get("KERNEL_COVERAGE")  # a folder: see kernel_coverage.py
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, flags = Path(counting or temporary), ["--coverage"] if counting else []
+        includes = [f"-I{path}" for path in (TESTS, KERNELS, KERNELS / "cuda")]
         done = subprocess.run(
-            [compiler, *FLAGS, *includes, "-o", built, TESTS / "host_kernels.cpp"],
+            [compiler, *FLAGS, *flags, *includes, "-o", folder / "kernels.so", TESTS / "host_kernels.cpp"],
             capture_output=True,
             text=True,
             check=False,
+            cwd=folder,
         )
         assert done.returncode == 0, done.stderr
-        loaded = ctypes.CDLL(str(built))
+        loaded = ctypes.CDLL(str(folder / "kernels.so"))
     loaded.place.restype = ctypes.c_char_p
     loaded.run_kernel.argtypes = [
         ctypes.c_char_p,

@@ -51,7 +51,7 @@ _STATIC_SHARED = 48 << 10  # what a block has without asking
 
 
 class CudaLauncher:
-    """Compiles a kernel, or finds it on disk, at its first launch on a device; keeps it as long as the process lives."""
+    """Compiles a kernel, or finds it on disk, at its first launch on a device; keeps it while the process lives."""
 
     def __init__(self) -> None:
         self._functions: dict[tuple[Kernel, int], int] = {}
