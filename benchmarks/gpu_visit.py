@@ -107,9 +107,9 @@ def host_times(call: Callable[[], Any], rounds: int) -> list[float]:
     return times
 
 
-def copy_bandwidth() -> float:
+def copy_bandwidth(size: int = 1 << 30, device: str = "cuda") -> float:
     """GB/s of a device copy of 1 GiB, read and written."""
-    source = torch.empty(1 << 30, dtype=torch.uint8, device="cuda")
+    source = torch.empty(size, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     target.copy_(source)
     return 2 * source.nbytes / statistics.median(device_times(lambda: target.copy_(source), 20)) / 1e6
@@ -137,8 +137,8 @@ def measure(case: Case, names: list[str], rounds: int, floor_gbs: float, labels:
                 torch.cuda.synchronize()
                 peak = torch.cuda.max_memory_allocated() - before  # of torch's allocator; cuCIM's own is not in it
                 found["engines"][name]["peak_bytes_per_voxel"] = peak / labels.numel()
-        except (torch.cuda.OutOfMemoryError, MemoryError) as error:
-            found["engines"][name] = {"failed": str(error)}
+        except Exception as error:  # out of memory, or what a library does not take: the visit goes on
+            found["engines"][name] = {"failed": f"{type(error).__name__}: {error}"}
             continue
         calls[name] = lambda transform=transform, here=here: transform(here)
     for name, (target, weight) in results.items():
@@ -167,14 +167,12 @@ def measure(case: Case, names: list[str], rounds: int, floor_gbs: float, labels:
 
 def machine() -> dict[str, Any]:
     """Device, driver, versions, commit."""
-    from inner_distance_gpu.device import driver
+    from inner_distance_gpu.device import driver, report
 
-    described: dict[str, Any] = {"python": platform.python_version(), "torch": torch.__version__}
+    described: dict[str, Any] = {"python": platform.python_version()}
     described |= {"inner_distance_gpu": __version__, "numpy": np.__version__, "cpu_threads": torch.get_num_threads()}
     described["cuda_of_torch"], described["cuda_of_driver"] = torch.version.cuda, driver.driver_version()
-    for package in ("cupy", "cucim"):
-        if driver.installed(package):
-            described[package] = getattr(__import__(package), "__version__", "?")
+    described |= dict(report.rows())
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
         described["device"] = properties.name

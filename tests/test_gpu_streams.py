@@ -1,5 +1,7 @@
 """Does engine `cuda` stay on the device: no copy, no synchronisation, torch's stream and memory, any size?"""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -93,6 +95,38 @@ def test_graph_capture_and_replay_with_new_labels():
         expected = reference(new)
         assert_target(target.cpu(), expected[0].numpy(), scale=15)
         np.testing.assert_allclose(weight.cpu(), expected[1], rtol=1e-6)
+
+
+def test_counts_move_with_every_replay():
+    labels = torch.from_numpy(blobs((3, 2, 20, 30, 40))).cuda()
+    transform = transform_of(labels)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        transform(labels)
+    assert transform.counts.to_dicts()[0][0] == (0, 1.0)
+    for _ in range(3):
+        graph.replay()
+    reference = InnerDistanceTransform((40, 4, 4), 15, channels=2, ignore_label=9, engine="reference")
+    for _ in range(3):
+        reference(labels.cpu())
+    assert transform.counts.to_dicts() == reference.counts.to_dicts()
+
+
+def test_a_capture_that_would_have_to_compile_says_so(monkeypatch):
+    monkeypatch.setattr(launching, "launcher", launching.CudaLauncher())
+    labels = torch.zeros(4, 5, 6, dtype=torch.uint8, device="cuda")
+    torch.cuda.synchronize()
+    with pytest.raises(RuntimeError, match="before the capture"), torch.cuda.graph(torch.cuda.CUDAGraph()):
+        inner_distance(labels, (1, 1, 1))
+
+
+def test_a_thread_that_torch_has_not_worked_in():
+    labels = torch.from_numpy(blobs((20, 30, 40))).cuda()
+    results = []
+    thread = threading.Thread(target=lambda: results.append(inner_distance(labels, (1, 1, 1))))
+    thread.start()
+    thread.join()
+    assert torch.equal(results[0], inner_distance(labels, (1, 1, 1)))
 
 
 def test_side_streams():
