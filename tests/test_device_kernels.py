@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from oracle import assert_target
 
 from inner_distance_gpu import ClassCounts, InnerDistanceTransform, balanced_weights, engines, inner_distance
-from inner_distance_gpu.device import geometry, records
+from inner_distance_gpu.device import geometry, prepared, records
 
 ENGINES = ["cuda", "cucim"]
 LAUNCHERS = {
@@ -299,6 +299,33 @@ def test_counts_given_are_not_changed(default):
     before = ClassCounts.from_dicts([{0: (3, 10), 1: (7, 10)}])
     balanced_weights(torch.ones(3, 3), counts=before, engine="cuda")
     assert before.to_dicts() == [{0: (3, 10), 1: (7, 10)}]
+
+
+def test_a_call_is_prepared_once(default):
+    labels = [torch.from_numpy(blobs((2, 9, 10, 33), seed=seed)) for seed in range(3)]
+    masks = [torch.rand(9, 10, 33) for _ in labels]
+    prepared.prepare.cache_clear()
+    transform = InnerDistanceTransform((40, 4, 4), 15, channels=2, engine="cuda")
+    reference = InnerDistanceTransform((40, 4, 4), 15, channels=2, engine="reference")
+    numerators = transform.counts.numerators
+    for values, mask in zip(labels, masks, strict=True):
+        for used in (None, mask):
+            for result, expected in zip(transform(values, used), reference(values, used), strict=True):
+                torch.testing.assert_close(result, expected, rtol=1e-6, atol=1e-6)
+    assert prepared.prepare.cache_info().misses == 2
+    assert transform.counts.numerators is numerators  # grown where they are
+    assert torch.equal(numerators, reference.counts.numerators)
+    torch.testing.assert_close(transform.counts.state(), reference.counts.state(), rtol=1e-12, atol=0)
+
+
+def test_counts_in_any_order_of_memory(default):
+    numbers = torch.tensor([[3.0, 7.0], [20.0, 1.0], [5.0, 6.0]], dtype=torch.float64)
+    labels = torch.from_numpy(blobs((3, 8, 9)))
+    counts = ClassCounts(numbers.T.contiguous().T, (numbers + 9).T.contiguous().T)
+    _, after = balanced_weights(labels, slab=(1, -1, -1), counts=counts, engine="cuda")
+    _, expected = balanced_weights(labels, slab=(1, -1, -1), counts=counts, engine="reference")
+    assert torch.equal(after.numerators, expected.numerators)
+    assert counts.to_dicts()[1] == {0: (20, 29), 1: (1, 10)}
 
 
 def test_records_mirror_the_kernels():

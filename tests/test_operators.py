@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from host_launcher import HostLauncher, on_host  # noqa: F401
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch._subclasses import FakeTensorMode
 
@@ -76,8 +77,23 @@ def arguments(device, kind):
 def test_registration(device, kind):
     operator, given = arguments(device, kind)
     results = operator(*given)
-    assert not any(result.requires_grad for result in (results if isinstance(results, tuple) else [results]))
+    assert not any(result.requires_grad for result in as_tuple(results))
     torch.library.opcheck(operator, given)
+
+
+@pytest.mark.parametrize("kind", ["target", "first step", "moving, mask", "slabs"])
+def test_registration_with_the_kernels_of_cuda(on_host, kind):  # noqa: F811
+    """Run on the host: a device engine lets counts grow in place, an operator must not."""
+    on_host(HostLauncher())
+    operator, given = arguments("cpu", kind)
+    expected = operator(*given)
+    torch.library.opcheck(operator, (*given[:-2], "cuda", None))
+    for result, same in zip(as_tuple(operator(*given[:-2], "cuda", None)), as_tuple(expected), strict=True):
+        torch.testing.assert_close(result, same, rtol=1e-6, atol=1e-6)
+
+
+def as_tuple(results):
+    return results if isinstance(results, tuple) else (results,)
 
 
 class Counted(CompileCounterWithBackend):
