@@ -61,6 +61,12 @@ class InnerDistanceTransform(torch.nn.Module):
     TypeError, ValueError
         Arguments that are not as above.
 
+    Notes
+    -----
+    In torch.compile and torch.export a call on torch tensors is one operator of the graph, whatever the engine;
+    the counts move there too. Engine `cuda` can be captured in a CUDA graph after one call outside it with labels
+    of that type and shape; with `moving=True` every replay counts.
+
     Examples
     --------
     >>> transform = InnerDistanceTransform(voxel_size=(40, 4, 4), scale=50, channels=2)
