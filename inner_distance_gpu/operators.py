@@ -50,8 +50,8 @@ def _target(labels: Tensor, voxel_size: Any, *rest: Any) -> Tensor:
 
 def _fake_target(labels: Tensor, voxel_size: Any, *rest: Any) -> Tensor:
     *named, engine, threads = map(_known, rest)
-    api.accept_volumes(labels, _parameters(tuple(map(_known, voxel_size)), *named).voxel_size)
-    _check_run(engine, threads)
+    array = api.accept_volumes(labels, _parameters(tuple(map(_known, voxel_size)), *named).voxel_size)
+    _check_run(array, engine, threads)
     return _float32(labels)
 
 
@@ -84,7 +84,7 @@ def _fake_target_and_weights(
     *named, channels, clip, border, engine, threads = map(_known, rest)
     array, weighing = _per_channel(labels, _parameters(tuple(map(_known, voxel_size)), *named), channels, clip)
     check_choice("border", border, ("keep", "mask"))
-    _check_run(engine, threads)
+    _check_run(array, engine, threads)
     api.accept_mask(mask, array, len(voxel_size), check=False)
     api.check_counts(_counts(numerators, denominators), array, weighing)
     return _float32(labels), _float32(labels), _float64(labels, channels, 2), _float64(labels, channels, 2)
@@ -105,7 +105,7 @@ def _fake_weights(
 ) -> tuple[Tensor, Tensor, Tensor]:
     num_classes, slab, clip, ignore_label, wraps, _, engine, threads = map(_known, rest)
     array, parameters = api.accept_classes(labels, num_classes, slab, clip, _unwrapped(ignore_label, wraps))
-    _check_run(engine, threads)
+    _check_run(array, engine, threads)
     api.accept_mask(mask, array, 2, check=False)
     shape = api.check_counts(_counts(numerators, denominators), array, parameters)
     return _float32(labels), _float64(labels, *shape), _float64(labels, *shape)
@@ -147,8 +147,8 @@ def _counts(numerators: Tensor | None, denominators: Tensor | None) -> ClassCoun
     return None if numerators is None or denominators is None else ClassCounts.around(numerators, denominators)
 
 
-def _check_run(engine: str, threads: int | None) -> None:
-    engines.check_name(engine)
+def _check_run(labels: arrays.Array, engine: str, threads: int | None) -> None:
+    engines.choose(engine, labels.on_host, labels.shape)
     check_threads(threads)
 
 
