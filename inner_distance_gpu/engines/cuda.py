@@ -3,8 +3,8 @@
 Takes and returns torch tensors on the device. Nothing is read back and nothing waits: whether a volume has a site
 and what the classes weigh is decided on the device, so that a call can be captured in a CUDA graph (after one call
 outside it, which compiles; a capture that would have to compile raises). A call of a shape, type and parameters that
-were seen before costs no more Python than scratch, pointers and launches: see device/prepared.py. The order of launches is: scan (distances along z, bits, counts), with a mask count,
-with weights settle, then plane (everything else).
+were seen before costs no more Python than scratch, pointers and launches: see device/prepared.py. The order of launches
+is: scan (distances along z, bits, counts), with a mask count, with weights settle, then plane (everything else).
 
 The work per voxel is bounded by the reach, 2 · 9.02 · scale / voxel size samples per axis, and for world units
 (`scale=None`) by twice the extent of the volume.
