@@ -3,8 +3,8 @@
     python benchmarks/train_step.py [--em FILE.npz] [--rounds 2] [--steps 10] [--features 8] [--device cuda]
     python benchmarks/train_step.py --report RESULT.json
 
-The first kind is a pause: a device that computes for that long and leaves the host alone, as a GPU does. The second is a
-step of a small 3D U-Net on `--device`; on a CPU it shares its cores with the workers.
+The first kind is a pause: a device that computes for that long and leaves the host alone, as a GPU does. The second is
+a step of a small 3D U-Net on `--device`; on a CPU it shares its cores with the workers.
 
 Writes benchmarks/results/train_step/<date>-<commit>.json and a figure beside it, and prints the tables.
 """
