@@ -1,9 +1,12 @@
-"""How long does a training step wait for its targets? A small 3D U-Net, and four ways to make them, interleaved.
+"""How long does a training step wait for its targets? Four ways to make them, interleaved, with two kinds of step.
 
-    python benchmarks/train_step.py [--em FILE.npz] [--rounds 3] [--steps 10] [--features 8] [--device cuda]
+    python benchmarks/train_step.py [--em FILE.npz] [--rounds 2] [--steps 10] [--features 8] [--device cuda]
     python benchmarks/train_step.py --report RESULT.json
 
-Writes benchmarks/results/train_step/<date>-<commit>-<features>-features.json and a figure beside it, prints the table.
+The first kind is a pause: a device that computes for that long and leaves the host alone, as a GPU does. The second is
+a step of a small 3D U-Net on `--device`; on a CPU it shares its cores with the workers.
+
+Writes benchmarks/results/train_step/<date>-<commit>.json and a figure beside it, and prints the tables.
 """
 
 from __future__ import annotations
@@ -153,8 +156,8 @@ def training(options: argparse.Namespace) -> Callable[[Sample], None]:
     return step
 
 
-def measure(case: Case, options: argparse.Namespace) -> list[dict[str, Any]]:
-    made, step = loaders(case, options), training(options)
+def measure(case: Case, options: argparse.Namespace, step: Callable[[Sample], None]) -> list[dict[str, Any]]:
+    made = loaders(case, options)
     check(made)
     names, seen = list(made), {name: ([], []) for name in made}  # type: dict[str, Any]
     for i in range(options.rounds):
@@ -185,38 +188,46 @@ def result(name: str, waits: list[list[float]], steps: list[list[float]], batch:
 
 def table(record: dict[str, Any]) -> str:
     found, setup = record["machine"], record["setup"]
+    pause = f"A pause of {setup['pause ms']} ms for the step:"
     where = found["cpu"] if setup["gpu"] is None else f"{setup['gpu']}, {found['cpu']}"
     lines = [
         f"{where}, {found['cores']} cores, load {found['load']:.1f} at the start; {found['date'][:10]}, commit "
         f"{found['commit']}. {setup['case']}, voxel size {'×'.join(map(str, setup['voxel_size']))}, batches of "
-        f"{setup['batch']} patches of {setup['patch']}³, workers: {setup['workers']}, U-Net of {setup['parameters']:,} "
-        f"parameters, {setup['rounds']} rounds of {setup['steps']} steps.",
-        "",
-        "| targets | samples/s | of the rounds | × frozen | waiting | step | wait (median) |",
-        "|---|---|---|---|---|---|---|",
+        f"{setup['batch']} patches of {setup['patch']}³, workers: {setup['workers']}, {setup['rounds']} rounds of "
+        f"{setup['steps']} steps after {setup['warm_up']}.",
+        *("", pause, "", *_rows(record["pause"])),
+        *("", f"A U-Net of {setup['parameters']:,} parameters on {setup['device']}:", "", *_rows(record["train step"])),
     ]
-    frozen = next(row for row in record["train step"] if row["row"].startswith("frozen"))["samples/s"]
-    for row in record["train step"]:
+    return "\n".join(lines)
+
+
+def _rows(rows: list[dict[str, Any]]) -> Iterator[str]:
+    yield "| targets | samples/s | of the rounds | × frozen | waiting | step | wait (median) |"
+    yield "|---|---|---|---|---|---|---|"
+    frozen = next((row for row in rows if row["row"].startswith("frozen")), {"samples/s": float("nan")})["samples/s"]
+    for row in rows:
         rates = row["samples/s of the rounds"]
         cells = [f"{row['samples/s']:.2f}", f"{min(rates):.2f}–{max(rates):.2f}", f"{row['samples/s'] / frozen:.2f}×"]
         cells += [f"{row['waiting share']:.1%}", f"{row['step ms']:.0f} ms", f"{row['wait ms']:.1f} ms"]
-        lines.append(f"| {row['row']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        yield f"| {row['row']} | " + " | ".join(cells) + " |"
 
 
 def figure(record: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
-    rows = record["train step"][::-1]
-    canvas = Figure(figsize=(8, 2.6), layout="constrained")
-    axes = canvas.add_subplot()
-    each = [1e3 / row["samples/s"] for row in rows]
-    waits = [ms * row["waiting share"] for ms, row in zip(each, rows, strict=True)]
-    names = [row["row"] for row in rows]
-    axes.barh(names, [ms - wait for ms, wait in zip(each, waits, strict=True)], label="step")
-    axes.barh(names, waits, left=[ms - w for ms, w in zip(each, waits, strict=True)], label="waiting for the batch")
-    axes.set_xlabel("ms per sample")
-    axes.legend(fontsize=8)
+    canvas = Figure(figsize=(9, 2.6), layout="constrained")
+    titles = {"pause": f"step: a pause of {record['setup']['pause ms']} ms", "train step": "step: a U-Net"}
+    panels = canvas.subplots(1, 2, sharey=True)
+    for axes, (part, title) in zip(panels, titles.items(), strict=True):
+        rows = record[part][::-1]
+        each = [1e3 / row["samples/s"] for row in rows]
+        steps = [ms * (1 - row["waiting share"]) for ms, row in zip(each, rows, strict=True)]
+        names = [row["row"] for row in rows]
+        axes.barh(names, steps, label="step")
+        axes.barh(names, [ms - s for ms, s in zip(each, steps, strict=True)], left=steps, label="waiting")
+        axes.set_xlabel("ms per sample")
+        axes.set_title(title, fontsize=9)
+    panels[0].legend(fontsize=8)
     canvas.savefig(path)
 
 
@@ -232,7 +243,16 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--em", help="an .npz with an instance segmentation as its first array, voxel size 40×32×32")
     parser.add_argument("--device", type=torch.device, default="cuda" if torch.cuda.is_available() else "cpu")
-    numbers = {"rounds": 3, "steps": 10, "warm-up": 4, "batch": 2, "patch": 64, "features": 8, "workers": 1}
+    numbers = {
+        "rounds": 2,
+        "steps": 10,
+        "warm-up": 4,
+        "pause": 40,
+        "batch": 2,
+        "patch": 64,
+        "features": 8,
+        "workers": 1,
+    }
     for name, default in numbers.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--report", type=Path, help="only the table and the figure of this record")
@@ -255,15 +275,18 @@ def main() -> None:
         "scale": case.scale,
         "device": str(options.device),
         "gpu": torch.cuda.get_device_name(options.device) if options.device.type == "cuda" else None,
+        "pause ms": options.pause,
         "parameters": sum(p.numel() for p in UNet(options.features).parameters()),
         **{name: getattr(options, name) for name in ("features", "rounds", "steps", "warm_up")},
         **{name: getattr(options, name) for name in ("batch", "patch", "workers")},
     }
-    record["train step"] = measure(case, options)
     commit = record["machine"]["commit"].removesuffix("-dirty")
-    name = f"{record['machine']['date'][:10]}-{commit}-{options.features}-features.json"
+    name = f"{record['machine']['date'][:10]}-{commit}.json"
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / name).write_text(as_text(record))
+    steps = {"pause": lambda batch: time.sleep(options.pause / 1e3), "train step": training(options)}
+    for part, step in steps.items():
+        record[part] = measure(case, options, step)
+        (RESULTS / name).write_text(as_text(record))
     report(record, RESULTS / name)
     print(f"written: {(RESULTS / name).relative_to(RESULTS.parents[2])}")
 
