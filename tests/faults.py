@@ -167,7 +167,7 @@ def main() -> int:
             results.append(result)
             place = f"{result['file']}:{result['line']}"
             by = f" by {result['by']}" if result["result"] == "caught" else f": {result['by']}" if result["by"] else ""
-            change = f"{fault.old.strip()}  ->  {fault.new.strip()}"
+            change = " -> ".join(" ".join(text.split()) or "(nothing)" for text in (fault.old, fault.new))
             print(f"{result['result']:9} {result['seconds']:5} s  {place}  {change}{by}", flush=True)
     if arguments.report:
         arguments.report.write_text(json.dumps(results, indent=1) + "\n")
