@@ -12,8 +12,10 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
+import venv
 from pathlib import Path
 
 from fault_list import FAULTS, Fault
@@ -21,19 +23,16 @@ from fault_list import FAULTS, Fault
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 300  # seconds for the tests of one fault: those that then still run are caught
 
-# The copy's own package and engine, not the installed one; inputs that do not change from run to run.
+# Inputs that do not change from run to run.
 PYTEST = """
 import sys
-sys.meta_path = [finder for finder in sys.meta_path if not type(finder).__module__.startswith("_editable")]
-tree = sys.argv.pop(1)
-sys.path.insert(0, tree)
 import pytest
 
 class Settings:
     def pytest_configure(self):
         from hypothesis import Phase, settings
         import inner_distance_gpu._host as host
-        assert host.__file__.startswith(tree), host.__file__
+        assert host.__file__.startswith(sys.prefix.removesuffix("environment")), host.__file__
         settings.register_profile("faults", phases=[Phase.explicit, Phase.generate], derandomize=True, database=None)
         settings.load_profile("faults")
 
@@ -51,6 +50,12 @@ class Copy:
         kernels = folder / "inner_distance_gpu" / "kernels"
         if not kernels.is_symlink():
             kernels.symlink_to(folder / "kernels")
+        # An environment in which the copy comes before whatever is installed, in child processes too.
+        environment = folder / "environment"
+        venv.create(environment, symlinks=True)
+        (packages,) = environment.glob("lib/python3*/site-packages")
+        (packages / "copy.pth").write_text(f"{folder}\n{sysconfig.get_path('purelib')}\n")
+        self.python = environment / "bin" / "python"
         settings = ["-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1", f"-DPython_EXECUTABLE={sys.executable}"]
         generator = ["-G", "Ninja"] if shutil.which("ninja") else []
         subprocess.run(["cmake", "-S", folder, "-B", self.build, *generator, *settings], check=True, stdout=-3)
