@@ -21,8 +21,10 @@ SATURATION = 9.02
 # the border when it is so by this fraction. Several times what float32 sums of squares can be off.
 BORDER_SLACK = 2e-6
 
-# Squares of distances along the largest voxel size, in units of the smallest, have to stay within float32.
+# Squares of distances along the largest voxel size, in units of the smallest, have to stay within float32, and
+# quotients of a voxel size and a scale within float64.
 FARTHEST_APART = 1e13
+SMALLEST, LARGEST = 1e-100, 1e100
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,8 @@ def check_voxel_size(voxel_size: Any) -> tuple[float, ...]:
         raise ValueError(f"voxel_size={sizes} has {len(sizes)} entries: {expected}")
     if not all(math.isfinite(size) and size > 0 for size in sizes):
         raise ValueError(f"voxel_size={sizes}: {expected}")
+    if min(sizes) < SMALLEST or max(sizes) > LARGEST:
+        raise ValueError(f"voxel_size={sizes}: expected sizes between {SMALLEST:.0e} and {LARGEST:.0e}")
     if max(sizes) / min(sizes) > FARTHEST_APART:
         raise ValueError(f"voxel_size={sizes}: expected sizes that are at most {FARTHEST_APART:.0e} times one another")
     return sizes
@@ -142,6 +146,8 @@ def check_scale(scale: Any) -> float | None:
         raise TypeError(f"scale={scale!r}: {expected}")
     if not (math.isfinite(_as_float(scale)) and scale > 0):
         raise ValueError(f"scale={scale!r}: {expected}")
+    if not SMALLEST <= scale <= LARGEST:
+        raise ValueError(f"scale={scale!r}: expected a scale between {SMALLEST:.0e} and {LARGEST:.0e}")
     return float(scale)
 
 
@@ -220,6 +226,8 @@ def check_clip(clip: Any) -> tuple[float, float]:
     low, high = map(_as_float, bounds)
     if not 0 < low <= high <= 1:
         raise ValueError(f"clip={clip!r}: {expected}")
+    if low < SMALLEST:  # its weight would be infinite
+        raise ValueError(f"clip={clip!r}: expected low >= {SMALLEST:.0e}")
     return low, high
 
 

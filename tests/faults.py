@@ -12,8 +12,10 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
+import venv
 from pathlib import Path
 
 from fault_list import FAULTS, Fault
@@ -21,19 +23,16 @@ from fault_list import FAULTS, Fault
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 300  # seconds for the tests of one fault: those that then still run are caught
 
-# The copy's own package and engine, not the installed one; inputs that do not change from run to run.
+# Inputs that do not change from run to run.
 PYTEST = """
 import sys
-sys.meta_path = [finder for finder in sys.meta_path if not type(finder).__module__.startswith("_editable")]
-tree = sys.argv.pop(1)
-sys.path.insert(0, tree)
 import pytest
 
 class Settings:
     def pytest_configure(self):
         from hypothesis import Phase, settings
         import inner_distance_gpu._host as host
-        assert host.__file__.startswith(tree), host.__file__
+        assert host.__file__.startswith(sys.prefix.removesuffix("environment")), host.__file__
         settings.register_profile("faults", phases=[Phase.explicit, Phase.generate], derandomize=True, database=None)
         settings.load_profile("faults")
 
@@ -46,19 +45,31 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.build = folder, folder / "build"
-        ignored = shutil.ignore_patterns("__pycache__", "*.so")
-        for name in ("inner_distance_gpu", "kernels", "tests"):
-            shutil.rmtree(folder / name, ignore_errors=True)
-            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-        for name in ("CMakeLists.txt", "pyproject.toml", "README.md", "CHANGELOG.md"):
-            shutil.copy(ROOT / name, folder / name)
-        (folder / "inner_distance_gpu" / "kernels").symlink_to(folder / "kernels")
+        for name in ("inner_distance_gpu", "kernels", "tests", "CMakeLists.txt", "pyproject.toml", "README.md"):
+            self._take(name)
+        kernels = folder / "inner_distance_gpu" / "kernels"
+        if not kernels.is_symlink():
+            kernels.symlink_to(folder / "kernels")
+        # An environment in which the copy comes before whatever is installed, in child processes too.
+        environment = folder / "environment"
+        venv.create(environment, symlinks=True)
+        (packages,) = environment.glob("lib/python3*/site-packages")
+        (packages / "copy.pth").write_text(f"{folder}\n{sysconfig.get_path('purelib')}\n")
+        self.python = environment / "bin" / "python"
         settings = ["-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1", f"-DPython_EXECUTABLE={sys.executable}"]
-        # The last -O counts, and CMakeLists.txt asks for -O3 of the loops: eight times the time to compile.
-        text = (folder / "CMakeLists.txt").read_text()
-        (folder / "CMakeLists.txt").write_text(text.replace("-O3", "-O1"))
         generator = ["-G", "Ninja"] if shutil.which("ninja") else []
         subprocess.run(["cmake", "-S", folder, "-B", self.build, *generator, *settings], check=True, stdout=-3)
+
+    def _take(self, name: str) -> None:
+        """Copy what differs, and only that: the rest need not be built again."""
+        for path in sorted((ROOT / name).rglob("*")) or [ROOT / name]:
+            if path.is_file() and "__pycache__" not in path.parts and path.suffix not in (".so", ".pyd"):
+                to, content = self.folder / path.relative_to(ROOT), path.read_bytes()
+                if path.name == "CMakeLists.txt":  # the loops at -O3 take eight times as long to compile
+                    content = content.replace(b"-O3", b"-O1")
+                if not to.exists() or to.read_bytes() != content:
+                    to.parent.mkdir(parents=True, exist_ok=True)
+                    to.write_bytes(content)
 
     def make(self) -> str | None:
         """Build what changed; None, or what the compiler said."""
@@ -167,7 +178,7 @@ def main() -> int:
             results.append(result)
             place = f"{result['file']}:{result['line']}"
             by = f" by {result['by']}" if result["result"] == "caught" else f": {result['by']}" if result["by"] else ""
-            change = f"{fault.old.strip()}  ->  {fault.new.strip()}"
+            change = " -> ".join(" ".join(text.split()) or "(nothing)" for text in (fault.old, fault.new))
             print(f"{result['result']:9} {result['seconds']:5} s  {place}  {change}{by}", flush=True)
     if arguments.report:
         arguments.report.write_text(json.dumps(results, indent=1) + "\n")
