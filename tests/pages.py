@@ -1,8 +1,9 @@
-"""The pages of the documentation: the code blocks in them, and how each kind of block is executed."""
+"""The pages of the documentation: the code blocks in them, how each kind is executed, and what they find to work on."""
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import doctest
 import re
 import shlex
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -78,17 +81,53 @@ def _imports(tree: ast.AST) -> list[str]:
     return plain + [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
 
 
-def run(block: Block, names: dict[str, Any], call: Callable[..., Any]) -> None:
-    """Execute a block in the namespace of its page; `call` runs the arguments of one command."""
-    {"python": _run_python, "pycon": _run_session, "sh": _run_commands}[block.language](block, names, call)
+TEXT = "text"  # no code: what somebody else's program prints or is called with
+RANK = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}  # as torchrun sets them
 
 
-def _run_python(block: Block, names: dict[str, Any], call: Callable[..., Any]) -> None:
+def run(block: Block, names: dict[str, Any], folder: Path, call: Callable[..., Any]) -> None:
+    """Execute a block in the namespace of its page; `call` runs the arguments of one command.
+
+    Python blocks share `folder`; each block of commands has a new folder in it, with files to work on.
+    """
+    if block.language == "sh":
+        place = folder / f"commands_{block.line}"
+        place.mkdir()
+        write_inputs(place)
+        with contextlib.chdir(place):
+            _run_commands(block, call)
+        return
+    with contextlib.chdir(folder):
+        {"python": _run_python, "pycon": _run_session}[block.language](block, names)
+
+
+def write_inputs(folder: Path) -> None:
+    """The files that commands in the pages read: labels.npy, labels.tif, and OME-Zarr labels."""
+    import tifffile
+    import zarr
+
+    labels = np.zeros((6, 20, 24), np.uint16)
+    for label, y0, y1, x in ((1, 3, 12, 4), (2, 12, 17, 4), (7, 3, 12, 15)):
+        labels[1:4, y0:y1, x : x + 8] = label
+    np.save(folder / "labels.npy", labels)
+    tifffile.imwrite(folder / "labels.tif", labels)
+    axes = [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
+    steps = [{"type": "scale", "scale": [40, 4, 4]}]
+    described = {"axes": axes, "datasets": [{"path": "s0", "coordinateTransformations": steps}]}
+    for name in ("labels.zarr", "image.zarr/labels/nuclei"):
+        group = zarr.open_group(str(folder / name), mode="w", zarr_format=2)
+        group.attrs["multiscales"] = [described]
+        shape, chunks = labels.shape, (3, 10, 12)
+        array = group.create_array("s0", shape=shape, chunks=chunks, dtype=labels.dtype)
+        array[...] = labels
+
+
+def _run_python(block: Block, names: dict[str, Any]) -> None:
     lines = "\n" * (block.line - 1)  # so that a traceback names the line of the page
     exec(compile(lines + block.code, str(block.page), "exec"), names)
 
 
-def _run_session(block: Block, names: dict[str, Any], call: Callable[..., Any]) -> None:
+def _run_session(block: Block, names: dict[str, Any]) -> None:
     """A session with its output, as in docstrings."""
     test = doctest.DocTestParser().get_doctest(block.code, {}, block.where, str(block.page), block.line)
     assert test.examples, f"{block.where}: no >>> in a session"
@@ -98,7 +137,7 @@ def _run_session(block: Block, names: dict[str, Any], call: Callable[..., Any]) 
     assert result.failed == 0, "".join(said)
 
 
-def _run_commands(block: Block, names: dict[str, Any], call: Callable[..., Any]) -> None:
+def _run_commands(block: Block, call: Callable[..., Any]) -> None:
     """Commands of ours are run; of make and pip it is checked that the target and the extra exist."""
     for line in block.code.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)

@@ -43,7 +43,8 @@ COLOURS = {0: "#ffffff", 1: "#e3e8d6", 2: "#e9dcec"}
 
 def sites() -> tuple[np.ndarray, np.ndarray]:
     """The (y, x) of the sites on y-faces and on x-faces, in voxels."""
-    return np.argwhere(np.diff(LABELS, axis=0)) + (0.5, 0), np.argwhere(np.diff(LABELS, axis=1)) + (0, 0.5)
+    on_y, on_x = np.argwhere(np.diff(LABELS, axis=0)), np.argwhere(np.diff(LABELS, axis=1))
+    return on_y + np.array([0.5, 0]), on_x + np.array([0, 0.5])
 
 
 def samples() -> tuple[np.ndarray, np.ndarray]:
@@ -147,6 +148,9 @@ def draw() -> Figure:
     return figure
 
 
-if __name__ == "__main__":
-    place = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_suffix(".svg")
+def save(place: Path) -> None:
     draw().savefig(place, bbox_inches="tight", metadata={"Date": None} if place.suffix == ".svg" else None)
+
+
+if __name__ == "__main__":
+    save(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_suffix(".svg"))

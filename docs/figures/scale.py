@@ -62,6 +62,9 @@ def draw() -> Figure:
     return figure
 
 
-if __name__ == "__main__":
-    place = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_suffix(".svg")
+def save(place: Path) -> None:
     draw().savefig(place, bbox_inches="tight", metadata={"Date": None} if place.suffix == ".svg" else None)
+
+
+if __name__ == "__main__":
+    save(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_suffix(".svg"))
