@@ -41,6 +41,8 @@ def test_pages(page, tmp_path, call, monkeypatch):
     for block in pages.blocks(page):
         if block.language != pages.TEXT and not block.compat:
             pages.run(block, names, tmp_path, call)
+    if page.name == "training.md":
+        assert names["model"].targets.counts.denominators[0, 0] == 1 + 2 * 4 * 8 * 32 * 32
 
 
 def test_no_block_is_left_out():
