@@ -1,10 +1,11 @@
 # make demo | test | check | bench are the everyday surface; compat tests the adapters against the real DaCapo and
 # gunpowder, sanitize the native engine under ASan and UBSan and then under TSan, fuzz looks for inputs that break it,
-# faults plants faults and sees which tests catch them, dist builds and tries the packages. Each makes its own environment.
+# faults plants faults and sees which tests catch them, dist builds and tries the packages, docs builds the site. Each
+# makes its own environment.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench compat sanitize fuzz faults dist
+.PHONY: demo test check bench docs compat sanitize fuzz faults dist
 
 demo: .venv/ready
 	$(BIN)/inner-distance-gpu demo --out demo
@@ -20,6 +21,10 @@ check: .venv/ready
 bench: .venv/ready
 	$(BIN)/pip install --quiet -c constraints.txt edt
 	$(BIN)/python benchmarks/run.py
+
+docs: .venv/ready
+	$(BIN)/mkdocs build --strict
+	@echo "build/site/index.html"
 
 sanitize: .venv/ready
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/sanitize.sh $(BIN)/python address
@@ -50,6 +55,6 @@ compat:
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet -c constraints.txt torch scikit-build-core nanobind cmake ninja
 	extra=$$($(PYTHON) inner_distance_gpu/device/driver.py) && \
-	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation --editable ".[figures,volumes,test,$${extra:-nvrtc}]"
+	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation --editable ".[docs,figures,volumes,test,$${extra:-nvrtc}]"
 	$(BIN)/pip install --quiet -c constraints.txt --no-deps stardist
 	touch $@

@@ -83,7 +83,7 @@ def inner_distance(
     Notes
     -----
     Values are those of `InnerDistancePredictor` and `DistancePredictor` in DaCapo 0.3.5
-    (https://github.com/janelia-cellmap/dacapo), float32 throughout; the README lists the differences.
+    (https://github.com/janelia-cellmap/dacapo), float32 throughout; docs/differences.md lists the differences.
 
     Examples
     --------

@@ -26,7 +26,7 @@ class InnerDistancePredictor(Predictor):
     """Predict the distance to the object boundary inside each object, 0 outside, after tanh.
 
     A drop-in for the class of that name in DaCapo 0.3.5: same members, same targets and weights to 1e-6,
-    on the engines of this package. The README lists where the two differ.
+    on the engines of this package. docs/differences.md lists where the two differ.
 
     Parameters
     ----------

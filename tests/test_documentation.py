@@ -1,11 +1,14 @@
-"""Does every example in the README and in the docstrings run and print what it says?"""
+"""Does every example in the docstrings, the README and docs/ run and print what it says?"""
 
+import ast
 import doctest
 import importlib
+import json
 import pkgutil
 import re
 from pathlib import Path
 
+import pages
 import pytest
 
 import inner_distance_gpu
@@ -29,32 +32,87 @@ def test_docstrings(name):
     assert examples >= PUBLIC.get(name, 0)
 
 
-def test_readme(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) >= 3
-    names = {}
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
+def test_pages(page, tmp_path, call, monkeypatch):
+    """Every block in the order of the page, but for those that `make compat` runs: tests/compat/test_pages.py."""
+    for name, value in pages.RANK.items():
+        monkeypatch.setenv(name, value)
+    names = {"__name__": page.stem}
+    for block in pages.blocks(page):
+        if block.language != pages.TEXT and not block.compat:
+            pages.run(block, names, tmp_path, call)
+    if page.name == "training.md":
+        assert names["model"].targets.counts.denominators[0, 0] == 1 + 2 * 4 * 8 * 32 * 32
+
+
+def test_no_block_is_left_out():
+    """A block is run here, or needs a package that `make compat` installs, or is no code."""
+    blocks = [block for page in pages.PAGES for block in pages.blocks(page)]
+    assert {block.language for block in blocks} <= {"python", "pycon", "sh", pages.TEXT}
+    installed = "".join((ROOT / "tests" / "compat" / name).read_text() for name in ("requirements.txt", "no-deps.txt"))
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), names)
+        assert block.language != pages.TEXT or "inner_distance" not in block.code, f"{block.where}: this is code"
+        for package in block.compat - {""}:
+            assert f"\n{pages.COMPAT[package]}==" in f"\n{installed}", f"{block.where}: nothing installs {package}"
+    code = [block for block in blocks if block.language != pages.TEXT]
+    there = [block for block in code if block.compat]
+    assert len(code) - len(there) >= 54
+    assert len(there) >= 12
 
 
-def test_training_page(tmp_path, monkeypatch):
-    """Up to the recipes for other packages, which tests/compat runs."""
-    monkeypatch.chdir(tmp_path)
-    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}.items():
-        monkeypatch.setenv(name, value)  # as torchrun does
-    page, recipes = (ROOT / "docs" / "training.md").read_text().split("## In pipelines that exist")
-    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 5
-    assert "```python" in recipes
-    names = {"__name__": "training"}
-    for block in blocks:
-        exec(compile(block, "training.md", "exec"), names)
-    assert names["model"].targets.counts.denominators[0, 0] == 1 + 2 * 4 * 8 * 32 * 32
+def test_figures_in_tables_are_those_of_the_recorded_run():
+    for name in ("README.md", "docs/how-it-works.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        (run,) = set(re.findall(r"benchmarks/results/[\w.-]+\.json", text))
+        expected = recorded(json.loads((ROOT / run).read_text(encoding="utf-8")))
+        tables = re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE)
+        checked = sum(check_table(table, expected) for table in tables)
+        assert checked >= 12, name
 
 
-def test_readme_names_files_that_exist():
-    for link in re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", (ROOT / "README.md").read_text()):
-        name = "".join(link)
-        if not name.startswith("http"):
-            assert (ROOT / name).exists(), name
+def recorded(record):
+    """(row, column) -> the cell, as a table of a page writes it."""
+    cells = {}
+    for row in record["speed"]:
+        case, name = row["case"], row["row"]
+        cells[case, name] = f"{row['ratio']:.3g}×"
+        if name == "cpu":
+            cells[case, "`cpu`"] = f"{min(row['ms']):.2f} ms"
+            cells[case, "Mvoxel/s"] = f"{row['Mvoxel/s']:.0f}"
+    for row in record["growth"]:
+        cells.update({(row["case"], extent): f"{ns:.2f} ns" for extent, ns in row["ns per voxel"].items()})
+        cells[row["case"], "per voxel"] = f"{row['growth']:.2f}×"
+    return cells
+
+
+def check_table(table, expected):
+    """How many cells of a table are figures of the run; each has to be the one that was recorded."""
+    header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    cases, checked = {case for case, _ in expected}, 0
+    for case, *cells in rows:
+        for column, cell in zip(header[1:], cells, strict=True):
+            if case in cases and cell:
+                assert cell == expected[case, column], (case, column)
+                checked += 1
+    return checked
+
+
+def test_messages_in_tables_are_in_the_code():
+    """Those that no machine can show all of; the others are shown by running into them."""
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    rows = page.partition("| message | what to do |\n|---|---|\n")[2].partition("\n\n")[0].splitlines()
+    quoted = [re.match(r"\| `(.*?)` \|", row)[1] for row in rows]
+    assert len(quoted) == len(rows) >= 8
+    said = "\n".join(texts(Path(SOURCES)))
+    for message in quoted:
+        assert message in said
+
+
+def texts(folder):
+    """Every string in the sources; an f-string without what is put into it."""
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value

@@ -2,7 +2,6 @@
 
 import doctest
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -260,23 +259,3 @@ def test_the_examples_in_the_docstrings_run():
     result = doctest.testmod(adapter)
     assert result.attempted > 0
     assert result.failed == 0
-
-
-def test_the_documentation_page_runs():
-    page = Path(__file__).parents[2] / "docs" / "dacapo.md"
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 3
-    names = {}
-    for block in blocks:
-        exec(compile(block, str(page), "exec"), names)
-    assert isinstance(names["task"].predictor, InnerDistancePredictor)
-
-
-def test_the_names_that_the_page_imports_exist():
-    from dacapo.experiments import Run
-    from dacapo.store.create_store import create_config_store
-    from dacapo.train import train_run
-
-    assert callable(Run)
-    assert callable(create_config_store)
-    assert callable(train_run)

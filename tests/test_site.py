@@ -1,0 +1,111 @@
+"""Do the pages hang together, and is the site complete without any other host?"""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pages
+import pytest
+
+import inner_distance_gpu
+from inner_distance_gpu import blockwise
+
+mkdocs_config = pytest.importorskip("mkdocs.config", reason="mkdocs is not installed (extra 'docs')")
+from mkdocs.commands.build import build  # noqa: E402
+
+DOCS = pages.ROOT / "docs"
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+FETCHED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "object": "data"}
+
+
+def links(page):
+    """(file, anchor) of the links of a page that stay in the repository."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for found in LINK.finditer(text):
+        target = found[1] or found[2]
+        if not re.match(r"[a-z]+:", target):
+            path, _, anchor = target.partition("#")
+            yield (page.parent / path).resolve() if path else page, anchor
+
+
+def headings(page):
+    """The anchors of a page, as forges and the site make them of plain titles."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for file, anchor in links(page):
+        assert file.exists(), file
+        assert file.is_relative_to(pages.ROOT)
+        assert not anchor or anchor in headings(file), f"{file.name}#{anchor}"
+
+
+def test_every_page_is_in_the_navigation_and_linked_from_another():
+    config = mkdocs_config.load_config(str(pages.ROOT / "mkdocs.yml"))
+    named = [next(iter(entry.values())) for entry in config["nav"]]
+    assert sorted(named) == sorted(page.name for page in DOCS.glob("*.md"))
+    linked = {file for page in pages.PAGES for file, _ in links(page) if file != page}
+    assert {page for page in DOCS.glob("*.md") if page not in linked} <= {DOCS / "index.md"}
+
+
+class Fetched(HTMLParser):
+    """What a browser loads for a page without being asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.urls = []
+
+    def handle_starttag(self, tag, attrs):
+        url = dict(attrs).get(FETCHED.get(tag, ""))
+        self.urls += [url] if url else []
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    build(mkdocs_config.load_config(str(pages.ROOT / "mkdocs.yml"), site_dir=str(folder), strict=True))
+    return folder
+
+
+def test_nothing_comes_from_another_host(site):
+    loaded = 0
+    for page in site.rglob("*.html"):
+        parser = Fetched()
+        parser.feed(page.read_text(encoding="utf-8"))
+        assert parser.urls
+        for url in parser.urls:
+            assert not re.match(r"(https?:)?//", url), f"{page.name}: {url}"
+            assert url.startswith("data:") or (page.parent / url.partition("?")[0]).is_file() or page.name == "404.html"
+            loaded += 1
+    for sheet in site.rglob("*.css"):
+        text = sheet.read_text(encoding="utf-8")
+        assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", text), sheet
+    assert loaded > 20
+
+
+def test_the_reference_holds_everything_public(site):
+    text = (site / "api.html").read_text(encoding="utf-8")
+    shown = set(re.findall(r'id="(inner_distance_gpu[\w.]*)"', text))
+    names = {*inner_distance_gpu.__all__, "engines.available", "InnerDistanceTransform.keyed"}
+    assert {f"inner_distance_gpu.{name}" for name in names - {"__version__", "engines"}} <= shown
+    volumes = {name.rpartition(".")[2] for name in shown if name.startswith("inner_distance_gpu.blockwise.")}
+    assert set(blockwise.__all__) <= volumes
+    adapters = {file.stem for file in (Path(inner_distance_gpu.__file__).parent / "compat").glob("*.py")} - {"__init__"}
+    assert {name.split(".")[2] for name in shown if name.startswith("inner_distance_gpu.compat.")} == adapters
+
+
+@pytest.mark.parametrize("name", ["half_grid", "scale"])
+def test_figures_are_drawn_from_the_code(name, tmp_path):
+    import importlib.util
+
+    import matplotlib
+
+    if f"matplotlib=={matplotlib.__version__}\n" not in (pages.ROOT / "constraints.txt").read_text():
+        pytest.skip(f"the figure was drawn with another matplotlib than {matplotlib.__version__}")
+    spec = importlib.util.spec_from_file_location(name, DOCS / "figures" / f"{name}.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    script.save(tmp_path / f"{name}.svg")
+    assert (tmp_path / f"{name}.svg").read_bytes() == (DOCS / "figures" / f"{name}.svg").read_bytes()
