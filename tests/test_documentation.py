@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import importlib.util
 import pkgutil
 import re
 from pathlib import Path
@@ -36,6 +37,19 @@ def test_readme(tmp_path, monkeypatch):
     names = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
+
+
+def test_volumes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "volumes.md").read_text(), re.DOTALL)
+    names, run = {}, 0
+    for block in blocks:
+        needed = re.match(r"# needs (\w+)", block) or re.match(r"from (distributed) import", block)
+        if needed is None or importlib.util.find_spec(needed[1]) is not None:
+            exec(compile(block, "docs/volumes.md", "exec"), names)
+            run += 1
+    assert run >= 1
+    assert {"labels.zarr", "target.zarr"} <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_readme_names_files_that_exist():

@@ -25,8 +25,8 @@ class Job:
     """Everything a worker has to know; it travels to the processes of a cluster.
 
     `parameters` are those of the channels as an engine sees them, `ignore_label` is the label in the source.
-    `destination` is the array. With `ids` its first axis holds a channel per id. `resumed`: an earlier run may have left
-    chunks of blocks that it did not mark.
+    `destination` is the array. With `ids` its first axis holds a channel per id. `resumed`: an earlier run may have
+    left chunks of blocks that it did not mark.
     """
 
     source: Source
