@@ -109,6 +109,7 @@ def write(source: Path, target: Path, workers: int, blocks: tuple[int, ...] | No
         "compression": plan.parameters["compression"],
         "workers": workers,
         "blocks": plan.blocks,
+        "blocks of an earlier run": written.resumed,
         "block": plan.block,
         "halo": plan.halo,
         "seconds": written.seconds,
@@ -172,7 +173,9 @@ def folder_bytes(path: Path) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=2048)
-    parser.add_argument("--folder", type=Path, required=True, help="a new folder; it is removed at the end")
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="new, or of a run that was ended; removed at the end"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--blocks", type=int, help="voxels per axis; default: the package's own choice")
     parser.add_argument("--write-only", action="store_true", help=argparse.SUPPRESS)
@@ -184,10 +187,11 @@ def main() -> None:
         return
     from run import machine
 
-    given.folder.mkdir(parents=True)
-    try:
-        start = time.perf_counter()
+    start = time.perf_counter()
+    if not target.exists():  # else: the rest of a run that was ended
+        given.folder.mkdir(parents=True)
         generate(source, given.size)
+    try:
         result: dict[str, Any] = {
             "command": " ".join(["python benchmarks/volume.py", *sys.argv[1:]]).replace(str(given.folder), "FOLDER"),
             "machine": machine(given.workers),

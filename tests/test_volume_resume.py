@@ -204,12 +204,13 @@ def test_one_process_at_a_time(tmp_path, source):
 
     def again(progress):
         if progress.computed == 1:
-            with pytest.raises(BlockingIOError, match="another process is writing") as caught:
-                blockwise.write(source, target, **OPTIONS)
-            refused.append(caught)
+            for overwrite in (False, True):
+                with pytest.raises(BlockingIOError, match="another process is writing") as caught:
+                    blockwise.write(source, target, **OPTIONS, overwrite=overwrite)
+                refused.append(caught)
 
     blockwise.write(source, target, **OPTIONS, progress=again)
-    assert refused
+    assert len(refused) == 2
 
 
 def test_ctrl_c_leaves_what_can_be_resumed(tmp_path, source):

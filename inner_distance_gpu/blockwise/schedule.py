@@ -69,7 +69,7 @@ class Cluster:
         with distributed.Client(self.address, set_as_default=False) as client:
             window = 2 * max(sum(client.nthreads().values()), 1)
             first = [client.submit(function, n, pure=False) for n in itertools.islice(numbers, window)]
-            running = distributed.as_completed(first)
+            running = distributed.as_completed(first, loop=client.loop)
             try:
                 for future in running:
                     done(future.result())

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import ome, zarr_arrays
-from .journal import make_durable
+from .journal import Journal, make_durable
 
 if TYPE_CHECKING:
     from .plan import Plan
 
 ARRAY = "0"  # the array's name in its group
 STATE = ".unfinished"  # the folder with the journals, in the array's folder: gone when the output is complete
+JOURNAL = "done"  # its file that names the blocks that are done
 COMPRESSIONS = ("none", "zstd", "gzip", "blosc")
 LEVELS = {"zstd": (1, 22), "gzip": (1, 9), "blosc": (1, 9)}
 DEFAULT_LEVEL = {"zstd": 3, "gzip": 5, "blosc": 2}
@@ -76,8 +77,8 @@ def begun(plan: Plan) -> bool:
     return _stored(plan.destination) is not None
 
 
-def create(plan: Plan, overwrite: bool) -> None:
-    """An empty output with all its metadata: there as a whole and on the disk, or not there at all."""
+def create(plan: Plan) -> None:
+    """An empty output with all its metadata, there as a whole and on the disk, in the place of one that is there."""
     path = plan.destination
     work = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent))
     try:
@@ -85,12 +86,21 @@ def create(plan: Plan, overwrite: bool) -> None:
         _build(new, plan)
         (new / ARRAY / STATE).mkdir()
         make_durable({file for file in new.rglob("*") if file.is_file()}, new)
-        if overwrite and path.exists():
-            path.rename(old)
-        new.rename(path)
+        with _not_in_use(path):
+            if path.exists():
+                path.rename(old)
+            new.rename(path)
         make_durable({path}, path.parent)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _not_in_use(path: Path) -> Iterator[None]:
+    """Raise where another process is writing the output that is to be replaced."""
+    state = path / ARRAY / STATE
+    with Journal(state / JOURNAL).open() if state.exists() else contextlib.nullcontext():
+        yield
 
 
 def finish(plan: Plan, results: dict[str, Any]) -> None:

@@ -25,7 +25,8 @@ class Job:
     """Everything a worker has to know; it travels to the processes of a cluster.
 
     `parameters` are those of the channels as an engine sees them, `ignore_label` is the label in the source.
-    `destination` is the array. With `ids` its first axis holds a channel per id.
+    `destination` is the array. With `ids` its first axis holds a channel per id. `resumed`: an earlier run may have
+    left chunks of blocks that it did not mark.
     """
 
     source: Source
@@ -37,6 +38,7 @@ class Job:
     ids: tuple[int, ...] | None
     binary: bool
     ignore_label: int | float | None
+    resumed: bool = False
 
     @property
     def channels(self) -> int:
@@ -112,8 +114,8 @@ def _store(job: Job, channel: int, place: Place, target: npt.NDArray[np.float32]
     files = chunk_files(job.destination, job.source.run)
     paths = {files.path(index) for index in files.touching(region)}
     try:
-        for path in paths:
-            # After a power cut an unfinished file may be there; Zarr would read it for a chunk at the edge.
+        for path in paths if job.resumed else ():
+            # After a power cut it may be damaged, and Zarr reads what is there of a shard or a chunk at the edge.
             path.unlink(missing_ok=True)
         values = encoded(target, job.dtype)
         opened(job.destination, "r+", job.source.run)[region] = values[(None,) * (len(region) - values.ndim)]

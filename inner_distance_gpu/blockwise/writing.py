@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -194,10 +194,12 @@ def run(
         found = store.results(plan)
         return Written(plan, 0, plan.blocks, 0, 0.0, found["missing_chunks"], found["class_voxels"], found["densest"])
     if overwrite or not store.begun(plan):
-        store.create(plan, overwrite)
+        store.create(plan)
+    else:
+        plan = replace(plan, job=replace(plan.job, resumed=True))
     state = plan.job.destination / store.STATE
     state.mkdir(exist_ok=True)
-    with Journal(state / "done").open() as journal:
+    with Journal(state / store.JOURNAL).open() as journal:
         before = len(journal.records)
         sites = _with_sites(plan, chosen, state)
         _write_blocks(plan, chosen, sites, journal, progress)
