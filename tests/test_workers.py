@@ -100,7 +100,7 @@ def test_the_ways_out_work(forked):
 
 
 def on_cuda(*shape):
-    with FakeTensorMode():
+    with FakeTensorMode(allow_non_fake_inputs=True):
         return torch.empty(shape, device="cuda")
 
 
