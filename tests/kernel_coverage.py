@@ -1,6 +1,6 @@
 """Which lines of the CUDA kernels does no test execute on the host?
 
-    python tests/kernel_coverage.py
+    python tests/kernel_coverage.py [-k SOME]
 
 Runs tests/test_device_kernels.py on kernels that count (gcc's --coverage), then lists for every file of kernels/cuda
 the lines that no instance of a template ever ran. The exit code is that of the tests. Needs g++ and gcov.
@@ -23,7 +23,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
         environment = {**os.environ, "KERNEL_COVERAGE": folder}
-        status = subprocess.run([*command, TESTS / "test_device_kernels.py"], env=environment, check=False).returncode
+        status = subprocess.run(
+            [*command, TESTS / "test_device_kernels.py", *sys.argv[1:]], env=environment, check=False
+        ).returncode
         for counted in Path(folder).glob("*.gcda"):
             subprocess.run(["gcov", "--json-format", counted], cwd=folder, capture_output=True, check=True)
         counts = collections.defaultdict(collections.Counter)
