@@ -196,8 +196,10 @@ def table(record: dict[str, Any]) -> str:
         f"{setup['batch']} patches of {setup['patch']}³, workers: {setup['workers']}, {setup['rounds']} rounds of "
         f"{setup['steps']} steps after {setup['warm_up']}.",
         *("", pause, "", *_rows(record["pause"])),
-        *("", f"A U-Net of {setup['parameters']:,} parameters on {setup['device']}:", "", *_rows(record["train step"])),
     ]
+    if "train step" in record:  # a run that was cut short has none
+        network = f"A U-Net of {setup['parameters']:,} parameters on {setup['device']}:"
+        lines += ["", network, "", *_rows(record["train step"])]
     return "\n".join(lines)
 
 
@@ -217,8 +219,9 @@ def figure(record: dict[str, Any], path: Path) -> None:
 
     canvas = Figure(figsize=(9, 2.6), layout="constrained")
     titles = {"pause": f"step: a pause of {record['setup']['pause ms']} ms", "train step": "step: a U-Net"}
-    panels = canvas.subplots(1, 2, sharey=True)
-    for axes, (part, title) in zip(panels, titles.items(), strict=True):
+    parts = [part for part in titles if part in record]
+    panels = canvas.subplots(1, len(parts), sharey=True, squeeze=False)[0]
+    for axes, part in zip(panels, parts, strict=True):
         rows = record[part][::-1]
         each = [1e3 / row["samples/s"] for row in rows]
         steps = [ms * (1 - row["waiting share"]) for ms, row in zip(each, rows, strict=True)]
@@ -226,7 +229,7 @@ def figure(record: dict[str, Any], path: Path) -> None:
         axes.barh(names, steps, label="step")
         axes.barh(names, [ms - s for ms, s in zip(each, steps, strict=True)], left=steps, label="waiting")
         axes.set_xlabel("ms per sample")
-        axes.set_title(title, fontsize=9)
+        axes.set_title(titles[part], fontsize=9)
     panels[0].legend(fontsize=8)
     canvas.savefig(path)
 
