@@ -29,6 +29,8 @@ COMPAT = {
     "torch_em": "torch-em",
     "pytorch_lightning": "pytorch-lightning",
     "torchvision": "torchvision",
+    "napari": "napari",
+    "neuroglancer": "neuroglancer",
 }
 MARK = "<!-- make compat -->"
 
