@@ -18,6 +18,7 @@ class Fault:
 ENGINE = ("tests/test_cpu_engine.py",)
 BITS = ("tests/test_cpu_bits.py", "-k", "not more_volumes")
 TARGETS = ("tests/test_cpu_engine.py", "tests/test_cpu_bits.py", "-k", "not more_volumes and not weights")
+ENVELOPE = ("tests/test_cpu_envelope.py", *TARGETS)
 WEIGHTS = ("tests/test_cpu_engine.py", "-k", "transform or weights or exact")
 BORDER = ("tests/test_border.py",)
 THREADS = ("tests/test_cpu_threads.py", "tests/test_cpu_bits.py", "-k", "test_threads or several or waves or one_wave")
@@ -84,14 +85,14 @@ KERNELS = [
     ("search.hpp", "for (int r = 1; r < TILE; ++r) m = min(m, V::load(whole", "for (int r = 2; r < TILE; ++r) m = min(m, V::load(whole", TARGETS),
     ("search.hpp", "floor = min(floor, m);", "floor = m;", TARGETS),
     # envelope
-    ("envelope.hpp", "0.5 * double(position + t.position);", "0.5 * double(position + t.position + 1);", TARGETS),
-    ("envelope.hpp", "for (i64 n = k - 1; n <= k + 1; n += 2)", "for (i64 n = k - 1; n <= k - 1; n += 2)", TARGETS),
-    ("envelope.hpp", "for (i64 n = k - 1; n <= k + 1; n += 2)", "for (i64 n = k + 1; n <= k + 1; n += 2)", TARGETS),
-    ("envelope.hpp", "if (n >= 0 && n <= top) {", "if (n >= 0 && n < 0) {", TARGETS),
-    ("envelope.hpp", "if (half) top = put_parabola(hull, top, 2 * r + 1,", "if (half) top = put_parabola(hull, top, 2 * r,", TARGETS),
-    ("envelope.hpp", "if (!(square < 3.4e38f)) return top;", "", TARGETS),
-    ("envelope.hpp", "if (from > t.from) break;", "break;", TARGETS),
-    ("envelope.hpp", "while (k < top && hull[k + 1].from <= double(x)) ++k;", "if (k < top && hull[k + 1].from <= double(x)) ++k;", TARGETS),
+    ("envelope.hpp", "0.5 * double(position + t.position);", "0.5 * double(position + t.position + 1);", ENVELOPE),
+    ("envelope.hpp", "for (i64 n = k - 1; n <= k + 1; n += 2)", "for (i64 n = k - 1; n <= k - 1; n += 2)", ENVELOPE),
+    ("envelope.hpp", "for (i64 n = k - 1; n <= k + 1; n += 2)", "for (i64 n = k + 1; n <= k + 1; n += 2)", ENVELOPE),
+    ("envelope.hpp", "if (n >= 0 && n <= top) {", "if (n >= 0 && n < 0) {", ENVELOPE),
+    ("envelope.hpp", "if (half) top = put_parabola(hull, top, 2 * r + 1,", "if (half) top = put_parabola(hull, top, 2 * r,", ENVELOPE),
+    ("envelope.hpp", "if (!(square < 3.4e38f)) return top;", "", ENVELOPE),
+    ("envelope.hpp", "if (from > t.from) break;", "break;", ENVELOPE),
+    ("envelope.hpp", "while (k < top && hull[k + 1].from <= double(x)) ++k;", "if (k < top && hull[k + 1].from <= double(x)) ++k;", ENVELOPE),
     # finish: root, tanh, sign, background, border
     ("finish.hpp", "p = p * r + all(1.0f / 120);", "p = p * r + all(1.0f / 121);", TARGETS),
     ("finish.hpp", "all(-2.12194440e-4f)", "all(-2.12e-4f)", TARGETS),
