@@ -18,6 +18,7 @@ class Fault:
 ENGINE = ("tests/test_cpu_engine.py",)
 BITS = ("tests/test_cpu_bits.py", "-k", "not more_volumes")
 TARGETS = ("tests/test_cpu_engine.py", "tests/test_cpu_bits.py", "-k", "not more_volumes and not weights")
+ENVELOPE = ("tests/test_cpu_envelope.py", *TARGETS)
 WEIGHTS = ("tests/test_cpu_engine.py", "-k", "transform or weights or exact")
 BORDER = ("tests/test_border.py",)
 THREADS = ("tests/test_cpu_threads.py", "tests/test_cpu_bits.py", "-k", "test_threads or several or waves or one_wave")
@@ -73,7 +74,7 @@ KERNELS = [
     ("plane.hpp", "b[i] = none_to_zero(V::load(whole + (at * TILE + i) * N));", "b[i] = V::load(whole + (at * TILE + i) * N);", TARGETS),
     ("plane.hpp", "const i64 reach = v.near_only ? s.chunks : FAR_CHUNKS;", "const i64 reach = FAR_CHUNKS;", TARGETS),
     ("plane.hpp", "b[i] = V::choose(pairs[y], min(min(start, V::load(whole + y * N)), cap), V::all(0));", "b[i] = V::choose(pairs[y], min(start, cap), V::all(0));", TARGETS),
-    ("plane.hpp", "for (i64 y = 0; y < s.rows; ++y) right[y] = V::NONE;\n  const", "const", TARGETS),
+    ("plane.hpp", "for (i64 y = 0; y < s.rows; ++y) right[y] = V::NONE;\n  const", "const", TARGETS, "only a pair beyond the end of the row reads it, and that is idle"),
     # search: costs, chunks, when to end
     ("search.hpp", "2 * (i - r) - 1))", "2 * (i - r) + 1))", TARGETS),
     ("search.hpp", "V::at(cost + SIDE * (2 * (r - i) + 1))", "V::at(cost + SIDE * 2 * (r - i) + 1)", TARGETS),
@@ -84,14 +85,14 @@ KERNELS = [
     ("search.hpp", "for (int r = 1; r < TILE; ++r) m = min(m, V::load(whole", "for (int r = 2; r < TILE; ++r) m = min(m, V::load(whole", TARGETS),
     ("search.hpp", "floor = min(floor, m);", "floor = m;", TARGETS),
     # envelope
-    ("envelope.hpp", "0.5 * double(position + t.position);", "0.5 * double(position + t.position + 1);", TARGETS),
-    ("envelope.hpp", "for (i64 n = k - 1; n <= k + 1; n += 2)", "for (i64 n = k - 1; n <= k - 1; n += 2)", TARGETS),
-    ("envelope.hpp", "for (i64 n = k - 1; n <= k + 1; n += 2)", "for (i64 n = k + 1; n <= k + 1; n += 2)", TARGETS),
-    ("envelope.hpp", "if (n >= 0 && n <= top) {", "if (n >= 0 && n < 0) {", TARGETS),
-    ("envelope.hpp", "if (half) top = put_parabola(hull, top, 2 * r + 1,", "if (half) top = put_parabola(hull, top, 2 * r,", TARGETS),
-    ("envelope.hpp", "if (!(square < 3.4e38f)) return top;", "", TARGETS),
-    ("envelope.hpp", "if (from > t.from) break;", "break;", TARGETS),
-    ("envelope.hpp", "while (k < top && hull[k + 1].from <= double(x)) ++k;", "if (k < top && hull[k + 1].from <= double(x)) ++k;", TARGETS),
+    ("envelope.hpp", "0.5 * double(position + t.position);", "0.5 * double(position + t.position + 1);", ENVELOPE),
+    ("envelope.hpp", "for (i64 n = k - 1; n <= k + 1; n += 2)", "for (i64 n = k - 1; n <= k - 1; n += 2)", ENVELOPE),
+    ("envelope.hpp", "for (i64 n = k - 1; n <= k + 1; n += 2)", "for (i64 n = k + 1; n <= k + 1; n += 2)", ENVELOPE),
+    ("envelope.hpp", "if (n >= 0 && n <= top) {", "if (n >= 0 && n < 0) {", ENVELOPE),
+    ("envelope.hpp", "if (half) top = put_parabola(hull, top, 2 * r + 1,", "if (half) top = put_parabola(hull, top, 2 * r,", ENVELOPE),
+    ("envelope.hpp", "if (!(square < 3.4e38f)) return top;", "", ENVELOPE),
+    ("envelope.hpp", "if (from > t.from) break;", "break;", ENVELOPE),
+    ("envelope.hpp", "while (k < top && hull[k + 1].from <= double(x)) ++k;", "if (k < top && hull[k + 1].from <= double(x)) ++k;", ENVELOPE),
     # finish: root, tanh, sign, background, border
     ("finish.hpp", "p = p * r + all(1.0f / 120);", "p = p * r + all(1.0f / 121);", TARGETS),
     ("finish.hpp", "all(-2.12194440e-4f)", "all(-2.12e-4f)", TARGETS),
@@ -126,7 +127,7 @@ KERNELS = [
     ("engine.cpp", "may_miss = l.has_ignored || l.kind == Kind::floating;", "may_miss = l.has_ignored;", TARGETS),
     ("engine.cpp", "const i64 bit_sets = weighing ? job.volumes : in_wave;", "const i64 bit_sets = in_wave;", ("tests/test_cpu_bits.py", "-k", "one_wave")),
     ("engine.cpp", "v.lonely = plan.saturate ?", "v.lonely = !plan.saturate ?", TARGETS),
-    ("engine.cpp", "if (n == 1) {", "if (n == 1 && a) {", TARGETS, "an axis of one voxel that is kept adds nothing to any square"),
+    ("engine.cpp", "if (n == 1) {", "if (n == 1 && a) {", BORDER),
     # weights
     ("weights.cpp", "if (here) sum += value;", "sum += value;", WEIGHTS),
     ("weights.cpp", "(!keep || keep[w] >> bit & 1) &&", "", ("tests/test_border.py", "tests/test_cpu_engine.py", "-k", "border or definition or transform")),
@@ -173,7 +174,7 @@ CUDA = [
     ("scan.cu", "return steps < i64(Scan<K>::none) ? K(steps)", "return steps <= i64(Scan<K>::none) + 1 ? K(steps)", DEVICE),
     ("scan.cu", "here.code != below.code && !below.missing ? bit : 0;", "here.code != below.code ? bit : 0;", DEVICE),
     ("scan.cu", "i64(blockIdx.x) * blockDim.z + threadIdx.z : threadIdx.z;", "threadIdx.z : threadIdx.z;", DEVICE),
-    ("weights.cu", "const i64 carry = sum.low >> 32;", "const i64 carry = 0;", DEVICE, "float64 holds both halves of every sum the tests can make, carried or not"),
+    ("weights.cu", "const i64 carry = sum.low >> 32;", "const i64 carry = 0;", DEVICE, "float64 holds the sum of low halves exactly up to 2²¹ voxels, carried or not"),
     ("weights.cu", "    __syncthreads();\n  }\n  const Sum sum", "  }\n  const Sum sum", DEVICE),
     ("weights.cu", "extent[a] = smaller(w.slab[a], w.shape[a] - start);", "extent[a] = w.slab[a];", DEVICE),
     ("weights.cu", "if (length) atomicAdd(w.counted + slab * w.classes + run, length);\n        run = c", "run = c", DEVICE),

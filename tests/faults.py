@@ -81,18 +81,7 @@ class Copy:
 
     def test(self, tests: tuple[str, ...]) -> tuple[bool, str]:
         """Whether the tests pass, and the first that does not."""
-        command = [
-            sys.executable,
-            "-I",
-            "-c",
-            PYTEST,
-            str(self.folder),
-            "-x",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "--tb=no",
-        ]
+        command = [self.python, "-c", PYTEST, "-x", "-q", "-p", "no:cacheprovider", "--tb=no"]
         environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
         try:
             done = subprocess.run(
