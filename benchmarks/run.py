@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from memory import peak_bytes
+from memory import peak_bytes, peak_bytes_of_rows
 from peers import DEVICE_PEERS
 from records import HERE, RESULTS, as_text, complete, machine, write
+from report import GAINS
 from sections import Plan, time_against_size, time_growth, time_single_voxel, time_speed
 
 __all__ = ["as_text", "machine"]  # for the other suites
@@ -42,8 +43,16 @@ def cpu_suite(plan: Plan) -> dict[str, Any]:
     record["growth"] = time_growth(plan)
     record["single voxel µs"] = time_single_voxel(plan.threads, 200 * plan.rounds)
     record["peak scratch bytes per voxel at 256³"] = peak_bytes(plan.threads) if plan.memory else {}
+    record["peak bytes per voxel"] = peaks_of(record["against size"], plan) if plan.memory else {}
     print(f"single voxel {record['single voxel µs']:.1f} µs; scratch {record['peak scratch bytes per voxel at 256³']}")
     return record
+
+
+def peaks_of(rows: list[dict[str, Any]], plan: Plan) -> dict[str, float]:
+    """Of the rows that the table of gains compares."""
+    wanted = {name for theirs, ours, _ in GAINS.values() for name in (*theirs, ours)}
+    names = [name for name in dict.fromkeys(row["row"] for row in rows) if name in wanted]
+    return peak_bytes_of_rows(names, plan.threads)
 
 
 def peers_on_device(plan: Plan) -> dict[str, Any]:
