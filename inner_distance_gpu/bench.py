@@ -17,6 +17,7 @@ from .api import inner_distance
 from .timing import Run, Timing, by_events, side_by_side
 
 VOXEL_SIZE, VOXELS_PER_SCALE = 8.0, 6.25  # of the volumes that are made here
+SIZES = (64, 128)
 
 
 def blobs(n: int, threshold: float, seed: int = 0) -> npt.NDArray[np.uint8]:
@@ -43,9 +44,9 @@ def edt_plain(labels: npt.NDArray[Any], voxel_size: Sequence[float], scale: floa
 def monai_plain(labels: npt.NDArray[Any], voxel_size: Sequence[float], scale: float, threads: int) -> Run:
     from monai.transforms.post.array import DistanceTransformEDT
 
-    transform = DistanceTransformEDT(sampling=list(voxel_size))
+    transform: Any = DistanceTransformEDT(sampling=list(voxel_size))
     channel = torch.from_numpy((labels != 0).astype(np.float32))[None]  # as its pipelines hold labels
-    return lambda: torch.tanh(transform(channel) / scale)[0]  # type: ignore[operator, arg-type]
+    return lambda: torch.tanh(transform(channel) / scale)[0]
 
 
 # Other packages as users call them for an inner target. All measure to the centre of the nearest voxel outside.
@@ -94,7 +95,7 @@ def measure(
     calls: dict[str, Run] = {}
     for name in dict.fromkeys(names):
         here: Any = torch.from_numpy(labels).cuda() if engines.on_device(name) else labels
-        calls[name] = lambda name=name, here=here: inner_distance(  # type: ignore[misc]
+        calls[name] = lambda name=name, here=here: inner_distance(
             here, voxel_size, scale=scale, engine=name, threads=threads
         )
     clocks = {name: by_events for name in calls if engines.on_device(name)}
@@ -134,5 +135,5 @@ def summary(rows: Sequence[Row], labels: npt.NDArray[Any], voxel_size: Sequence[
 
 def volumes(quick: bool) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
     """What is timed without labels of one's own."""
-    for n in (64,) if quick else (64, 128):
+    for n in SIZES[:1] if quick else SIZES:
         yield f"blobs {n}³, 50 % foreground", blobs(n, 0)
