@@ -18,6 +18,7 @@ def labels(tmp_path):
     values = np.zeros((2, 6, 20, 70), np.uint16)
     values[0, 1:4, 3:12, 4:45] = 3
     np.save(tmp_path / "labels.npy", values)
+    np.save(tmp_path / "flat.npy", values[0, 0])
     return tmp_path / "labels.npy"
 
 
@@ -62,7 +63,7 @@ def test_no_boundary_is_said(call, tmp_path):
 BAD = [
     ("missing file", ["absent.npy", "--voxel-size", "1,1,1"], ["absent.npy", "no such file"]),
     ("no voxel size", ["labels.npy"], ["voxel"]),
-    ("rank", ["labels.npy", "--voxel-size", "1,1,1,1"], ["(1, 1, 1, 1)"]),
+    ("rank", ["flat.npy", "--voxel-size", "1,1,1"], ["(20, 70)", "3 spatial axes"]),
     ("voxel size", ["labels.npy", "--voxel-size", "4,0,4"], ["0.0", "positive"]),
     ("voxel size text", ["labels.npy", "--voxel-size", "a,b,c"], ["'a'", "no number"]),
     ("scale", ["labels.npy", "--voxel-size", "4,4,4", "--scale", "-3"], ["-3", "positive"]),
