@@ -28,26 +28,40 @@ def colour(name: str, entry: Record) -> str:
     return SAME if entry["same distance"] else OTHER
 
 
+def looks(rows: dict[str, dict[int, Record]]) -> dict[str, dict[str, Any]]:
+    """Row -> colour by its distance, and a marker that no other row of that colour has."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, entries in rows.items():
+        entry = next(iter(entries.values()))
+        shade = colour(name, entry)
+        marker = MARKERS[sum(look["color"] == shade for look in found.values()) % len(MARKERS)]
+        found[name] = {"color": shade, "marker": marker, "linestyle": "-" if entry["same distance"] else "--"}
+    return found
+
+
+def shared(rows: dict[str, dict[int, Record]]) -> int:
+    """The largest size that every row has."""
+    return max(set.intersection(*(set(entries) for entries in rows.values())))
+
+
 def size(record: Record) -> Figure:
-    """Milliseconds against voxels per axis, both axes logarithmic; every row is named at its last point."""
+    """Milliseconds against voxels per axis, both axes logarithmic; the slowest row is the first of the legend."""
     rows = by_row(record["against size"])
     canvas = Figure(figsize=(9, 5.6), layout="constrained")
     axes = canvas.add_subplot()
-    for i, (name, entries) in enumerate(rows.items()):
+    styles = looks(rows)
+    for name, entries in rows.items():
         sizes = sorted(entries)
-        style = {"color": colour(name, entries[sizes[0]]), "marker": MARKERS[i % len(MARKERS)], "markersize": 5}
-        style["linestyle"] = "-" if entries[sizes[0]]["same distance"] else "--"
-        axes.plot(sizes, [min(entries[n]["ms"]) for n in sizes], label=name, linewidth=1.2, **style)
+        axes.plot(sizes, [min(entries[n]["ms"]) for n in sizes], linewidth=1.2, markersize=5, **styles[name])
     _voxels(axes, sorted({n for entries in rows.values() for n in entries}))
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda ms, _: f"{ms:g}"))
     axes.set_ylabel("ms, least of the rounds")
     axes.grid(True, which="major", linewidth=0.4)
-    last = {name: (max(entries), min(entries[max(entries)]["ms"])) for name, entries in rows.items()}
     lines = dict(zip(rows, axes.get_lines(), strict=True))
-    order = sorted(rows, key=lambda name: last[name], reverse=True)
+    order = sorted(rows, key=lambda name: rows[name][shared(rows)]["ratio"], reverse=True)
     legend = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "fontsize": 8, "title_fontsize": 8}
-    title = "blue: this package\norange: the same distance\ndashed: to voxel centres"
+    title = "blue: this package\norange: the same distance\ngrey: to voxels outside"
     axes.legend([lines[name] for name in order], order, title=title, **legend)
     return canvas
 
@@ -83,8 +97,7 @@ def ratios(record: Record) -> Figure:
 def _ratio_panels(record: Record) -> Iterator[tuple[str, list[tuple[str, Record]]]]:
     if "against size" in record:
         rows = by_row(record["against size"])
-        n = max(set.intersection(*(set(entries) for entries in rows.values())))
-        base = next(iter(rows))
+        n, base = shared(rows), next(iter(rows))
         found = [(name, entries[n]) for name, entries in rows.items() if name != base]
         yield f"{n}³, base: {base} into new memory", sorted(found, key=lambda pair: pair[1]["ratio"])
     cases = {name: rows for name, rows in by_case(record.get("speed", [])).items() if "frozen reference" in rows}
@@ -98,10 +111,10 @@ def growth(record: Record) -> Figure:
     canvas = Figure(figsize=(10, 4), layout="constrained")
     left, right = canvas.subplots(1, 2, width_ratios=(1, 1.1))
     rows = by_row(record.get("against size", []))
-    for i, (name, entries) in enumerate(rows.items()):
-        sizes, line = sorted(entries), "-" if next(iter(entries.values()))["same distance"] else "--"
-        style = {"color": colour(name, entries[sizes[0]]), "marker": MARKERS[i % len(MARKERS)], "linestyle": line}
-        left.plot(sizes, [entries[n]["ns per voxel"] for n in sizes], markersize=4, linewidth=1, **style)
+    styles = looks(rows)
+    for name, entries in rows.items():
+        sizes = sorted(entries)
+        left.plot(sizes, [entries[n]["ns per voxel"] for n in sizes], markersize=4, linewidth=1, **styles[name])
     _voxels(left, sorted({n for entries in rows.values() for n in entries}))
     left.set_yscale("log")
     left.yaxis.set_major_formatter(FuncFormatter(lambda ns, _: f"{ns:g}"))

@@ -131,6 +131,7 @@ def table(record: Record) -> str:
     lines = [where(record)]
     if "against size" in record:
         lines += ["", *size_table(record)]
+        lines += [f"\n{name} failed: {reason}" for name, reason in record.get("failed", {}).items()]
         if record["suite"] == "cpu":
             lines += ["", *gains_table(record)]
     if record["suite"] == "cpu":

@@ -38,7 +38,7 @@ def said_command() -> str:
 
 def cpu_suite(plan: Plan) -> dict[str, Any]:
     record: dict[str, Any] = {"suite": "cpu", "command": said_command(), "machine": machine(plan.threads)}
-    record["against size"] = time_against_size(plan, "cpu")
+    record |= time_against_size(plan, "cpu")
     record["speed"] = time_speed(plan)
     record["growth"] = time_growth(plan)
     record["single voxel µs"] = time_single_voxel(plan.threads, 200 * plan.rounds)
@@ -59,8 +59,7 @@ def peers_on_device(plan: Plan) -> dict[str, Any]:
     """What `gpu_visit.py` leaves out: other packages on CUDA tensors."""
     record: dict[str, Any] = {"suite": "gpu peers", "command": said_command(), "machine": machine(plan.threads)}
     record["machine"]["device"] = torch.cuda.get_device_name()
-    record["against size"] = time_against_size(plan, "cuda", DEVICE_PEERS)
-    return record
+    return record | time_against_size(plan, "cuda", DEVICE_PEERS)
 
 
 def run_script(suite: str, quick: bool, results: Path, rest: list[str]) -> int:

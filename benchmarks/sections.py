@@ -99,16 +99,22 @@ def time_speed(plan: Plan) -> list[dict[str, Any]]:
     return found
 
 
-def time_against_size(plan: Plan, engine: str, chosen: Sequence[peers.Peer] = peers.PEERS) -> list[dict[str, Any]]:
-    """Engine and peers on cubes of growing size; × is against the engine's target into new memory."""
-    found = []
+def time_against_size(plan: Plan, engine: str, chosen: Sequence[peers.Peer] = peers.PEERS) -> dict[str, Any]:
+    """Engine and peers on cubes of growing size; × is against the engine's target into new memory.
+
+    A peer that raises is named under "failed" and does not stop the others; one whose result is wrong stops the run.
+    """
+    found: list[dict[str, Any]] = []
+    failed: dict[str, str] = {}
     for case in against_size(plan.sizes):
         if plan.wants(case.name):
-            found += _one_size(case, plan, engine, tuple(chosen))
-    return found
+            found += _one_size(case, plan, engine, tuple(chosen), failed)
+    return {"against size": found, "failed": failed}
 
 
-def _one_size(case: Case, plan: Plan, engine: str, chosen: tuple[peers.Peer, ...]) -> list[dict[str, Any]]:
+def _one_size(
+    case: Case, plan: Plan, engine: str, chosen: tuple[peers.Peer, ...], failed: dict[str, str]
+) -> list[dict[str, Any]]:
     # The reference has been compared with the engine up to 128³ and is too slow beyond.
     measure = "reference" if max(case.labels.shape) <= 128 else "cpu"
     expected = {
@@ -126,7 +132,13 @@ def _one_size(case: Case, plan: Plan, engine: str, chosen: tuple[peers.Peer, ...
             {"same distance": True, "largest difference": off, "differs": "", "package": ""},
         )
     for peer, call in peers.importable(chosen, case, plan.threads):
-        off = peers.check(f"{case.name}: {peer.name}", call(), expected[peer.signed], peer.limit(case))
+        try:
+            result = call()
+        except Exception as error:  # of another package, on a machine it may not know
+            failed[peer.name] = f"{type(error).__name__}: {error}"
+            print(f"{case.name:30s} {peer.name:36s} {failed[peer.name]}", flush=True)
+            continue
+        off = peers.check(f"{case.name}: {peer.name}", result, expected[peer.signed], peer.limit(case))
         calls[peer.name] = call
         said_of = "" if peer.same else peer.differs
         about[peer.name] = {"same distance": peer.same, "largest difference": off, "differs": said_of}
