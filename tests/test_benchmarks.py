@@ -122,7 +122,7 @@ def broken(case, threads):
     return lambda: 1 / 0
 
 plan = sections.Plan(1, 1, sizes=(17,))
-record = sections.time_against_size(plan, "cpu", [right, dataclasses.replace(right, name="a broken peer", build=broken)])
+record = sections.time_against_size(plan, "cpu", [right, dataclasses.replace(right, name="a broken one", build=broken)])
 print(record["failed"], len(record["against size"]))
 sections.time_against_size(plan, "cpu", [dataclasses.replace(right, name="a wrong peer", build=off)])
 """
@@ -131,7 +131,7 @@ sections.time_against_size(plan, "cpu", [dataclasses.replace(right, name="a wron
 @pytest.mark.parametrize("name", ["SciPy", "frozen reference"])
 def test_a_wrong_peer_stops_the_run(name):
     done = python("-c", WRONG, FOLDER, name)
-    assert "{'a broken peer': 'ZeroDivisionError: division by zero'} 4" in done.stdout, (
+    assert "{'a broken one': 'ZeroDivisionError: division by zero'} 4" in done.stdout, (
         "three of ours and the right one"
     )
     assert re.search(r"AssertionError: blobs 17³ 50 %: a wrong peer is off by 0\.1", done.stderr)
