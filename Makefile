@@ -18,9 +18,15 @@ check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/ready
-	$(BIN)/pip install --quiet -c constraints.txt edt
-	$(BIN)/python benchmarks/run.py
+# ARGS: --quick, --suite cpu|gpu|train|volume and what else benchmarks/run.py takes
+bench: .venv/peers
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+# Most of the peers come without their dependencies, so that none replaces what is pinned; what they import is there.
+.venv/peers: .venv/ready
+	$(BIN)/pip install --quiet -c constraints.txt edt numba
+	$(BIN)/pip install --quiet -c constraints.txt --no-deps monai torch-distmap pyedt dacapo-toolbox jitfields
+	touch $@
 
 docs: .venv/ready
 	$(BIN)/mkdocs build --strict

@@ -14,7 +14,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from . import __version__, api, cli_volume, engines, figures, files
+from . import __version__, api, cli_bench, cli_volume, engines, figures, files
 from . import demo as nuclei
 from . import verify as verification
 from .device import report
@@ -25,6 +25,7 @@ from .transform import InnerDistanceTransform
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(cli_volume.volume)
+app.command()(cli_bench.bench)
 
 PREVIEWED = 4  # rows of a preview
 

@@ -1,0 +1,79 @@
+"""The command `bench`: engines and other packages on the user's machine, a table and a line for a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy.typing as npt
+import typer
+from rich.table import Table
+
+from . import api, files
+from . import bench as benchmark
+from . import verify as verification
+from .options import console, errors, number
+from .parameters import TargetParameters
+
+ROUNDS, QUICK_ROUNDS = 10, 3
+CROP, QUICK_CROP = 128, 64  # voxels per axis; the reference is slow
+
+
+def bench(
+    labels: Annotated[
+        Path | None, typer.Argument(help=f"Label file: {files.READABLE}. Default: smooth random objects.")
+    ] = None,
+    voxel_size: Annotated[
+        str | None, typer.Option(help="In array-axis order, world units: 40,4,4. Default: what OME-Zarr labels say.")
+    ] = None,
+    scale: Annotated[
+        str | None, typer.Option(help="Target = tanh(distance / scale), world units. Default: 6.25 smallest voxels.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="Which array of an .npz file or Zarr group.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="64 voxels per axis at most, not 128; fewer rounds.")] = False,
+) -> None:
+    """Time the engines and other packages on this machine, on a crop of your labels or on random objects."""
+    if labels is None and key is not None:
+        raise ValueError(f"--key {key} names an array in a label file, but no file was given")
+    if voxel_size is not None:
+        sizes = [number("voxel-size", part) for part in voxel_size.split(",")]
+    else:
+        sizes = [benchmark.VOXEL_SIZE] * 3 if labels is None else list(files.voxel_size_of(labels, key)[0])
+    if labels is None and len(sizes) != 3:
+        raise ValueError(f"--voxel-size {voxel_size}: expected 3 numbers for the volumes that are made without LABELS")
+    chosen = benchmark.VOXELS_PER_SCALE * min(sizes) if scale is None else number("scale", scale)
+    parameters = TargetParameters.checked(sizes, chosen, "zero", "extent", None, 0.0)
+    for name, volume in _volumes(labels, key, parameters, quick):
+        rows = benchmark.measure(volume, parameters.voxel_size, float(chosen), QUICK_ROUNDS if quick else ROUNDS)
+        console.print(_table(name, rows, volume.size))
+    console.print("Δ: largest difference from the reference. Other packages measure to the centre of the nearest voxel")
+    console.print("outside, not to the face before it. To paste into a report:")
+    console.print(benchmark.summary(rows, volume, parameters.voxel_size, float(chosen)), markup=False)
+
+
+def _volumes(
+    path: Path | None, key: str | None, parameters: TargetParameters, quick: bool
+) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    if path is None:
+        yield from benchmark.volumes(quick)
+        return
+    array, dims = files.read_labels(path, key), len(parameters.voxel_size)
+    api.accept_volumes(array, parameters.voxel_size)
+    block = verification.crop_of(array, dims, QUICK_CROP if quick else CROP)
+    volume = array[block][(0,) * (array.ndim - dims)]
+    if not verification.count_sites(volume, parameters):
+        errors.print("the crop holds no boundary, so times and differences say little")
+    where = ", ".join(f"{axis.start}:{axis.stop}" for axis in block[array.ndim - dims :])
+    yield f"{path.name}: {array.dtype} {array.shape}, crop [{where}]", volume
+
+
+def _table(name: str, rows: list[benchmark.Row], voxels: int) -> Table:
+    table = Table("", "ms", "Mvoxel/s", f"× {rows[0].name}", "quartiles", "Δ", title=name, title_justify="left")
+    for row in rows:
+        timing = row.timing
+        low, _, high = timing.quartiles
+        numbers = (f"{timing.best * 1e3:.2f}", f"{voxels / timing.best / 1e6:.1f}", f"{timing.ratio:.3g}")
+        kind = "engine " if row.engine else ""
+        table.add_row(kind + row.name, *numbers, f"{low:.3g}–{high:.3g}", f"{row.difference:.1e}")
+    return table
