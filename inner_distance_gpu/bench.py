@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ def blobs(n: int, threshold: float, seed: int = 0) -> npt.NDArray[np.uint8]:
     from scipy.ndimage import gaussian_filter
 
     field = gaussian_filter(np.random.default_rng(seed).standard_normal((n, n, n)), 6, mode="wrap")
-    return (field > threshold * field.std()).astype(np.uint8)
+    return np.asarray(field > threshold * field.std(), np.uint8)
 
 
 def scipy_plain(labels: npt.NDArray[Any], voxel_size: Sequence[float], scale: float, threads: int) -> Run:
@@ -95,9 +96,7 @@ def measure(
     calls: dict[str, Run] = {}
     for name in dict.fromkeys(names):
         here: Any = torch.from_numpy(labels).cuda() if engines.on_device(name) else labels
-        calls[name] = lambda name=name, here=here: inner_distance(
-            here, voxel_size, scale=scale, engine=name, threads=threads
-        )
+        calls[name] = functools.partial(inner_distance, here, voxel_size, scale=scale, engine=name, threads=threads)
     clocks = {name: by_events for name in calls if engines.on_device(name)}
     known = len(calls)
     for name, build in PEERS.items():

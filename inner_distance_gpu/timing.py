@@ -32,7 +32,7 @@ def by_events(call: Run) -> float:
     call()
     end.record()
     end.synchronize()
-    return start.elapsed_time(end) / 1e3
+    return float(start.elapsed_time(end)) / 1e3
 
 
 @dataclass(frozen=True)
