@@ -27,9 +27,14 @@ class Progress:
 
 
 class Scheduler(Protocol):
-    """Calls `done` with the result of `function` for each number; the first error ends it."""
+    """Calls `done` with the result of `function` for each number; the first error ends it.
 
-    def run(self, function: Function, numbers: Iterator[int], done: Callable[[dict[str, Any]], None]) -> None: ...
+    `ahead`: how many numbers per thread may be taken before the results of those before them are known.
+    """
+
+    def run(
+        self, function: Function, numbers: Iterator[int], done: Callable[[dict[str, Any]], None], ahead: int = BATCH
+    ) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,9 @@ class Threads:
 
     workers: int
 
-    def run(self, function: Function, numbers: Iterator[int], done: Callable[[dict[str, Any]], None]) -> None:
+    def run(
+        self, function: Function, numbers: Iterator[int], done: Callable[[dict[str, Any]], None], ahead: int = BATCH
+    ) -> None:
         from dask.base import compute
         from dask.delayed import delayed
 
@@ -52,7 +59,7 @@ class Threads:
         task = delayed(both, pure=False, traverse=False)
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="block")
         try:
-            while batch := list(itertools.islice(numbers, BATCH * self.workers)):
+            while batch := list(itertools.islice(numbers, ahead * self.workers)):
                 compute(*map(task, batch), scheduler="threads", pool=pool, traverse=False)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -64,10 +71,12 @@ class Cluster:
 
     address: str
 
-    def run(self, function: Function, numbers: Iterator[int], done: Callable[[dict[str, Any]], None]) -> None:
+    def run(
+        self, function: Function, numbers: Iterator[int], done: Callable[[dict[str, Any]], None], ahead: int = BATCH
+    ) -> None:
         distributed = _distributed(self.address)
         with distributed.Client(self.address, set_as_default=False) as client:
-            window = 2 * max(sum(client.nthreads().values()), 1)
+            window = min(2, ahead) * max(sum(client.nthreads().values()), 1)
             first = [client.submit(function, n, pure=False) for n in itertools.islice(numbers, window)]
             running = distributed.as_completed(first, loop=client.loop)
             try:

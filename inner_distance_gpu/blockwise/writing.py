@@ -263,7 +263,7 @@ def _with_sites(plan: Plan, scheduler: Scheduler, state: Path) -> npt.NDArray[np
                 if not found[plan.job.grid.place(number).volume].all():
                     yield number
 
-        scheduler.run(functools.partial(look_for_sites, plan.job), undecided(), mark)
+        scheduler.run(functools.partial(look_for_sites, plan.job), undecided(), mark, ahead=1)
     return found
 
 
