@@ -138,7 +138,6 @@ KERNELS = [
     ("masks.hpp", "fraction > high ? high : fraction", "fraction", WEIGHTS),
     ("masks.hpp", "std::ldexp(1024 + fraction, exponent - 25)", "std::ldexp(1024 + fraction, exponent - 26)", WEIGHTS),
     ("masks.hpp", "template <> struct SumOf<i64> { typedef Wide type; };", "template <> struct SumOf<i64> { typedef i64 type; };", WEIGHTS),
-    ("masks.hpp", "template <class M> struct SumOf { typedef i64 type; };", "template <class M> struct SumOf { typedef int type; };", WEIGHTS),
     ("class_weights.cpp", "if (labels.foreign) bits = swapped(bits);", "", WEIGHTS),
     ("class_weights.cpp", "if (labels.has_ignored && bits == T(labels.ignored)) return -1;", "", WEIGHTS),
     ("class_weights.cpp", "if (labels.kind == Kind::signed_integer && bits >> (8 * sizeof(T) - 1)) return -1;", "", WEIGHTS),

@@ -175,6 +175,18 @@ def test_rows_that_rest(seed, scale):
         assert_target(inner_distance(labels, engine="cpu", threads=threads, **keywords), expected, None, scale)
 
 
+def test_tanh_is_right_to_the_last_bits():
+    """Within 2 units in the last place from the knee on, and 4 below it, where the argument's own rounding shows."""
+    labels = np.ones((1, 3000), np.uint8)
+    labels[0, 0] = 0
+    distances = np.arange(3000)[1:] - 0.5
+    for scale in np.geomspace(0.3, 1e5, 200):
+        expected = np.tanh(distances / scale)
+        result = inner_distance(labels, (1, 1), scale=scale, engine="cpu")[0, 1:].astype(np.float64)
+        off = np.abs(result - expected) / np.spacing(expected.astype(np.float32))
+        assert (off < np.where(distances / scale > 0.56, 2, 4)).all(), (scale, off.max())
+
+
 def test_a_missing_extension_is_named(monkeypatch):
     monkeypatch.setattr("inner_distance_gpu.engines.cpu._host", None)
     monkeypatch.setattr("inner_distance_gpu.engines.cpu._missing", "no module named _host", raising=False)
