@@ -90,7 +90,7 @@ def ratios(record: Record) -> Figure:
         for text in axes.texts:
             text.set_fontsize(7)
     every[0].set_xlim(right=every[0].get_xlim()[1] * 2)
-    every[-1].set_xlabel("times the base: dots of the least times, bars the quartiles within the rounds")
+    every[-1].set_xlabel("× base: dots of the least times, bars the quartiles within the rounds")
     return canvas
 
 

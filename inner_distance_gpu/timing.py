@@ -37,10 +37,11 @@ def by_events(call: Run) -> float:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of each round, and of the base in the same rounds."""
+    """Seconds of each round, and of the base in the same rounds; `fastest`: the base's least of the whole run."""
 
     seconds: Sequence[float]
     base: Sequence[float]
+    fastest: float
 
     @property
     def best(self) -> float:
@@ -49,7 +50,7 @@ class Timing:
     @property
     def ratio(self) -> float:
         """How many times slower than the base, of the minima."""
-        return self.best / min(self.base)
+        return self.best / self.fastest
 
     @property
     def quartiles(self) -> list[float]:
@@ -80,11 +81,19 @@ def side_by_side(
 ) -> dict[str, Timing]:
     """Every call next to `base`: three times the rounds for what is fast, a third of them for what takes seconds."""
     once = {name: seconds[0] for name, seconds in interleaved(calls, 1, 0, clocks).items()}
-    found: dict[str, Timing] = {}
+    clock = (clocks or {}).get(base, by_host)
+
+    def warm(call: Run) -> float:
+        call()  # behind a row of seconds it would be timed on cold caches and sleeping threads
+        return clock(call)
+
+    times: dict[str, tuple[list[float], list[float]]] = {}
     for least, most, count in ((0, FAST, 3 * rounds), (FAST, SLOW, rounds), (SLOW, np.inf, -(-rounds // 3))):
         names = [name for name in calls if least <= once[name] < most]
         if names:
             together = {name: calls[name] for name in dict.fromkeys([base, *names])}
-            times = interleaved(together, count, 2 if most == FAST else 0, clocks)
-            found |= {name: Timing(times[name], times[base]) for name in names}
-    return {name: found[name] for name in calls}
+            fast = most == FAST
+            seconds = interleaved(together, count, 2 if fast else 0, {**(clocks or {}), base: clock if fast else warm})
+            times |= {name: (seconds[name], seconds[base]) for name in names}
+    fastest = min(second for _, bases in times.values() for second in bases)
+    return {name: Timing(*times[name], fastest) for name in calls}

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from inner_distance_gpu import __version__, bench, engines
+from inner_distance_gpu import __version__, bench, engines, timing
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +81,23 @@ def test_bad_input(call, labels, monkeypatch, arguments, said):
     assert "Traceback" not in error
     for words in said:
         assert words in re.sub(r"\s+", " ", error)
+
+
+def test_rows_are_timed_beside_the_base():
+    seconds = {"base": 0.01, "twice": 0.02, "slow": 0.4, "slower": 2.0}
+    order = []
+
+    def clock(call):
+        return seconds[call()]
+
+    calls = {name: lambda name=name: order.append(name) or name for name in seconds}
+    timings = timing.side_by_side(calls, "base", 3, dict.fromkeys(seconds, clock))
+    assert {name: len(row.seconds) for name, row in timings.items()} == {"base": 9, "twice": 9, "slow": 3, "slower": 1}
+    assert {name: row.ratio for name, row in timings.items()} == pytest.approx(
+        {"base": 1, "twice": 2, "slow": 40, "slower": 200}
+    )
+    assert timings["slow"].quartiles == pytest.approx([40] * 3)
+    assert timings["base"].quartiles == [1] * 3
+    rounds = order[4 : 4 + 2 * 11]  # the fast ones, after each was called once: every row begins in turn
+    assert rounds == ["base", "twice", "twice", "base"] * 5 + ["base", "twice"]
+    assert order[-3:] == ["base", "base", "slower"], "the base is warmed up beside a slow row"
