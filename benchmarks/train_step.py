@@ -270,7 +270,7 @@ def main() -> None:
     cases = {case.name: case for case in speed(options.em)}
     case = cases["EM instances, scale 50" if options.em else "blobs 128³ 50 %"]
     names = [Path(argument).name for argument in sys.argv[1:]]
-    record: dict[str, Any] = {"command": " ".join(["python benchmarks/train_step.py", *names])}
+    record: dict[str, Any] = {"suite": "train", "command": " ".join(["python benchmarks/train_step.py", *names])}
     record["machine"] = machine(torch.get_num_threads())
     record["setup"] = {
         "case": case.name,

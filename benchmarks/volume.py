@@ -193,6 +193,7 @@ def main() -> None:
         generate(source, given.size)
     try:
         result: dict[str, Any] = {
+            "suite": "volume",
             "command": " ".join(["python benchmarks/volume.py", *sys.argv[1:]]).replace(str(given.folder), "FOLDER"),
             "machine": machine(given.workers),
             "seconds to generate": time.perf_counter() - start,

@@ -95,8 +95,10 @@ def test_the_schema_refuses(path, change, said):
 def test_report(path):
     done = python(FOLDER / "report.py", path)
     assert done.returncode == 0, done.stderr
-    rows = [re.split(r"\s*\|\s*", line.strip("| ")) for line in done.stdout.splitlines() if line.startswith("|")]
-    assert len({len(row) for row in rows[:12]}) == 1, "cells in the table against size"
+    tables = [block.splitlines() for block in re.findall(r"(?:^\|.*\n)+", done.stdout, re.MULTILINE)]
+    assert len(tables) >= 4
+    assert all(len({line.count("|") for line in table}) == 1 for table in tables), "cells in a table"
+    rows = [re.split(r"\s*\|\s*", line.strip("| ")) for table in tables for line in table]
     record = json.loads(path.read_text())
     (scipy,) = [row for row in rows if row[0].startswith("SciPy")]
     (measured,) = [row for row in record["against size"] if row["row"] == "SciPy"]
