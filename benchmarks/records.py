@@ -104,8 +104,19 @@ def errors(record: dict[str, Any]) -> list[str]:
     return [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(record)]
 
 
+def suite_of(record: dict[str, Any]) -> str:
+    """By what only records of that suite hold."""
+    marks = {"train": {"pause", "train step"}, "gpu": {"cases"}, "volume": {"voxels that differ"}}
+    return next((suite for suite, keys in marks.items() if keys & record.keys()), "cpu")
+
+
 def main() -> int:
-    paths = [Path(name) for name in sys.argv[1:]] or sorted(RESULTS.rglob("*.json"))
+    names = [name for name in sys.argv[1:] if name != "--complete"]
+    paths = [Path(name) for name in names] or sorted(RESULTS.rglob("*.json"))
+    if "--complete" in sys.argv:
+        for path in paths:
+            suite = suite_of(json.loads(path.read_text()))
+            complete(path, suite, f"python benchmarks/run.py --suite {suite}")
     found = {path: errors(json.loads(path.read_text())) for path in paths}
     for path, wrong in found.items():
         print(f"{path.name}: {'; '.join(wrong) or 'as the schema says'}")
