@@ -87,7 +87,14 @@ def _at(panel: Panel) -> tuple[int, ...]:
         return panel.at
     inside = (panel.labels != 0) & annotated(panel.labels, panel.parameters.ignore_label)
     others = [tuple(other for other in range(inside.ndim) if other != axis) for axis in range(inside.ndim)]
-    return tuple(int(np.argmax(np.count_nonzero(inside, axis=axes))) for axes in others)
+    return tuple(_fullest(np.count_nonzero(inside, axis=axes)) for axes in others)
+
+
+def _fullest(counts: npt.NDArray[Any]) -> int:
+    """The slice with the most foreground, in the middle half where there is some: objects at the border are cut."""
+    first = len(counts) // 4
+    middle = counts[first : len(counts) - first]
+    return first + int(np.argmax(middle)) if middle.any() else int(np.argmax(counts))
 
 
 def _views(panel: Panel) -> list[_View]:

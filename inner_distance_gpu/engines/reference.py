@@ -113,7 +113,7 @@ def balanced_weights(
         part = np.where(known[here], mask[here], 0)
         counted = np.bincount(classes[here][part != 0], minlength=parameters.num_classes)
         numerators[slab] += counted
-        denominators[slab] += _sum(part)  # DaCapo: a float32 sum, which stops counting at 2²⁴ voxels
+        denominators[slab] += _sum(part)  # DaCapo: a float32 sum, which rounds beyond 2²⁴ voxels
         fraction = np.clip(numerators[slab] / denominators[slab], *parameters.clip)
         weights[here] = part / (parameters.num_classes * fraction)[classes[here]]
     return weights
