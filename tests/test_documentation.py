@@ -75,7 +75,7 @@ def recorded(record):
     cells = {}
     for row in record["speed"]:
         case, name = row["case"], row["row"]
-        cells[case, name] = f"{row['ratio']:.3g}×"
+        cells[case, name] = f"{row['ratio']:.3g}×" if row["ratio"] < 1000 else f"{row['ratio']:.0f}×"
         if name == "cpu":
             cells[case, "`cpu`"] = f"{min(row['ms']):.2f} ms"
             cells[case, "Mvoxel/s"] = f"{row['Mvoxel/s']:.0f}"
