@@ -23,7 +23,8 @@ class Panel:
     """One row of a figure: a volume with its target and weight, each (z, y, x) or (y, x).
 
     The three are arrays, or anything with `shape` and `ndim` that gives an array when it is sliced. Of a 3D volume
-    the three slices through the voxel `at` are drawn; None takes those with the most foreground, for arrays only.
+    the three slices through the voxel `at` are drawn; None takes those with the most foreground, not at the border
+    where there is a choice, for arrays only.
     """
 
     title: str

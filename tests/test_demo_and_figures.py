@@ -128,17 +128,27 @@ def test_three_slices_to_one_scale(tmp_path, drawn):
         views = [(0, 240, 80, 0), (0, 240, 320 + gap, 80 + gap), (240 + gap, 480 + gap, 80, 0)]
         np.testing.assert_allclose(extents(axis), views)
     target = inner_distance(labels, (40.0, 4.0, 8.0), scale=10)
-    for first, (z, y, x) in ((0, (2, 4, 11)), (3, (0, 1, 2))):
+    for first, (z, y, x) in ((0, (2, 5, 11)), (3, (0, 1, 2))):
         shown = [np.asarray(image.get_array()) for image in drawn[0].axes[first + 1].images]
         for there, exact in zip(shown, (target[z], target[:, y], target[:, :, x].T), strict=True):
             np.testing.assert_array_equal(there, exact)
         words = [text.get_text() for text in drawn[0].axes[first].texts]
         assert words == ["y↓ x→", "z↓ x→", "y↓ z→"]
-    # The cut at the middle of voxel (2, 4, 11): y in the first view, x in it, z in the second.
+    # The cut at the middle of voxel (2, 5, 11): y in the first view, x in it, z in the second.
     lines = [collection.get_segments()[0] for collection in drawn[0].axes[0].collections]
-    assert lines[0][0][1] == 4.5 * 4
+    assert lines[0][0][1] == 5.5 * 4
     assert lines[1][0][0] == 11.5 * 8
     assert lines[2][0][1] == 80 + gap + 2.5 * 40
+
+
+def test_the_slices_meet_in_the_middle_half_where_there_is_foreground():
+    labels = np.zeros((8, 12, 16), np.uint8)
+    labels[0, :2, :] = labels[:, 0, 0] = 1  # most of it at the border
+    labels[3, 8, 10] = 1
+    assert figures._at(panel(labels, (1.0, 1.0, 1.0))) == (3, 8, 10)
+    labels[:] = 0
+    labels[0, 11, 15] = 1
+    assert figures._at(panel(labels, (1.0, 1.0, 1.0))) == (0, 11, 15)
 
 
 def test_the_same_label_has_the_same_colour_in_all_slices(tmp_path, drawn):
