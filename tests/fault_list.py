@@ -90,7 +90,7 @@ KERNELS = [
     ("envelope.hpp", "for (i64 n = k - 1; n <= k + 1; n += 2)", "for (i64 n = k + 1; n <= k + 1; n += 2)", ENVELOPE),
     ("envelope.hpp", "if (n >= 0 && n <= top) {", "if (n >= 0 && n < 0) {", ENVELOPE),
     ("envelope.hpp", "if (half) top = put_parabola(hull, top, 2 * r + 1,", "if (half) top = put_parabola(hull, top, 2 * r,", ENVELOPE),
-    ("envelope.hpp", "if (!(square < 3.4e38f)) return top;", "", ENVELOPE),
+    ("envelope.hpp", "if (!(square < 3.4e38f)) return top;", "", ENVELOPE, "a parabola at infinity begins at infinity, or is taken off by the next"),
     ("envelope.hpp", "if (from > t.from) break;", "break;", ENVELOPE),
     ("envelope.hpp", "while (k < top && hull[k + 1].from <= double(x)) ++k;", "if (k < top && hull[k + 1].from <= double(x)) ++k;", ENVELOPE),
     # finish: root, tanh, sign, background, border
@@ -99,7 +99,7 @@ KERNELS = [
     ("finish.hpp", "const FloatLanes knee = all(0.55f);", "const FloatLanes knee = all(0.0f);", TARGETS),
     ("finish.hpp", "&& !v.far_beyond && v.out_stride[2] == 4;", "&& !v.far_beyond;", TARGETS),
     ("finish.hpp", "f.plain = factor > 1e-30 && factor < 1e30;", "f.plain = true;", TARGETS),
-    ("finish.hpp", "v.background != SIGNED && !v.known && !v.keep &&", "v.background != SIGNED && !v.keep &&", TARGETS),
+    ("finish.hpp", "v.background != SIGNED && !v.known && !v.keep &&", "v.background != SIGNED && !v.keep &&", TARGETS, "a row without foreground is 0 whichever way, and filled after that"),
     ("finish.hpp", "v.background != SIGNED && !v.known && !v.keep &&", "v.background != SIGNED && !v.known &&", BORDER),
     ("finish.hpp", "case 1: return double((signed char)bits);", "case 1: return double(bits);", TARGETS),
     ("finish.hpp", "__builtin_ldexp(1024 + fraction, exponent - 25)", "__builtin_ldexp(1024 + fraction, exponent - 24)", TARGETS),

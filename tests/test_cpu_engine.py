@@ -125,10 +125,10 @@ def test_sites_across_unannotated_voxels():
     assert result[1, 0, 2] == np.float32(np.hypot(20, 8))
 
 
-@pytest.mark.parametrize("scale", [None, 1e4])
+@pytest.mark.parametrize("scale", [None, 1e4, 14.0, 25.0])
 @pytest.mark.parametrize("voxel_size", [(1.0, 1.0), (1.3, 1.0), (1.0, 1.7)])
 def test_reach_beyond_the_bounded_search(voxel_size, scale):
-    """Distances of hundreds of voxels, where the lower envelope takes over."""
+    """Distances of hundreds of voxels, where the lower envelope takes over, or the search alone goes beyond 64."""
     rng = np.random.default_rng(3)
     for labels in (np.ones((700, 400), np.uint8), np.ones((30, 1500), np.uint8)):
         labels[tuple(rng.integers(0, n) for n in labels.shape)] = 0
