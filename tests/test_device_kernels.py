@@ -260,6 +260,19 @@ def test_transform(launcher, engine, mask_dtype):
         torch.testing.assert_close(same.denominators, counts.denominators, rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_border_is_compared_with_distances_beyond_saturation(launcher, engine):
+    labels = torch.zeros(1, 41, 61, dtype=torch.uint8)
+    labels[0, 20, 10] = 1
+    found = {
+        name: InnerDistanceTransform((4, 4), 1.5, background="signed", border="mask", engine=name)(labels)[1]
+        for name in ("reference", engine)
+    }  # saturated from 3.4 voxels on
+    assert found[engine][0, 20, 40] == 0  # 29.5 voxels from the site, 20.5 from the border
+    assert found[engine][0, 20, 16] > 0  # 5.5 against 16.5
+    torch.testing.assert_close(found[engine], found["reference"], rtol=1e-6, atol=0)
+
+
 @pytest.mark.parametrize("slab", [None, (2, -1, 5, -1), (1, 1, 4, 1), (-1, 2, 3, 4)])
 @pytest.mark.parametrize("kind", ["u1", "f4", "i8"])
 def test_balanced_weights(default, kind, slab):
