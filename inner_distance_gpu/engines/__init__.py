@@ -81,7 +81,8 @@ def choose(engine: str, on_host: bool, shape: tuple[int, ...]) -> tuple[str, Eng
     name = check_name(engine)
     if name == "auto":
         name = next(host for host in _HOST if _why_not(host) is None) if on_host else "cuda"
-    require(name, f"engine={engine!r} for {'host' if on_host else 'CUDA'} labels of shape {shape}")
+    if _why_not(name) is not None:
+        require(name, f"engine={engine!r} for {'host' if on_host else 'CUDA'} labels of shape {shape}")
     return name, cast(Engine, _module(name))
 
 
