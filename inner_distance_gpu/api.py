@@ -245,7 +245,8 @@ def weights(
     values = runner.balanced_weights(
         home.take(labels), home.take_mask(given, labels.shape), numerators, denominators, parameters, threads
     )
-    return home.give(values, labels), _after(before, numerators, denominators, labels)
+    after = home.give_counts(before, numerators, denominators, labels)
+    return home.give(values, labels), after
 
 
 def target_and_weights(
@@ -266,7 +267,8 @@ def target_and_weights(
     runner, home = _choose(engine, labels)
     given = accept_mask(mask, labels, len(parameters.voxel_size), labels.on_host)
     before = _before(counts, labels, weighing)
-    numerators, denominators = home.take_counts(before, in_place or counts is None)
+    in_place = counts is None or (in_place and counts.is_on_host == labels.on_host)
+    numerators, denominators = home.take_counts(before, in_place)
     values, _ = home.destination(None, labels.shape)
     weight = runner.target_and_weights(
         home.take(labels),
@@ -279,7 +281,8 @@ def target_and_weights(
         border,
         threads,
     )
-    return home.give(values, labels), home.give(weight, labels), _after(before, numerators, denominators, labels)
+    after = home.give_counts(before, numerators, denominators, labels)
+    return home.give(values, labels), home.give(weight, labels), after
 
 
 def _choose(engine: str, labels: Array) -> tuple[engines.Engine, arrays.HostHome | arrays.DeviceHome]:
@@ -338,12 +341,6 @@ def _before(counts: ClassCounts | None, labels: Array, parameters: WeightParamet
     shape = check_counts(counts, labels, parameters)
     if counts is None:
         return ClassCounts.start(*shape, device=arrays.device_of(labels))
-    if counts.device.type == "cuda":
+    if not counts.is_on_host and counts.device.type == "cuda":
         arrays.require_cuda(f"counts on {counts.device}")
     return counts
-
-
-def _after(before: ClassCounts, numerators: Any, denominators: Any, labels: Array) -> ClassCounts:
-    if numerators is before.numerators:
-        return before
-    return before.with_numbers(numerators, denominators, arrays.device_of(labels))

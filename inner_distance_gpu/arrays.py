@@ -264,7 +264,9 @@ def ones(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
 
 
 class HostHome:
-    """Where host engines work: NumPy arrays."""
+    """Where host engines work: NumPy arrays. For one call."""
+
+    _own: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None  # memory of counts that may change
 
     def take(self, array: Array) -> npt.NDArray[Any]:
         return to_host(array)
@@ -273,7 +275,19 @@ class HostHome:
         return ones(shape) if mask is None else np.broadcast_to(to_host(mask), shape)
 
     def take_counts(self, counts: ClassCounts, in_place: bool) -> tuple[Any, Any]:
-        return counts.on_host()
+        """Numbers for an engine to add to: copies, so that a call that fails has counted nothing."""
+        views = counts.host_views()
+        if views is None:
+            return counts.numerators.cpu().numpy(), counts.denominators.cpu().numpy()
+        self._own = views if in_place else None
+        return views[0].copy(), views[1].copy()
+
+    def give_counts(self, counts: ClassCounts, numerators: Any, denominators: Any, like: Array) -> ClassCounts:
+        """Counts with these numbers: those that were taken, where that is allowed and they lie here."""
+        if self._own is None:
+            return counts.with_numbers(numerators, denominators, device_of(like))
+        self._own[0][...], self._own[1][...] = numerators, denominators
+        return counts
 
     def destination(self, out: Array | None, shape: tuple[int, ...]) -> tuple[Any, bool]:
         """Memory for a target, and whether it is that of `out`."""
@@ -298,10 +312,16 @@ class DeviceHome:
         return None if mask is None else self.take(mask).expand(shape)
 
     def take_counts(self, counts: ClassCounts, in_place: bool) -> tuple[Any, Any]:
-        """Numbers to add to; those of the counts themselves where that is allowed and they lie here."""
+        """Numbers for an engine to add to; those of the counts themselves where that is allowed and they lie here."""
         if in_place and counts.device == self.device:
             return counts.numerators, counts.denominators
         return counts.numerators.to(self.device, copy=True), counts.denominators.to(self.device, copy=True)
+
+    def give_counts(self, counts: ClassCounts, numerators: Any, denominators: Any, like: Array) -> ClassCounts:
+        """Counts with these numbers, which may be their own already."""
+        if numerators is counts.numerators:
+            return counts
+        return counts.with_numbers(numerators, denominators, device_of(like))
 
     def destination(self, out: Array | None, shape: tuple[int, ...]) -> tuple[Any, bool]:
         """Memory for a target, and whether it is that of `out`."""

@@ -106,6 +106,10 @@ class ClassCounts:
     def device(self) -> torch.device:
         return self.numerators.device
 
+    @property
+    def is_on_host(self) -> bool:
+        return self.numerators.is_cpu
+
     def _stacked(self) -> torch.Tensor:
         return torch.stack([self.numerators, self.denominators])
 
@@ -167,9 +171,9 @@ class ClassCounts:
         self.denominators.copy_(total[1])
         self._reduced = total.clone()
 
-    def on_host(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Copies of numerators and denominators for a host engine to add to."""
-        return self.numerators.cpu().numpy().copy(), self.denominators.cpu().numpy().copy()
+    def host_views(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+        """Both as NumPy arrays of the same memory, for one call: torch may move it later. None on a device."""
+        return (self.numerators.numpy(), self.denominators.numpy()) if self.is_on_host else None
 
     @_changeable
     def with_numbers(self, numerators: Any, denominators: Any, device: torch.device) -> ClassCounts:

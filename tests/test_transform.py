@@ -1,6 +1,7 @@
 """Does the torch transform count, remember and travel as DESIGN says?"""
 
 import copy
+import importlib
 import pickle
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from inner_distance_gpu import InnerDistanceTransform, balanced_weights, inner_distance
+from inner_distance_gpu import ClassCounts, InnerDistanceTransform, balanced_weights, engines, inner_distance
 
 VOXEL = (40, 4, 4.5)
 
@@ -99,6 +100,44 @@ def test_counting_in_inference_mode_and_after():
         transform(batch(1))
     transform(batch(2))
     assert transform.counts.denominators[0, 0] == 2 * batch().numel() + 1
+
+
+def strided(counts):
+    return ClassCounts.around(*(torch.stack([n, n], -1)[..., 0] for n in (counts.numerators, counts.denominators)))
+
+
+def in_shared_memory(counts):
+    counts.numerators.share_memory_()
+    return counts
+
+
+@pytest.mark.parametrize("change", [strided, in_shared_memory])
+def test_counts_move_in_place_whatever_their_memory(change):
+    transform, expected = counted(), counted()
+    transform.counts = change(transform.counts)
+    numerators = transform.counts.numerators
+    for seed in (3, 4):
+        assert torch.equal(transform(batch(seed))[1], expected(batch(seed))[1])
+    assert torch.equal(transform.counts.state(), expected.counts.state())
+    assert transform.counts.numerators is numerators
+
+
+@pytest.mark.parametrize("engine", [name for name in ("cpu", "reference") if engines.available()[name] is None])
+def test_a_call_that_fails_counts_nothing(engine, monkeypatch):
+    module = importlib.import_module(f"inner_distance_gpu.engines.{engine}")
+    fused = module.target_and_weights
+
+    def failing(*args):
+        fused(*args)
+        raise MemoryError
+
+    transform = InnerDistanceTransform(VOXEL, 50, engine=engine)
+    transform(batch(1))
+    before = transform.counts.state()
+    monkeypatch.setattr(module, "target_and_weights", failing)
+    with pytest.raises(MemoryError):
+        transform(batch(2))
+    assert torch.equal(transform.counts.state(), before)
 
 
 def test_target_alone():
