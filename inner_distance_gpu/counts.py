@@ -196,7 +196,14 @@ class ClassCounts:
         return known.views
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_viewed"}
+        """Host tensors as arrays: to a spawned process torch would send the memory, where both would then count."""
+        state = {name: value for name, value in vars(self).items() if name != "_viewed"}
+        return {name: v.numpy() if isinstance(v, torch.Tensor) and v.is_cpu else v for name, v in state.items()}
+
+    @_changeable
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, torch.from_numpy(value) if isinstance(value, np.ndarray) else value)
 
     @_changeable
     def with_numbers(self, numerators: Any, denominators: Any, device: torch.device) -> ClassCounts:

@@ -3,6 +3,7 @@
 import copy
 import importlib
 import pickle
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
@@ -71,6 +72,13 @@ def test_unannotated_voxels_and_masks():
     torch.testing.assert_close(weight, expected, rtol=1e-6, atol=0)
     torch.testing.assert_close(transform.counts.denominators, counts.denominators, rtol=1e-12, atol=0)
     assert torch.equal(transform.counts.numerators, counts.numerators)
+
+
+def test_a_spawned_process_gets_counts_of_its_own():
+    transform = counted()
+    ForkingPickler.dumps(transform)
+    assert not transform.counts.numerators.is_shared()
+    assert not transform.counts.denominators.is_shared()
 
 
 def test_numpy_in_numpy_out():
