@@ -84,7 +84,7 @@ class HostLauncher:
         grid, block = launch.grid, launch.block
         if self.grid is not None:
             grid = min(grid, self.grid)
-        if self.block is not None and launch.kernel.file == "plane.cu":
+        if self.block is not None and launch.kernel.file in ("plane.cu", "pairs.cu"):
             block = (self.block, 1, 1)
         status = library().run_kernel(
             launch.kernel.name.encode(),

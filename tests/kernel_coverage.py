@@ -2,7 +2,7 @@
 
     python tests/kernel_coverage.py [-k SOME]
 
-Runs tests/test_device_kernels.py on kernels that count (gcc's --coverage), then lists for every file of kernels/cuda
+Runs tests/test_device_kernels.py and test_device_packed.py on kernels that count (gcc's --coverage), then lists for every file of kernels/cuda
 the lines that no instance of a template ever ran. The exit code is that of the tests. Needs g++ and gcov.
 """
 
@@ -24,7 +24,7 @@ def main():
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
         environment = {**os.environ, "KERNEL_COVERAGE": folder}
         status = subprocess.run(
-            [*command, TESTS / "test_device_kernels.py", *sys.argv[1:]], env=environment, check=False
+            [*command, *(TESTS / f"test_device_{name}.py" for name in ("kernels", "packed")), *sys.argv[1:]], env=environment, check=False
         ).returncode
         for counted in Path(folder).glob("*.gcda"):
             subprocess.run(["gcov", "--json-format", counted], cwd=folder, capture_output=True, check=True)

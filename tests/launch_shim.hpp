@@ -36,7 +36,7 @@ struct Fiber {
 inline Dim3 grid, block, block_index;
 inline std::vector<Fiber> fibers;
 inline std::vector<Barrier> warps;
-inline std::vector<unsigned> ballots;
+inline std::vector<unsigned> ballots, lanes;
 inline Barrier all;
 inline unsigned current, live;
 inline bool moved;
@@ -76,6 +76,33 @@ inline unsigned ballot(bool predicate) {
   wait(warps[warp], 32);
   const unsigned result = ballots[warp];
   wait(warps[warp], 32);
+  return result;
+}
+
+inline unsigned exchanged(unsigned value, unsigned lanes_apart) {
+  const unsigned warp = current / 32;
+  lanes[current] = value;
+  wait(warps[warp], 32);
+  const unsigned result = lanes[current ^ lanes_apart];
+  wait(warps[warp], 32);
+  return result;
+}
+
+// Two halves of a word, each by itself, as CUDA's video instructions.
+template <class Do> unsigned by_halves(unsigned a, unsigned b, Do what) {
+  return what(a & 0xFFFF, b & 0xFFFF) | what(a >> 16, b >> 16) << 16;
+}
+inline unsigned least(unsigned a, unsigned b) { return a < b ? a : b; }
+inline unsigned most(unsigned a, unsigned b) { return a < b ? b : a; }
+// Sums that wrap are wrong answers on any device: stop there.
+inline unsigned sum(unsigned a, unsigned b) {
+  if (a + b > 0xFFFF) { fprintf(stderr, "%u + %u do not fit in 16 bits\n", a, b); abort(); }
+  return a + b;
+}
+inline unsigned chosen_bytes(unsigned a, unsigned b, unsigned selector) {
+  const unsigned long long all = (unsigned long long)b << 32 | a;
+  unsigned result = 0;
+  for (int i = 0; i < 4; ++i) result |= unsigned(all >> (8 * (selector >> (4 * i) & 7)) & 0xFF) << (8 * i);
   return result;
 }
 
@@ -119,6 +146,7 @@ inline int run(void (*kernel)(const void*), const void* argument, Dim3 grid_size
   for (block_index = {0, 0, 0}; block_index.x < grid.x; ++block_index.x) {
     warps.assign((threads + 31) / 32, Barrier());
     ballots.assign((threads + 31) / 32, 0);
+    lanes.assign(threads, 0);
     all = Barrier();
     live = threads;
     memset(dynamic.data(), 0xA5, dynamic.size());
@@ -153,13 +181,20 @@ inline int run(void (*kernel)(const void*), const void* argument, Dim3 grid_size
 }  // namespace shim
 
 #define __global__
+#define __launch_bounds__(...)
 #define __shared__ static
 #define blockIdx (shim::block_index)
 #define blockDim (shim::block)
 #define gridDim (shim::grid)
 #define threadIdx (shim::fibers[shim::current].index)
 #define __syncthreads() shim::wait(shim::all, shim::block.x * shim::block.y * shim::block.z)
+#define __syncwarp() shim::wait(shim::warps[shim::current / 32], 32)
 #define __ballot_sync(mask, predicate) shim::ballot(predicate)
+#define __shfl_xor_sync(mask, value, apart) shim::exchanged(value, unsigned(apart))
+#define __vminu2(a, b) shim::by_halves(a, b, shim::least)
+#define __vmaxu2(a, b) shim::by_halves(a, b, shim::most)
+#define __viaddmin_u16x2(a, b, c) shim::by_halves(shim::by_halves(a, b, shim::sum), c, shim::least)
+#define __byte_perm(a, b, selector) shim::chosen_bytes(a, b, selector)
 #define __clz(word) ((word) ? __builtin_clz(unsigned(word)) : 32)
 #define __ffs(word) __builtin_ffs(word)
 #define __popc(word) __builtin_popcount(word)

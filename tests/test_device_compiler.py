@@ -17,6 +17,8 @@ except Exception as error:  # CuPy is not installed, or finds no NVRTC
 OF_EACH = [
     compiler.scan(1, 1),
     compiler.plane(1, False),
+    compiler.scan(1, "square"),
+    compiler.PAIRS,
     compiler.mark(1),
     compiler.SAMPLE,
     compiler.COUNT,
@@ -34,7 +36,7 @@ def test_every_specialisation_compiles(kernel):
 
 
 def test_all_specialisations_are_listed():
-    assert len(set(compiler.ALL)) == len(compiler.ALL) == 26
+    assert len(set(compiler.ALL)) == len(compiler.ALL) == 31
     assert {kernel.name.split("<")[0] for kernel in compiler.ALL} == {kernel.name.split("<")[0] for kernel in OF_EACH}
 
 

@@ -127,7 +127,7 @@ def test_long_buffers_of_blocks_are_apart(on_host):  # noqa: F811
     class Watching(HostLauncher):
         def run_one(self, launch, record):
             address, size = {
-                "scan.cu": (record.segments, 3 * 3 * 32 * 4),
+                "scan.cu": (record.segments, 3 * 4 * 4 * 32 * 4),
                 "plane.cu": (record.rows, 2 * 40 * 16),
             }[launch.kernel.file]
             ctypes.memset(address, 0xA5, size * launch.grid)
@@ -136,7 +136,7 @@ def test_long_buffers_of_blocks_are_apart(on_host):  # noqa: F811
                 assert set(ctypes.string_at(address + block * size, size)) != {0xA5}
 
     launcher = on_host(Watching(shared_bytes=0))
-    inner_distance(blobs((70, 12, 40)), (1, 1, 1), engine="cuda")
+    inner_distance(blobs((70, 20, 40)), (1, 1, 1), engine="cuda")
     assert [launch.grid for launch in launcher.launches] == [8, 8]
 
 

@@ -43,13 +43,20 @@ def recorder(on_host):  # noqa: F811
 def test_launches_of_a_call(recorder):
     labels = torch.zeros(2, 3, 64, 64, 64, dtype=torch.uint8)
     inner_distance(labels, (4, 4, 4), scale=20, engine="cuda")
+    assert recorder.names == ["scan<unsigned char, half_grid::Square>", "pairs"]
+    recorder.launches.clear()
+    inner_distance(labels, (4.1, 4, 4.4), scale=20, engine="cuda")
     assert recorder.names == ["scan<unsigned char, unsigned char>", "plane<unsigned char, false>"]
     recorder.launches.clear()
     InnerDistanceTransform((4, 4, 4), 20, channels=3, engine="cuda")(labels)
-    assert [name.split("<")[0] for name in recorder.names] == ["scan", "settle", "plane"]
+    assert [name.split("<")[0] for name in recorder.names] == ["scan", "settle", "pairs"]
+    scan, settle, _ = (record for _, _, record, _ in recorder.launches)
+    assert scan.replicas == settle.replicas == 32  # blocks do not all count into one place
+    assert (scan.counted, scan.class_weight) == (settle.counted, settle.class_weight)
     recorder.launches.clear()
     InnerDistanceTransform((4, 4, 4), 20, channels=3, engine="cuda")(labels, torch.ones(64, 64, 64))
-    assert [name.split("<")[0] for name in recorder.names] == ["scan", "count", "settle", "plane"]
+    assert [name.split("<")[0] for name in recorder.names] == ["scan", "count", "settle", "pairs"]
+    assert recorder.launches[2][2].replicas == 1
     recorder.launches.clear()
     balanced_weights(labels, engine="cuda")
     assert recorder.names == ["count", "settle", "weigh"]
@@ -64,8 +71,13 @@ def test_one_launch_for_all_volumes(recorder):
     assert list(job.leading) == [1, 1, 1, 32]  # batch and channel lie alike
     assert list(job.labels.lead) == [0, 0, 0, 64 * 65 * 33 * 4]
     assert list(job.labels.step) == [65 * 33 * 4, 33 * 4, 4]
-    assert scan.block == (32, 2, 2)
-    assert scan.grid == 32 * 65 * 2 / 2
+    assert (scan.block, scan.grid) == ((32, 4, 1), 32 * 17 * 2)  # four rows of 32 columns each
+    assert scan.shared_bytes == 2 * 4 * 4 * 128
+    assert (plane.block, plane.grid) == ((32, 1, 1), 32 * 64 * 9)
+    assert plane.shared_bytes == 34 * 64 + 2 * 144 * 8 + 32 * 4
+    recorder.launches.clear()
+    inner_distance(labels, (4, 4, 4.1), scale=20, engine="cuda")
+    plane = recorder.launches[1][1]
     assert (plane.block, plane.grid) == ((64, 1, 1), 32 * 64 * 17)
     assert plane.shared_bytes == 2 * 33 * 16
 
@@ -83,7 +95,7 @@ def test_long_rows_and_columns_leave_shared_memory(on_host):  # noqa: F811
         ((20000, 4, 4), False, True),
     ):
         recorder.launches.clear()
-        inner_distance(torch.zeros(shape, dtype=torch.uint8), (1, 1, 1), scale=9, engine="cuda")
+        inner_distance(torch.zeros(shape, dtype=torch.uint8), (1, 1.01, 1), scale=9, engine="cuda")
         (_, scan, job, _), (name, plane, *_) = recorder.launches
         assert name == f"plane<unsigned char, {str(long).lower()}>"
         assert bool(job.rows) == long == (plane.shared_bytes == 0)
@@ -96,9 +108,11 @@ def test_scratch_is_small(recorder, monkeypatch):
     empty = torch.empty
     monkeypatch.setattr(torch, "empty", lambda *args, **kw: taken.append(args) or empty(*args, **kw))
     labels = torch.zeros(64, 64, 64, dtype=torch.uint8)
-    inner_distance(labels, (4, 4, 4), scale=20, engine="cuda", out=empty(64, 64, 64))
-    (bytes_taken,) = (args[0] for args in taken)
-    assert bytes_taken / labels.numel() < 3.2
+    for voxel_size, most in (((4, 4, 4), 7.3), ((4, 4, 4.1), 3.2)):
+        taken.clear()
+        inner_distance(labels, voxel_size, scale=20, engine="cuda", out=empty(64, 64, 64))
+        (bytes_taken,) = (args[0] for args in taken)
+        assert bytes_taken / labels.numel() < most
 
 
 def test_the_labels_are_not_copied(recorder):

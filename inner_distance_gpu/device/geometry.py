@@ -16,6 +16,7 @@ from ..parameters import SATURATION, TargetParameters
 from . import records
 
 _BEYOND = 3.4e38
+_LARGEST_PACKED = 65528  # packed squares have 15 bits, and `limit` is one less than "none"
 _BACKGROUNDS = {"zero": 0, "signed": 1, "times_label": 2}
 
 
@@ -54,7 +55,8 @@ class Plan:
 
     model: bytes  # a Job without pointers
     kept: tuple[int, ...]  # the spatial axes with more than one voxel, as the last of z, y, x
-    scan_bytes: int
+    scan_bytes: int  # of a scan distance
+    packed: bool  # whether scan distances can be packed squares, see kernels/cuda/tiles.cuh
     sampling: tuple[float, ...]  # half a voxel in units, per kept axis
 
     def job(self) -> records.Job:
@@ -93,7 +95,14 @@ def plan(parameters: TargetParameters, spatial: tuple[int, ...], bordered: bool)
     # The width of a scan distance follows from the reach alone where the volume is deep enough.
     deepest_scan = min(math.sqrt(cap / job.square[0]) / 2 + 1, job.n[0])
     scan_bytes = 1 if deepest_scan <= 254 else 2 if deepest_scan <= 65534 else 4
-    return Plan(bytes(job), kept, scan_bytes, tuple(half[axis] for axis in kept))
+    packed = units.whole and cap <= _LARGEST_PACKED
+    if packed:
+        # Beyond the cap one square is as good as another, and clipped its multiples stay in 32 bits.
+        squares = [min(int(square), _LARGEST_PACKED + 1) for square in job.square]
+        fill_array(job.twice, [2 * square for square in squares], 0)
+        job.limit = 2 * math.ceil(cap / 4) + 1
+        job.deepest = int(math.sqrt(cap / squares[0]) / 2) + 1
+    return Plan(bytes(job), kept, scan_bytes, packed, tuple(half[axis] for axis in kept))
 
 
 def _float32(value: float) -> float:

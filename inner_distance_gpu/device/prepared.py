@@ -22,13 +22,13 @@ from .work import ScratchLayout, Volumes, Weights, launch
 Tensor = torch.Tensor
 
 # The pointers of a record lie side by side: one call puts them all in.
-_JOB_SCRATCH = ("z", "a", "b", "inside", "known", "flags", "counted", "class_weight", "segments", "rows")
+_JOB_SCRATCH = ("scans", "chunks", "inside", "known", "flags", "counted", "class_weight", "segments", "values", "rows")
 _JOB_VIEWS = ("labels", "mask", "target", "weight")
 _WEIGHING_SCRATCH = ("counted", "sums")
 _pack_views = [(getattr(records.Job, name).offset, struct.Struct("Q")) for name in _JOB_VIEWS]
 _pack_job = struct.Struct(f"{len(_JOB_SCRATCH)}Q")
 _pack_weighing = struct.Struct("7Q")  # counted, sums, counts before (2) and after (2), class_weight
-_JOB_AT, _WEIGHING_AT = records.Job.z.offset, records.Weighing.counted.offset
+_JOB_AT, _WEIGHING_AT = records.Job.scans.offset, records.Weighing.counted.offset
 _LABELS_AT = records.Weighing.labels.offset
 _pack_labels = struct.Struct("2Q")
 
@@ -137,7 +137,9 @@ def prepare(
     if weights is not None:
         job.slabs = weights.record.slabs
         pieces["class_weight"] = weights.class_bytes
-        zeroed["counted"] = weights.class_bytes
+        if mask is None:  # the scan counts, from many blocks at once
+            job.replicas = weights.record.replicas = max(1, min(32, 512 // weights.record.slabs))
+        zeroed["counted"] = weights.class_bytes * weights.record.replicas
         pieces |= {} if mask is None else {"sums": weights.sum_bytes}
         before_plane = (weights.settle,) if mask is None else (weights.count, weights.settle)
     scratch = ScratchLayout.of(pieces, zeroed)
@@ -164,26 +166,44 @@ def half_grid(volumes: Volumes, limits: Limits) -> tuple[Launch, Launch, dict[st
     """The launches of `scan` and `plane`, and the bytes of scratch by name, and of that which starts at 0."""
     job, plan = volumes.job, volumes.plan
     nz, ny, nx = job.n
-    scans, bits = job.volumes * nz * ny * nx * plan.scan_bytes, job.volumes * nz * ny * job.words * 4
-    pieces = {"z": scans, "a": scans, "b": scans, "inside": bits}
+    rows = job.volumes * nz * ny
+    bits = rows * job.words * 4
+    pairs = job.words * records.PAIRS
+    pairs_shared = (pairs + 2) * records.PAIR_BYTES + 2 * records.COSTS * 8 + pairs * 4
+    # A choice of arithmetic that changes no bit: both are exact.
+    packed = plan.packed and pairs_shared <= limits.shared_bytes
+    scans = rows * job.words * records.TILE * (2 if packed else plan.scan_bytes)
+    pieces = {"scans": scans, "inside": bits}
     if volumes.may_miss:
         pieces["known"] = bits
+    chunk_rows = -(-ny // records.CHUNK)
+    if packed:
+        pieces["values"] = (job.limit + 1) * 4
+        pieces["chunks"] = job.volumes * nz * chunk_rows * job.words * records.CHUNK_TILE * 2
     segments = -(-nz // records.STEPS)
-    side = min(segments, 8)
-    columns = max(1, 4 // side)
-    column_bytes = segments * records.FAMILIES * 32 * 4
-    tasks = job.volumes * ny * job.words
-    grid, shared = -(-tasks // columns), columns * column_bytes
+    grid, shared = job.volumes * chunk_rows * job.words, segments * records.CHUNK * records.KINDS * 32 * 4
     if shared > limits.shared_bytes:
-        columns, shared, grid = 1, 0, min(tasks, 4 * limits.multiprocessors)
-        pieces["segments"] = grid * column_bytes
-    scan = launch(compiler.scan(job.label.width, plan.scan_bytes), grid, (32, side, columns), shared)
+        grid = min(grid, 4 * limits.multiprocessors)
+        pieces["segments"] = grid * shared
+        shared = 0
+    warps = 4 if segments <= 4 else 8
+    scan = launch(compiler.scan(job.label.width, "square" if packed else plan.scan_bytes), grid, (32, warps, 1), shared)
+    if packed:
+        threads = min(records.PAIR_THREADS, -(-pairs // 32) * 32)
+        bands = -(-ny // records.PAIR_ROWS)
+        plane = launch(compiler.PAIRS, job.volumes * nz * bands, (threads, 1, 1), pairs_shared)
+    else:
+        plane = _plane(job, plan.scan_bytes, limits, pieces)
+    return scan, plane, pieces, {"flags": job.volumes * 4}
+
+
+def _plane(job: records.Job, scan_bytes: int, limits: Limits, pieces: dict[str, int]) -> Launch:
+    """In float32, for every unit, reach and length of rows; may ask for scratch."""
+    nz, ny, nx = job.n
     grid, shared = job.volumes * nz * -(-ny // records.ROWS), 2 * nx * records.ROWS * 4
     long = shared > limits.shared_bytes
     if long:
         grid = min(grid, 4 * limits.multiprocessors)
         pieces["rows"] = grid * shared
         shared = 0
-    threads = min(256, -(-nx // 32) * 32)
-    plane = launch(compiler.plane(plan.scan_bytes, long), grid, (threads, 1, 1), shared)
-    return scan, plane, pieces, {"flags": job.volumes * 4}
+    return launch(compiler.plane(scan_bytes, long), grid, (min(256, -(-nx // 32) * 32), 1, 1), shared)

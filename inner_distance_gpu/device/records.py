@@ -9,6 +9,11 @@ LEADING, AXES = 4, 8
 HAS_SITE, HAS_MISSING = 1, 2
 PART, THREADS = 16384, 256  # voxels of a partial sum, threads that make it: together they fix its order
 ROWS, STEPS, FAMILIES = 4, 32, 3  # rows of a band; steps of a scan segment; families of faces
+PAIR_ROWS, PAIRS, COSTS = 8, 16, 144  # of kernel `pairs`: rows of a band; pairs in a word of bits; costs in a table
+PAIR_THREADS = 128  # at most, of a block
+PAIR_BYTES = 2 * 2 * 2 * PAIR_ROWS  # shared memory of a pair: squares of C and D
+TILE, CHUNK, CHUNK_TILE = FAMILIES * 32, 4, 2 * 32  # scan distances that lie together; rows of a chunk, and its least
+KINDS = FAMILIES + 1  # of words that the scan keeps of a column
 SUM_BYTES = 24
 
 _i32, _i64, _u64, _f32, _f64, _pointer = (
@@ -53,15 +58,15 @@ class Job(ctypes.Structure):
         ("volumes", _i64),
         ("leading", _i64 * LEADING),
         ("slabs", _i64),
-        ("z", _pointer),
-        ("a", _pointer),
-        ("b", _pointer),
+        ("scans", _pointer),
+        ("chunks", _pointer),
         ("inside", _pointer),
         ("known", _pointer),
         ("flags", _pointer),
         ("counted", _pointer),
         ("class_weight", _pointer),
         ("segments", _pointer),
+        ("values", _pointer),
         ("rows", _pointer),
         ("n", _i32 * 3),
         ("words", _i32),
@@ -79,6 +84,10 @@ class Job(ctypes.Structure):
         ("plain", _i32),
         ("everywhere", _i32),
         ("bordered", _i32),
+        ("replicas", _i32),
+        ("twice", _i32 * 3),
+        ("limit", _i32),
+        ("deepest", _i32),
         ("spare", _i32),
     )
 
@@ -99,6 +108,7 @@ class Weighing(ctypes.Structure):
         ("parts", _i64),
         ("classes", _i32),
         ("foreground", _i32),
+        ("replicas", _i64),
         ("counted", _pointer),
         ("sums", _pointer),
         ("numerators_before", _pointer),

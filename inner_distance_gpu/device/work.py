@@ -145,7 +145,7 @@ class Weights:
         w.slabs = math.prod(slab_grid(parameters.slab, tuple(self.shape)))
         slab_voxels = math.prod(parameters.slab)
         w.parts = -(-slab_voxels // records.PART)
-        w.classes, w.foreground = parameters.num_classes, parameters.foreground
+        w.classes, w.foreground, w.replicas = parameters.num_classes, parameters.foreground, 1
         w.low, w.high = parameters.clip
         self.class_bytes = w.slabs * w.classes * 8
         self.sum_bytes = w.slabs * w.parts * records.SUM_BYTES

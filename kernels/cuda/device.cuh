@@ -41,6 +41,23 @@ DEVICE_FN i64 divided(i64 a, i64 b) {
   return ((a | b) >> 32) == 0 ? i64(u32(a) / u32(b)) : a / b;
 }
 
+// Two numbers of 16 bits in a word. Sums must not wrap: then a carry never leaves its half. Compute capability 9.0 and
+// above does the first two in one instruction.
+DEVICE_FN u32 add_least(u32 a, u32 b, u32 c) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+  return __vminu2(a + b, c);
+#else
+  return __viaddmin_u16x2(a, b, c);
+#endif
+}
+DEVICE_FN u32 least_of_two(u32 a, u32 b) { return __vminu2(a, b); }
+DEVICE_FN u32 most_of_two(u32 a, u32 b) { return __vmaxu2(a, b); }
+DEVICE_FN u32 twice_over(u32 half) { return half | half << 16; }
+DEVICE_FN u32 low_halves(u32 a, u32 b) { return __byte_perm(a, b, 0x5410); }
+DEVICE_FN u32 high_halves(u32 a, u32 b) { return __byte_perm(a, b, 0x7632); }
+// 0xFFFF in the halves whose bit is set: bit 0 for the low half, bit 1 for the high one.
+DEVICE_FN u32 halves_of(u32 bits) { return ((bits & 1) | (bits & 2) << 15) * 0xFFFFu; }
+
 DEVICE_FN i64 smaller(i64 a, i64 b) { return a < b ? a : b; }
 
 }  // namespace half_grid

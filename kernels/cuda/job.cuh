@@ -32,13 +32,14 @@ struct Job {
   i64 volumes;
   i64 leading[LEADING];
   i64 slabs;          // volume i has the counts of slab i % slabs
-  void *z, *a, *b;    // [buf] (volumes, nz, ny, nx) scan distances, see half_grid.hpp
+  void *scans, *chunks;  // [buf] scan distances, and the least of each chunk or null, see tiles.cuh
   u32* inside;        // [buf] (volumes, nz, ny, words) bits: annotated and label ≠ 0
   u32* known;         // [buf] the same: annotated; null where every voxel is
   u32* flags;         // [buf] (volumes) of Flag, 0 before the first launch
-  u64* counted;       // [out] (slabs, 2) voxels with label = 0, label ≠ 0; null where nobody counts
+  u64* counted;       // [out] (replicas, slabs, 2) voxels with label = 0, label ≠ 0; null where nobody counts
   double* class_weight;  // [inp] (slabs, 2)
   u64* segments;      // [buf] face bits of long columns, or null: they fit in shared memory
+  float* values;      // [buf] (limit + 1) targets of packed squares before the sign, or null: squares are not packed
   float* rows;        // [buf] C and D of long rows, or null: they fit in shared memory
   int n[3], words;    // nz, ny, nx; 32-bit words per row of bits
   double unit;        // world units
@@ -53,6 +54,9 @@ struct Job {
   int world, plain;   // no tanh; the factor is an ordinary float
   int everywhere;     // background voxels are asked for too
   int bordered;       // weight 0 where the border is nearer than the nearest site
+  int replicas;       // of `counted`, one behind the other: blocks take turns
+  int twice[3];       // for packed squares (tiles.cuh): 2 · square, per axis; 0 where squares are not packed
+  int limit, deepest; // packed cap; scan distance from which on no square is below it
   int spare;
 };
 

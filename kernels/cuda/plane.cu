@@ -1,6 +1,6 @@
 // One z-plane at a time, in bands of ROWS rows: C and D along y, then the answer along x; see half_grid.hpp.
 //
-//   z, a, b  [inp]  (volumes, nz, ny, nx) of K: scan distances
+//   scans    [inp]  scan distances of type K, see tiles.cuh
 //   inside   [inp]  (volumes, nz, ny, words) bits, and known
 //   C, D     [buf]  (nx) of ROWS floats, in shared memory or, where rows are too long for it, in job.rows
 //   target   [out]  (volumes, nz, ny, nx) float32, any steps; weight the same
@@ -14,6 +14,7 @@
 // infinity in C: a background voxel's sample is never the best one of a foreground voxel. D starts at
 // max(C(x), C(x + 1)): above that, one of the two C's is nearer for everybody. Block (x); any grid, bands go round.
 #include "finish.cuh"
+#include "tiles.cuh"
 
 namespace half_grid {
 
@@ -57,9 +58,10 @@ DEVICE_FN void advance(Ways& ways, float square) {
   ways.next += 2.0f;
 }
 
-// Along y for one column: `whole` (and, for C, `half`) point at its row 0; rows are `step` apart.
-template <class K, bool HALF>
-DEVICE_FN void search_column(const Job& job, Band& best, const K* whole, const K* half, int y0, i64 step) {
+// Along y for one column: `whole` points at its row 0, in family z for C, and then family a lies behind it, or b for D;
+// rows are `step` apart.
+template <class K, bool HALF> DEVICE_FN void search_column(const Job& job, Band& best, const K* whole, int y0, i64 step) {
+  const K* half = whole + 32;
   const int ny = job.n[1];
   const float along_z = job.square[0], along_y = job.square[1], odd = HALF ? 1.0f : 0.0f;
 #pragma unroll
@@ -124,8 +126,6 @@ DEVICE_FN void search_rows(const Job& job, Band& best, const Band* c, const Band
   }
 }
 
-DEVICE_FN bool bit_at(const u32* words, int x) { return words[x >> 5] >> (x & 31) & 1; }
-
 // ROWS bits: the rows of the band at x that are wanted, or whose pair (x, x + 1) is.
 DEVICE_FN u32 wanted(const Job& job, const u32* inside, int y0, int x, bool everywhere, bool pair) {
   u32 rows = 0;
@@ -144,7 +144,7 @@ template <class K> DEVICE_FN void fill_c(const Job& job, Band* c, i64 plane, con
     const u32 rows = wanted(job, inside, y0, x, everywhere, false);
     Band best;
     for (int i = 0; i < ROWS; ++i) best.row[i] = rows >> i & 1 ? job.cap : 0.0f;
-    if (rows) search_column<K, true>(job, best, static_cast<const K*>(job.z) + plane + x, static_cast<const K*>(job.a) + plane + x, y0, nx);
+    if (rows) search_column<K, true>(job, best, static_cast<const K*>(job.scans) + plane + tile_at(x), y0, row_at(job, 1));
     for (int i = 0; i < ROWS; ++i) best.row[i] = rows >> i & 1 ? best.row[i] : infinity();
     c[x] = best;
   }
@@ -159,17 +159,15 @@ template <class K> DEVICE_FN void fill_d(const Job& job, const Band* c, Band* d,
     if (rows) {
       const Band left = c[x], right = c[x + 1];
       for (int i = 0; i < ROWS; ++i) best.row[i] = rows >> i & 1 ? least(most(left.row[i], right.row[i]), job.cap) : 0.0f;
-      const K* b = static_cast<const K*>(job.b) + plane + x;
-      search_column<K, false>(job, best, b, b, y0, nx);
+      search_column<K, false>(job, best, static_cast<const K*>(job.scans) + plane + tile_at(x) + 64, y0, row_at(job, 1));
     }
     for (int i = 0; i < ROWS; ++i) best.row[i] = rows >> i & 1 ? best.row[i] : infinity();
     d[x] = best;
   }
 }
 
-DEVICE_FN void finish_band(const Job& job, const Band* c, const Band* d, i64 volume, int z, int y0, i64 bits, bool site) {
+DEVICE_FN void finish_band(const Job& job, const Band* c, const Band* d, const Place& place, bool site) {
   const int nx = job.n[2];
-  const Offsets at = offsets_of(job, volume);
   for (int x = int(threadIdx.x); x < nx; x += int(blockDim.x)) {
     Band best;
     if (site) {
@@ -177,12 +175,14 @@ DEVICE_FN void finish_band(const Job& job, const Band* c, const Band* d, i64 vol
       for (int i = 0; i < ROWS; ++i) best.row[i] = best.row[i] < infinity() ? best.row[i] : 0.0f;
       search_rows(job, best, c, d, x);
     }
-    for (int i = 0; i < ROWS; ++i) {
-      if (y0 + i >= job.n[1]) break;
-      const i64 row = bits + i64(i) * job.words;
-      const Voxel v = {volume, z, y0 + i, x, bit_at(job.inside + row, x), !job.known || bit_at(job.known + row, x)};
-      const float square = site ? best.row[i] : job.lonely_square;
-      store(job, at, v, site ? unsigned_value(job, square) : job.lonely, square);
+    Output output(job, place, x);
+#pragma unroll
+    for (int i = 0; i < ROWS; ++i, output.next_row(job)) {
+      if (place.y + i >= job.n[1]) break;
+      const bool inside = bit_at(job.inside + place.bits + i64(i) * job.words, x);
+      const float square = site ? best.row[i] : job.lonely_square, value = site ? unsigned_value(job, square) : job.lonely;
+      if (place.plain) output.one(job, place, inside, value);
+      else store_at(job, place, i, x, inside, value, square);
     }
   }
 }
@@ -194,18 +194,18 @@ template <class K, bool LONG> __global__ void plane(BY_VALUE Job job) {
   Band* d = c + nx;
   for (i64 task = blockIdx.x; task < tasks; task += gridDim.x) {
     const i64 level = divided(task, bands), volume = divided(level, nz);
-    const int y0 = int(task - level * bands) * ROWS, z = int(level - volume * nz);
-    const i64 bits = (level * ny + y0) * job.words;
+    const int y0 = int(task - level * bands) * ROWS;
+    const Place place(job, volume, int(level - volume * nz), y0);
     const u32 flags = job.flags[volume];
     const bool site = (flags & HAS_SITE) != 0;
     if (site) {
       const bool everywhere = job.everywhere || (flags & HAS_MISSING);
-      fill_c<K>(job, c, level * ny * nx, job.inside + bits, y0, everywhere);
+      fill_c<K>(job, c, row_at(job, level * ny), job.inside + place.bits, y0, everywhere);
       __syncthreads();
-      fill_d<K>(job, c, d, level * ny * nx, job.inside + bits, y0, everywhere);
+      fill_d<K>(job, c, d, row_at(job, level * ny), job.inside + place.bits, y0, everywhere);
       __syncthreads();
     }
-    finish_band(job, c, d, volume, z, y0, bits, site);
+    finish_band(job, c, d, place, site);
     __syncthreads();  // before the next band overwrites C
   }
 }

@@ -1,138 +1,307 @@
 // The scan: for every voxel the distance along z to the nearest face of each family, see half_grid.hpp.
 //
 //   labels   [inp]  (volumes, nz, ny, nx), any width T and steps
-//   z, a, b  [out]  (volumes, nz, ny, nx) of K: voxels along z, saturated at Scan<K>::none
+//   scans    [out]  distances or squares of type K, see tiles.cuh; and chunks, with squares
 //   inside   [out]  (volumes, nz, ny, words) bits: annotated and label ≠ 0
 //   known    [out]  the same: annotated; where labels can be unannotated
 //   flags    [out]  (volumes) whether there is a site, and an unannotated voxel
-//   counted  [out]  (slabs, 2) voxels; integers, so that their order does not matter
+//   values   [out]  where squares are packed: the target of each, for kernel `pairs`
+//   counted  [out]  (replicas, slabs, 2) voxels; integers, so that their order does not matter
 //
-// A thread owns one column and segments of 32 steps: the faces of a segment are the bits of a word, and the
-// nearest one is found by counting leading or trailing zeros in it, or in the words of the other segments. A warp
-// reads 32 neighbours along x. Block (32, segments at once, columns of warps); any grid, tasks go round.
-#include "values.cuh"
+// A block owns CHUNK rows of 32 columns and goes through them in segments of 32 steps: the faces of a segment are the
+// bits of a word per column (columns.cuh). Distances follow from two sweeps over the bits, upwards into registers and
+// downwards to memory, SWEEP steps at a time; what lies beyond is found by counting leading or trailing zeros in the
+// words of the column. Block (32, warps); any grid, tasks go round.
+#include "columns.cuh"
+#include "finish.cuh"
+#include "tiles.cuh"
 
 namespace half_grid {
 
-constexpr int STEPS = 32;
-constexpr int FAMILIES = 3;
+constexpr int SWEEP = 4;
+constexpr int KINDS = FAMILIES + 1;  // of words: the families' faces, and which voxels are inside
 
-// All families of one column; row f, lane x.
-struct Faces {
-  u32* words;  // (segments, FAMILIES, 32)
-  DEVICE_MEMBER u32& at(int segment, int family) const { return words[(segment * FAMILIES + family) * 32 + int(threadIdx.x)]; }
+// The words of a block's columns.
+struct Words {
+  u32* at;  // (segments, CHUNK, KINDS, 32)
+  DEVICE_MEMBER u32* of(int segment, int row, int kind) const { return at + ((segment * CHUNK + row) * KINDS + kind) * 32; }
 };
 
-template <class K> DEVICE_FN K scan_distance(i64 steps) {
-  return steps < i64(Scan<K>::none) ? K(steps) : Scan<K>::none;
+// Steps from the last of the segment before down to its last face, and from the first of the segment behind up to its
+// first face; `far` where there is none nearer than that.
+DEVICE_FN u32 steps_before(const Words& words, int segment, int row, int family, int column, u32 far) {
+  u32 steps = 0;
+  for (int s = segment - 1; s >= 0 && steps < far; --s, steps += STEPS) {
+    const u32 word = words.of(s, row, family)[column];
+    if (word) return steps + u32(__clz(int(word)));
+  }
+  return far;
+}
+DEVICE_FN u32 steps_behind(const Words& words, int segment, int segments, int row, int family, int column, u32 far) {
+  u32 steps = 0;
+  for (int s = segment + 1; s < segments && steps < far; ++s, steps += STEPS) {
+    const u32 word = words.of(s, row, family)[column];
+    if (word) return steps + u32(__ffs(int(word)) - 1);
+  }
+  return far;
+}
+// Steps to the first face at or behind step `first` of a segment, from there.
+DEVICE_FN u32 steps_up(u32 word, int first, u32 behind) {
+  const u32 later = word >> first;
+  return later ? u32(__ffs(int(later)) - 1) : behind + u32(STEPS - first);
 }
 
-// Steps from the first of `segment` down to the last face before it, less one; and up to the first face behind it.
-template <class K> DEVICE_FN i64 steps_before(const Faces& faces, int segment, int family) {
-  i64 steps = 0;
-  for (int s = segment - 1; s >= 0 && steps < i64(Scan<K>::none); --s, steps += STEPS) {
-    const u32 word = faces.at(s, family);
-    if (word) return steps + __clz(int(word));
-  }
-  return i64(Scan<K>::none);
+// The same for two neighbours, one per half.
+DEVICE_FN u32 two_before(const Words& words, int segment, int row, int family, int column, u32 far) {
+  return steps_before(words, segment, row, family, column, far) | steps_before(words, segment, row, family, column + 1, far) << 16;
 }
-template <class K> DEVICE_FN i64 steps_behind(const Faces& faces, int segment, int segments, int family) {
-  i64 steps = 0;
-  for (int s = segment + 1; s < segments && steps < i64(Scan<K>::none); ++s, steps += STEPS) {
-    const u32 word = faces.at(s, family);
-    if (word) return steps + __ffs(int(word)) - 1;
-  }
-  return i64(Scan<K>::none);
+DEVICE_FN u32 two_behind(const Words& words, int segment, int segments, int row, int family, int column, u32 far) {
+  return steps_behind(words, segment, segments, row, family, column, far) | steps_behind(words, segment, segments, row, family, column + 1, far) << 16;
 }
 
-// Face i lies at step i (families a, b) or between the steps i and i + 1 (z: k stands for k + 1/2).
-template <class K> DEVICE_FN void write_distances(const Faces& faces, int segment, int segments, int family, K* out, i64 plane, int steps) {
-  const u32 word = faces.at(segment, family);
-  const i64 before = steps_before<K>(faces, segment, family), behind = steps_behind<K>(faces, segment, segments, family);
-  const int own = family == 0 ? 0 : 1;  // whether the face at a voxel's own step also lies before it
-  for (int i = 0; i < steps; ++i, out += plane) {
-    const u32 lower = word & (own ? (2u << i) - 1 : (1u << i) - 1), upper = word >> i;
-    i64 down = lower ? i - 1 + own - (31 - __clz(int(lower))) : before + i + own;
-    const i64 up = upper ? __ffs(int(upper)) - 1 : behind + STEPS - i;
-    down = down < up ? down : up;
-    *out = scan_distance<K>(down);
-  }
-}
+// What a block works on: CHUNK rows from y on, columns from x on, all z.
+struct Task {
+  i64 volume;
+  int y, tile;
+  int rows;  // that there are
+  u32 real;  // lanes that are not beyond the end of the row
+};
 
-// Reads one segment: its faces as bits, the bits of its voxels. Returns how many are inside (low) and known (high).
-template <class T> DEVICE_FN u64 read_segment(const Job& job, i64 volume, int y, int x, int segment, const Faces& faces) {
-  const int nz = job.n[0], ny = job.n[1], nx = job.n[2], lane = int(threadIdx.x);
-  const bool real = x < nx;
-  const int column = real ? x : nx - 1, first = segment * STEPS, last = int(smaller(first + STEPS, nz));
+DEVICE_FN Column column_of(const Job& job, const Task& task, int segment, int row, int x) {
   const View& view = job.labels;
-  const u8* p = view.data + offset_of(view, job.leading, volume) + first * view.step[0] + y * view.step[1] + column * view.step[2];
-  const i64 step = view.step[0], down = y + 1 < ny ? view.step[1] : 0, right = column + 1 < nx ? view.step[2] : 0;
-  const i64 bits = ((volume * nz + first) * ny + y) * job.words + (x >> 5), bits_step = i64(ny) * job.words;
-  u32 z_faces = 0, a_faces = 0, b_faces = 0, missing_words = 0;
-  u64 counts = 0;
-  Label<T> here = label_at<T>(job.label, p);
-  for (int i = 0; i < last - first; ++i, p += step) {
-    const Label<T> below = label_at<T>(job.label, p + down), beside = label_at<T>(job.label, p + right);
-    const Label<T> behind = first + i + 1 < nz ? label_at<T>(job.label, p + step) : here;
-    const u32 bit = here.missing ? 0 : 1u << i;
-    z_faces |= here.code != behind.code && !behind.missing ? bit : 0;
-    a_faces |= here.code != below.code && !below.missing ? bit : 0;
-    b_faces |= here.code != beside.code && !beside.missing ? bit : 0;
-    const u32 inside = __ballot_sync(~0u, real && !here.missing && here.code != 0);
-    if (lane == 0) job.inside[bits + i * bits_step] = inside;
-    counts += u64(__popc(inside));
-    if (job.known) {
-      const u32 known = __ballot_sync(~0u, real && !here.missing);
-      missing_words |= known ^ __ballot_sync(~0u, real);
-      if (lane == 0) job.known[bits + i * bits_step] = known;
-      counts += u64(__popc(known)) << 32;
-    } else {
-      counts += u64(smaller(nx - (x - lane), 32)) << 32;
-    }
-    here = behind;
-  }
-  faces.at(segment, 0) = z_faces;
-  faces.at(segment, 1) = a_faces;
-  faces.at(segment, 2) = b_faces;
-  u32 flags = __ballot_sync(~0u, (z_faces | a_faces | b_faces) != 0) ? HAS_SITE : 0;
-  if (missing_words) flags |= HAS_MISSING;
-  // Read first: thousands of warps have the same to say.
-  if (lane == 0 && (flags & ~*static_cast<volatile u32*>(job.flags + volume))) atomicOr(job.flags + volume, flags);
-  return counts;
+  const int ny = job.n[1], nx = job.n[2], y = task.y + row < ny ? task.y + row : ny - 1, segments = (job.n[0] + STEPS - 1) / STEPS;
+  Column column;
+  column.real = x < nx && task.y + row < ny;
+  column.here = view.data + offset_of(view, job.leading, task.volume) + segment * STEPS * view.step[0] + y * view.step[1] + smaller(x, nx - 1) * view.step[2];
+  column.below = column.here + (y + 1 < ny ? view.step[1] : 0);
+  column.beside = column.here + (x + 1 < nx ? view.step[2] : 0);
+  column.step = view.step[0];
+  column.steps = int(smaller(STEPS, job.n[0] - segment * STEPS));
+  column.last = segment + 1 == segments;
+  return column;
 }
 
-template <class T, class K> __global__ void scan(BY_VALUE Job job) {
-  const int nz = job.n[0], ny = job.n[1], nx = job.n[2], segments = (nz + STEPS - 1) / STEPS;
-  const i64 columns = job.volumes * ny * job.words, words = i64(segments) * FAMILIES * 32;
-  const i64 place = job.segments ? i64(blockIdx.x) * blockDim.z + threadIdx.z : threadIdx.z;
-  u32* buffer = job.segments ? reinterpret_cast<u32*>(job.segments) : reinterpret_cast<u32*>(dynamic_shared());
-  const Faces faces = {buffer + place * words};
-  const i64 rounds = (columns + i64(gridDim.x) * blockDim.z - 1) / (i64(gridDim.x) * blockDim.z);
-  for (i64 round = 0; round < rounds; ++round) {
-    const i64 column = (round * gridDim.x + blockIdx.x) * blockDim.z + threadIdx.z;
-    const bool real = column < columns;
-    const i64 row = real ? divided(column, job.words) : 0, volume = divided(row, ny);
-    const int y = int(row - volume * ny), x = int(column - row * job.words) * 32 + int(threadIdx.x);
-    if (real) {
-      u64 counts = 0;
-      for (int s = int(threadIdx.y); s < segments; s += int(blockDim.y)) counts += read_segment<T>(job, volume, y, x, s, faces);
-      if (job.counted && threadIdx.x == 0 && counts) {
-        u64* counted = job.counted + (volume - divided(volume, job.slabs) * job.slabs) * 2;
-        const u64 inside = counts & 0xFFFFFFFFu, known = counts >> 32;
-        if (known != inside) atomicAdd(counted, known - inside);
-        if (inside) atomicAdd(counted + 1, inside);
+// Bits, flags and counts of a row of a segment. `inside` and `known` are words along x, step by step in the lanes.
+DEVICE_FN void tell(const Job& job, const Task& task, int segment, int row, u32 inside, u32 known, bool face, u64* counted) {
+  const int lane = int(threadIdx.x), z = segment * STEPS + lane;
+  const bool own = z < job.n[0];
+  const i64 at = ((task.volume * job.n[0] + z) * job.n[1] + task.y + row) * job.words + task.tile;
+  u32 counts = 0;  // inside, and known · 2¹⁶: at most 32 · 32 of each
+  if (own) {
+    job.inside[at] = inside;
+    if (job.known) job.known[at] = known;
+    counts = u32(__popc(inside)) | u32(__popc(known)) << 16;
+  }
+  u32 news = __ballot_sync(~0u, face) ? HAS_SITE : 0;
+  if (__ballot_sync(~0u, own && known != task.real)) news |= HAS_MISSING;
+  // Read first: thousands of warps have the same to say.
+  u32* flags = job.flags + task.volume;
+  if (lane == 0 && (news & ~*static_cast<volatile u32*>(flags))) atomicOr(flags, news);
+  if (!counted) return;
+#pragma unroll
+  for (int apart = 16; apart; apart /= 2) counts += __shfl_xor_sync(~0u, counts, apart);
+  if (lane != 0) return;
+  const u32 count = counts & 0xFFFF, outside = (counts >> 16) - count;
+  if (outside) atomicAdd(counted, u64(outside));
+  if (count) atomicAdd(counted + 1, u64(count));
+}
+
+template <class T> DEVICE_FN void read_row(const Job& job, const Task& task, const Words& words, int segment, int row, u64* counted) {
+  const int lane = int(threadIdx.x);
+  const Column column = column_of(job, task, segment, row, task.tile * 32 + lane);
+  const Segment found = job.known ? read_columns<T, true>(job.label, column) : read_columns<T, false>(job.label, column);
+  words.of(segment, row, 0)[lane] = found.z;
+  words.of(segment, row, 1)[lane] = found.a;
+  words.of(segment, row, 2)[lane] = found.b;
+  words.of(segment, row, FAMILIES)[lane] = found.inside;  // along x: for `is_idle` that does not matter
+  tell(job, task, segment, row, found.inside, job.known ? found.known : task.real, found.z || found.a || found.b, counted);
+}
+
+struct alignas(16) FourWords {
+  u32 word[4];
+};
+
+// All rows at once: eight lanes for each.
+DEVICE_FN void read_four_rows(const Job& job, const Task& task, const Words& words, int segment, u64* counted) {
+  const int lane = int(threadIdx.x), row = lane >> 3, place = (lane & 7) * 4, x = task.tile * 32 + place, nx = job.n[2];
+  Column column = column_of(job, task, segment, row, x < nx ? x : nx - 4);
+  column.real = x < nx && task.y + row < job.n[1];
+  column.beside = column.here + (x + 4 < nx ? 4 : 3);
+  FourColumns found;
+  read_four_columns(column, found);
+  const u32* kinds[KINDS] = {found.z, found.a, found.b, found.inside};
+  u32 faces = 0;
+#pragma unroll
+  for (int kind = 0; kind < KINDS; ++kind) {
+    const u32* four = kinds[kind];
+    *reinterpret_cast<FourWords*>(words.of(segment, row, kind) + place) = {{four[0], four[1], four[2], four[3]}};
+    if (kind < FAMILIES) faces |= four[0] | four[1] | four[2] | four[3];
+  }
+  __syncwarp();
+#pragma unroll
+  for (int r = 0; r < CHUNK; ++r) {
+    if (r >= task.rows) break;
+    tell(job, task, segment, r, turned(words.of(segment, r, FAMILIES)[lane]), task.real, r == 0 && faces != 0, counted);
+  }
+}
+
+// The distances of one segment. Face i lies at step i (families a and b), or between the steps i and i + 1 (family z,
+// where k stands for k + 1/2).
+template <class K> struct Writer {
+  DEVICE_MEMBER static void segment(const Job& job, const Task& task, const Words& words, int segment, int segments, const Stored<K>& stored);
+};
+
+template <class K> DEVICE_MEMBER void Writer<K>::segment(const Job& job, const Task& task, const Words& words, int segment, int segments, const Stored<K>& stored) {
+  const int lane = int(threadIdx.x), first = segment * STEPS, steps = int(smaller(STEPS, job.n[0] - first));
+  const i64 level = row_at(job, job.n[1]);
+#pragma unroll 1
+  for (int row = 0; row < task.rows; ++row) {
+    K* out = static_cast<K*>(job.scans) + row_at(job, (task.volume * job.n[0] + first) * job.n[1] + task.y + row) + tile_at(task.tile * 32 + lane);
+#pragma unroll 1
+    for (int family = 0; family < FAMILIES; ++family) {
+      const u32 word = words.of(segment, row, family)[lane];
+      const u32 behind = steps_behind(words, segment, segments, row, family, lane, stored.far);
+      u32 down = steps_before(words, segment, row, family, lane, stored.far);
+      K* p = out + family * 32;
+      for (int start = 0; start < steps; start += SWEEP) {
+        u32 up[SWEEP], next = steps_up(word, start + SWEEP - 1, behind);
+        up[SWEEP - 1] = next;
+#pragma unroll
+        for (int i = SWEEP - 2; i >= 0; --i) up[i] = next = word >> (start + i) & 1 ? 0 : next + 1;
+#pragma unroll
+        for (int i = 0; i < SWEEP; ++i, p += level) {
+          if (start + i >= steps) break;
+          const u32 before = down;
+          down = word >> (start + i) & 1 ? 0 : down + 1;
+          const u32 lower = family == 0 ? before : down;
+          *p = stored.of(lower < up[i] ? lower : up[i]);
+        }
       }
+    }
+  }
+}
+
+// A chunk of background without a face, where nobody asks for background: its samples are never the best (half_grid.hpp),
+// whatever is nearest beyond. Sites across unannotated voxels could be, so there all is swept.
+DEVICE_FN bool is_idle(const Job& job, const Words& words, int segment, int rows) {
+  if (job.known || job.everywhere) return false;
+  u32 any = 0;
+  for (int i = 0; i < rows * KINDS; ++i) any |= words.of(segment, 0, 0)[i * 32 + int(threadIdx.x)];
+  return __ballot_sync(~0u, any != 0) == 0;
+}
+
+DEVICE_FN void write_nothing(const Job& job, const Task& task, int segment) {
+  const FourWords none = {{twice_over(NO_SQUARE), twice_over(NO_SQUARE), twice_over(NO_SQUARE), twice_over(NO_SQUARE)}};
+  constexpr int ROW = TILE * 2 / 16, LEAST = CHUNK_TILE * 2 / 16;  // wide words of a row of a tile, and of a chunk's
+  const int lane = int(threadIdx.x), first = segment * STEPS, steps = int(smaller(STEPS, job.n[0] - first)), wide = task.rows * ROW;
+  for (int i = lane; i < steps * (wide + LEAST); i += 32) {
+    const int z = i / (wide + LEAST), at = i - z * (wide + LEAST), row = at / ROW;
+    const i64 plane = task.volume * job.n[0] + first + z;
+    Square* p = at < wide ? static_cast<Square*>(job.scans) + row_at(job, plane * job.n[1] + task.y + row) + i64(task.tile) * TILE + (at - row * ROW) * 8
+                          : static_cast<Square*>(job.chunks) + chunk_row_at(job, plane * chunks_of(job) + task.y / CHUNK) + i64(task.tile) * CHUNK_TILE + (at - wide) * 8;
+    *reinterpret_cast<FourWords*>(p) = none;
+  }
+}
+
+// Squares: sixteen lanes take a row, two neighbours along x in each word.
+template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Task& task, const Words& words, int segment, int segments, const Stored<Square>& stored) {
+  if (is_idle(job, words, segment, task.rows)) return write_nothing(job, task, segment);
+  const int lane = int(threadIdx.x), pair = lane & 15, x = task.tile * 32 + 2 * pair, first = segment * STEPS;
+  const int steps = int(smaller(STEPS, job.n[0] - first)), odd_row = lane >> 4;
+  const i64 level = row_at(job, job.n[1]) / 2, row_step = row_at(job, 1), chunk_level = chunk_row_at(job, chunks_of(job)) / 2;
+  u32* out = static_cast<u32*>(job.scans) + (row_at(job, (task.volume * job.n[0] + first) * job.n[1] + task.y + odd_row) + tile_at(x)) / 2;
+  u32* least = static_cast<u32*>(job.chunks) +
+               (chunk_row_at(job, (task.volume * job.n[0] + first) * chunks_of(job) + task.y / CHUNK) + chunk_tile_at(x)) / 2;
+  // Of the row in hand and of the other one, which change places: a variable index would take them out of registers.
+  u32 down[FAMILIES], behind[FAMILIES], other_down[FAMILIES], other_behind[FAMILIES];
+#pragma unroll
+  for (int f = 0; f < FAMILIES; ++f) {
+    down[f] = two_before(words, segment, odd_row, f, 2 * pair, stored.far);
+    behind[f] = two_behind(words, segment, segments, odd_row, f, 2 * pair, stored.far);
+    other_down[f] = two_before(words, segment, odd_row + 2, f, 2 * pair, stored.far);
+    other_behind[f] = two_behind(words, segment, segments, odd_row + 2, f, 2 * pair, stored.far);
+  }
+#pragma unroll 1
+  for (int start = 0; start < steps; start += SWEEP, out += SWEEP * level, least += SWEEP * chunk_level) {
+    u32 least_za[SWEEP], least_b[SWEEP];
+#pragma unroll
+    for (int i = 0; i < SWEEP; ++i) least_za[i] = least_b[i] = twice_over(NO_SQUARE);
+#pragma unroll 1
+    for (int half = 0; half < 2; ++half) {
+      if (odd_row + 2 * half < task.rows) {
+#pragma unroll
+        for (int f = 0; f < FAMILIES; ++f) {
+          const u32* two = words.of(segment, odd_row + 2 * half, f) + 2 * pair;
+          const u32 left = two[0], right = two[1], faces = (left >> start & 0xFF) | (right >> start & 0xFF) << 16;
+          u32 up[SWEEP], now = steps_up(left, start + SWEEP - 1, behind[f] & 0xFFFF) | steps_up(right, start + SWEEP - 1, behind[f] >> 16) << 16;
+          up[SWEEP - 1] = now;
+#pragma unroll
+          for (int i = SWEEP - 2; i >= 0; --i) up[i] = now = (now + 0x00010001u) & ~((faces >> i & 0x00010001u) * 0xFFFFu);
+          u32* p = out + half * row_step + f * 16;
+#pragma unroll
+          for (int i = 0; i < SWEEP; ++i, p += level) {
+            const u32 before = down[f];
+            down[f] = (before + 0x00010001u) & ~((faces >> i & 0x00010001u) * 0xFFFFu);
+            const u32 steps_two = least_of_two(f == 0 ? before : down[f], up[i]), a = steps_two & 0xFFFF, b = steps_two >> 16;
+            const u32 squares = f == 0 ? stored.half(a) | stored.half(b) << 16 : stored.whole(a) | stored.whole(b) << 16;
+            u32& chunk = f == FAMILIES - 1 ? least_b[i] : least_za[i];
+            chunk = least_of_two(chunk, squares);
+            if (start + i < steps) *p = squares;
+          }
+        }
+      }
+#pragma unroll
+      for (int f = 0; f < FAMILIES; ++f) {
+        const u32 d = down[f], b = behind[f];
+        down[f] = other_down[f], behind[f] = other_behind[f], other_down[f] = d, other_behind[f] = b;
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < SWEEP; ++i) {
+      const u32 own = odd_row ? least_b[i] : least_za[i], other = odd_row ? least_za[i] : least_b[i];
+      const u32 both = least_of_two(own, __shfl_xor_sync(~0u, other, 16));
+      if (start + i < steps) least[i * chunk_level + odd_row * 16] = both;
+    }
+  }
+}
+
+// Whether labels can be read four at a time.
+template <class T> DEVICE_FN bool lie_in_fours(const Job& job) {
+  const View& view = job.labels;
+  i64 all = i64(reinterpret_cast<u64>(view.data)) | view.step[0] | view.step[1] | job.n[2];
+  for (int a = 0; a < LEADING; ++a) all |= job.leading[a] == 1 ? 0 : view.lead[a];
+  return sizeof(T) == 1 && !job.known && view.step[2] == 1 && (all & 3) == 0;
+}
+
+template <class T, class K> __global__ void __launch_bounds__(256, 2) scan(BY_VALUE Job job) {
+  const int ny = job.n[1], nx = job.n[2], segments = (job.n[0] + STEPS - 1) / STEPS, chunks = chunks_of(job);
+  const int warp = int(threadIdx.y), warps = int(blockDim.y);
+  const i64 tasks = job.volumes * chunks * job.words;
+  const Words words = {job.segments ? reinterpret_cast<u32*>(job.segments) + i64(blockIdx.x) * segments * CHUNK * KINDS * 32 : reinterpret_cast<u32*>(dynamic_shared())};
+  const Stored<K> stored(job);
+  if (job.values) {
+    const u32 thread = threadIdx.y * 32 + threadIdx.x;
+    for (i64 packed = i64(blockIdx.x) * warps * 32 + thread; packed <= job.limit; packed += i64(gridDim.x) * warps * 32)
+      job.values[packed] = unsigned_value(job, unpacked(u32(packed)));
+  }
+  const bool fours = lie_in_fours<T>(job);
+  for (i64 number = blockIdx.x; number < tasks; number += gridDim.x) {
+    const i64 row = divided(number, job.words), volume = divided(row, chunks);
+    Task task;
+    task.volume = volume;
+    task.y = int(row - volume * chunks) * CHUNK;
+    task.tile = int(number - row * job.words);
+    task.rows = ny - task.y < CHUNK ? ny - task.y : CHUNK;
+    task.real = nx - task.tile * 32 < 32 ? (1u << (nx - task.tile * 32)) - 1 : ~0u;
+    u64* counted = job.counted;
+    if (counted) counted += ((i64(blockIdx.x) % job.replicas) * job.slabs + volume - divided(volume, job.slabs) * job.slabs) * 2;
+    if (fours) {
+      for (int s = warp; s < segments; s += warps) read_four_rows(job, task, words, s, counted);
+    } else {
+      for (int i = warp; i < segments * task.rows; i += warps) read_row<T>(job, task, words, i / task.rows, i % task.rows, counted);
     }
     __syncthreads();
-    if (real && x < nx) {
-      for (int s = int(threadIdx.y); s < segments; s += int(blockDim.y)) {
-        const int first = s * STEPS, steps = int(smaller(STEPS, nz - first));
-        const i64 plane = i64(ny) * nx, at = ((volume * nz + first) * ny + y) * nx + x;
-        write_distances<K>(faces, s, segments, 0, static_cast<K*>(job.z) + at, plane, steps);
-        write_distances<K>(faces, s, segments, 1, static_cast<K*>(job.a) + at, plane, steps);
-        write_distances<K>(faces, s, segments, 2, static_cast<K*>(job.b) + at, plane, steps);
-      }
-    }
+    for (int s = warp; s < segments; s += warps) Writer<K>::segment(job, task, words, s, segments, stored);
     __syncthreads();
   }
 }

@@ -27,6 +27,12 @@ template <class T> DEVICE_FN Label<T> label_at(const Meaning& m, const u8* p) {
   return label;
 }
 
+// The same, where it is known beforehand whether any voxel can be unannotated.
+template <class T, bool MAY_MISS> DEVICE_FN Label<T> label_of(const Meaning& m, const u8* p) {
+  if (MAY_MISS) return label_at<T>(m, p);
+  return {load<T>(p), false};
+}
+
 DEVICE_FN Label<u64> any_label_at(const Meaning& m, const u8* p) {
   if (m.width == 1) { const Label<u8> l = label_at<u8>(m, p); return {l.code, l.missing}; }
   if (m.width == 2) { const Label<u16> l = label_at<u16>(m, p); return {l.code, l.missing}; }

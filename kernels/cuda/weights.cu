@@ -21,7 +21,8 @@ struct Weighing {
   Meaning label, mask_value;
   i64 slabs, parts;         // parts of a slab
   int classes, foreground;  // foreground: label = 0 and label ≠ 0
-  u64* counted;             // [buf] (slabs, classes)
+  i64 replicas;             // of `counted`, one behind the other: the scan's blocks take turns
+  u64* counted;             // [buf] (replicas, slabs, classes)
   struct Sum* sums;         // [buf] (slabs, parts); null in settle: the counts are the sums
   const double *numerators_before, *denominators_before;  // [inp] (slabs, classes); null: 0 of 1
   double *numerators, *denominators, *class_weight;       // [out] (slabs, classes)
@@ -33,6 +34,13 @@ struct Sum {
   double real;
   i64 high, low;  // of integers: high · 2³² + low
 };
+
+// Voxels of a class, over all replicas.
+DEVICE_FN u64 counted_of(const Weighing& w, i64 at) {
+  u64 voxels = 0;
+  for (i64 replica = 0; replica < w.replicas; ++replica) voxels += w.counted[replica * w.slabs * w.classes + at];
+  return voxels;
+}
 
 DEVICE_FN Sum plus(const Sum& a, const Sum& b) { return {a.real + b.real, a.high + b.high, a.low + b.low}; }
 
@@ -119,12 +127,12 @@ __global__ void settle(BY_VALUE Weighing w) {
     if (w.sums) {
       for (i64 part = threadIdx.x; part < w.parts; part += blockDim.x) sum = plus(sum, w.sums[slab * w.parts + part]);
     } else {
-      for (i64 c = threadIdx.x; c < w.classes; c += blockDim.x) sum.low += i64(w.counted[slab * w.classes + c]);
+      for (i64 c = threadIdx.x; c < w.classes; c += blockDim.x) sum.low += i64(counted_of(w, slab * w.classes + c));
     }
     const double total = total_of(sum_of_block(sum, buffer));
     for (i64 c = threadIdx.x; c < w.classes; c += blockDim.x) {
       const i64 at = slab * w.classes + c;
-      const double numerator = (w.numerators_before ? w.numerators_before[at] : 0.0) + double(w.counted[at]);
+      const double numerator = (w.numerators_before ? w.numerators_before[at] : 0.0) + double(counted_of(w, at));
       const double denominator = (w.denominators_before ? w.denominators_before[at] : 1.0) + total;
       double fraction = numerator / denominator;
       fraction = fraction < w.low ? w.low : fraction > w.high ? w.high : fraction;

@@ -1,0 +1,373 @@
+// One z-plane at a time, as plane.cu, on packed squares (tiles.cuh), two per register: for voxel sizes with a common unit
+// and a reach that 16 bits hold. The answer is the same to the last bit, since both are exact.
+//
+//   scans    [inp]  Square, see tiles.cuh
+//   inside   [inp]  (volumes, nz, ny, words) bits, and known
+//   values   [inp]  (limit + 1) float32: the target of a packed square, before its sign
+//   C, D     [buf]  (2, pairs) of ROWS squares in shared memory
+//   target   [out]  (volumes, nz, ny, nx) float32, any steps; weight the same
+//
+// A thread takes two neighbours along x and all ROWS rows of a band. Along y a register holds both neighbours, as the
+// scan stored them; along x it holds two rows, since samples that are one step apart lie in different registers then.
+// Either search goes outward and ends where the way alone costs as much as the worst of its outputs; costs of ways come
+// from a table. Idle lanes, D from C and bounds are as in plane.cu: idle lanes start at 0 and leave NO_SQUARE in C.
+// Block (x / 2); any grid, bands go round.
+#include "finish.cuh"
+#include "tiles.cuh"
+
+namespace half_grid {
+
+constexpr int PAIR_ROWS = 8;
+constexpr int PAIRS = 16;   // of a word of bits
+constexpr int PAIR_THREADS = 128;
+constexpr int COSTS = 144;  // 128 half steps reach NO_SQUARE whatever the unit, and a search looks 8 steps beyond its end
+constexpr u32 NONE_TWICE = NO_SQUARE | NO_SQUARE << 16;
+
+// Costs of m steps and of m + 1/2, each twice over.
+struct alignas(8) Cost {
+  u32 even, odd;
+};
+
+// ROWS squares of one x: the rows 2i and 2i + 1 in word i.
+struct alignas(16) Rows {
+  u32 two[PAIR_ROWS / 2];
+};
+
+// C or D of a band: the pairs' left voxels, then their right ones, so that neighbouring threads read neighbouring memory;
+// before the first and behind the last one more that holds NO_SQUARE.
+struct Samples {
+  Rows *left, *right;
+  DEVICE_MEMBER static int entries(int pairs) { return pairs + 2; }
+  DEVICE_MEMBER Samples(Rows* at, int pairs) : left(at + 1), right(at + 1 + entries(pairs)) {}
+};
+
+DEVICE_FN Rows no_rows() {
+  Rows none;
+#pragma unroll
+  for (int i = 0; i < PAIR_ROWS / 2; ++i) none.two[i] = NONE_TWICE;
+  return none;
+}
+
+DEVICE_FN Cost cost_of(const Job& job, int axis, u32 m) {
+  const u32 twice = u32(job.twice[axis]), even = packed_even(twice, m), odd = packed_odd(twice, packed_square(twice / 2), m);
+  return {twice_over(even < NO_SQUARE ? even : NO_SQUARE), twice_over(odd < NO_SQUARE ? odd : NO_SQUARE)};
+}
+
+// The greatest of all halves, twice over, so that it compares with a cost.
+template <int N> DEVICE_FN u32 worst_of(const u32 (&best)[N]) {
+  u32 worst = best[0];
+#pragma unroll
+  for (int i = 1; i < N; ++i) worst = most_of_two(worst, best[i]);
+  return most_of_two(worst, worst << 16 | worst >> 16);
+}
+
+// The greatest of each half alone.
+DEVICE_FN u32 worst_by_column(const u32 (&best)[PAIR_ROWS]) {
+  u32 worst = best[0];
+#pragma unroll
+  for (int i = 1; i < PAIR_ROWS; ++i) worst = most_of_two(worst, best[i]);
+  return worst;
+}
+
+// Four rows of samples, rows `near` and on from the band: row r of the band is near + i + r whole steps away where
+// `reversed`, else near + i + ROWS - 1 - r.
+template <bool HALF, bool BEFORE> DEVICE_FN void search_chunk(u32 (&best)[PAIR_ROWS], const u32* samples, i64 step, const Cost (&costs)[PAIR_ROWS + CHUNK], int rows) {
+  constexpr int N = PAIR_ROWS;
+  u32 whole[CHUNK], half[CHUNK];
+#pragma unroll
+  for (int i = 0; i < CHUNK; ++i) {
+    const u32* p = samples + (BEFORE ? -i : i) * step;
+    whole[i] = half[i] = NONE_TWICE;
+    if (i < rows) {
+      whole[i] = p[HALF ? 0 : 32];
+      if (HALF) half[i] = p[16];
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < CHUNK; ++i) {
+#pragma unroll
+    for (int r = 0; r < N; ++r) {
+      const int away = BEFORE ? i + r : i + N - 1 - r;  // steps beyond the first
+      best[r] = add_least(whole[i], costs[away + 1].even, best[r]);
+      if (HALF) best[r] = add_least(half[i], BEFORE ? costs[away].odd : costs[away + 1].odd, best[r]);
+    }
+  }
+}
+
+// Along y for two columns: `first` points at their squares in row y0, `least` at those of its chunk; rows are `step` and
+// `least_step` words apart. For C the families z and a, for D family b. Goes outward in chunks of rows, and leaves a chunk
+// out whose least square and the way to it cost as much as what is there already.
+template <bool HALF>
+DEVICE_FN void search_columns(u32 (&best)[PAIR_ROWS], const u32* first, i64 step, const u32* least, i64 least_step, const Cost* costs, int y0, int ny) {
+  constexpr int N = PAIR_ROWS;
+  {
+    Cost own[N];
+#pragma unroll
+    for (int m = 0; m < N; ++m) own[m] = costs[m];
+    // All samples are on their way before the first is used.
+    u32 whole[N], half[N];
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      const u32* p = first + i * step;
+      whole[i] = half[i] = NONE_TWICE;
+      if (y0 + i < ny) {
+        whole[i] = p[HALF ? 0 : 32];
+        if (HALF) half[i] = p[16];
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+#pragma unroll
+      for (int r = 0; r < N; ++r) {
+        best[r] = add_least(whole[i], own[i > r ? i - r : r - i].even, best[r]);
+        if (HALF) best[r] = add_least(half[i], own[i >= r ? i - r : r - i - 1].odd, best[r]);
+      }
+    }
+  }
+  const u32 *before = first - step, *behind = first + N * step;
+  const u32 *least_before = least - least_step, *least_behind = least + N / CHUNK * least_step;
+  const i64 far = CHUNK * step;
+  for (int j = 0;; j += CHUNK, before -= far, behind += far, least_before -= least_step, least_behind += least_step) {
+    const int rows_before = y0 - j, rows_behind = ny - (y0 + N + j);  // that there still are
+    if (rows_before <= 0 && rows_behind <= 0) return;
+    const u32 worst = worst_by_column(best), nearest = HALF ? costs[j].odd : costs[j + 1].even;
+    if (!(most_of_two(worst, worst << 16 | worst >> 16) > nearest)) return;
+    const u32 bound_before = rows_before > 0 ? least_before[HALF ? 0 : 16] : NONE_TWICE;
+    const u32 bound_behind = rows_behind > 0 ? least_behind[HALF ? 0 : 16] : NONE_TWICE;
+    // Behind the band the nearest half step is one further on.
+    const bool into_before = add_least(bound_before, nearest, worst) != worst;
+    const bool into_behind = add_least(bound_behind, costs[j + 1].even, worst) != worst;
+    if (!into_before && !into_behind) continue;
+    Cost own[N + CHUNK];
+#pragma unroll
+    for (int m = 0; m < N + CHUNK; ++m) own[m] = costs[j + m];
+    if (into_before) search_chunk<HALF, true>(best, before, step, own, rows_before);
+    if (into_behind) search_chunk<HALF, false>(best, behind, step, own, rows_behind);
+  }
+}
+
+DEVICE_FN void add_sample(u32* best, const Rows& sample, u32 cost) {
+#pragma unroll
+  for (int i = 0; i < PAIR_ROWS / 2; ++i) best[i] = add_least(sample.two[i], cost, best[i]);
+}
+
+// Along x for the voxels x = 2t and x + 1: C at whole steps, D half a step further on. `best` has the rows of x, then
+// those of x + 1, which looks at the same samples a step later to the left, and a step earlier to the right.
+DEVICE_FN void search_along_x(u32 (&best)[PAIR_ROWS], const Samples& c, const Samples& d, const Cost* costs, int t, int pairs) {
+  constexpr int N = PAIR_ROWS / 2;
+  Rows left_c = c.left[t], left_d = d.left[t], right_c = c.right[t], right_d = left_d;
+  const int last = t > pairs - 1 - t ? t : pairs - 1 - t;
+  for (int q = 0; q <= last; ++q) {
+#pragma unroll
+    for (int step = 1; step <= 2; ++step) {  // k = 2q + step: samples x - k, x + k and x + k + 1
+      const u32 odd = costs[2 * q + step - 1].odd, even = costs[2 * q + step].even;
+      if (!(worst_of(best) > odd)) return;
+      add_sample(best + N, left_d, odd);
+      add_sample(best + N, left_c, even);
+      add_sample(best, right_d, odd);
+      add_sample(best, right_c, even);
+      const int low = t - q - 1 > -1 ? t - q - 1 : -1, here = t + q < pairs ? t + q : pairs, high = t + q + 1 < pairs ? t + q + 1 : pairs;
+      left_d = step == 1 ? d.right[low] : d.left[low];
+      left_c = step == 1 ? c.right[low] : c.left[low];
+      right_d = step == 1 ? d.right[here] : d.left[high];
+      right_c = step == 1 ? c.left[high] : c.right[high];
+      add_sample(best, left_d, odd);
+      add_sample(best, left_c, even);
+      add_sample(best + N, right_d, odd);
+      add_sample(best + N, right_c, even);
+    }
+  }
+}
+
+// Registers that hold two columns -> those that hold two rows, of the left column and of the right one.
+DEVICE_FN void turn_to_rows(const u32 (&columns)[PAIR_ROWS], Rows& left, Rows& right) {
+#pragma unroll
+  for (int i = 0; i < PAIR_ROWS / 2; ++i) {
+    left.two[i] = low_halves(columns[2 * i], columns[2 * i + 1]);
+    right.two[i] = high_halves(columns[2 * i], columns[2 * i + 1]);
+  }
+}
+
+// Bits 2r and 2r + 1: what `words` says of the voxels x and x + 1 in row r of the band.
+DEVICE_FN u32 bits_of_pair(const Job& job, const u32* words, int y0, int x) {
+  u32 bits = 0;
+#pragma unroll
+  for (int r = 0; r < PAIR_ROWS; ++r) {
+    if (y0 + r < job.n[1]) bits |= (words[i64(r) * job.words + (x >> 5)] >> (x & 31) & 3) << (2 * r);
+  }
+  return bits;
+}
+
+constexpr u32 LEFT = 0x5555, RIGHT = 0xAAAA;  // of such bits
+
+// The voxels of the pair that there are.
+DEVICE_FN u32 real_bits(const Job& job, int y0, int x) {
+  const int nx = job.n[2], rows = job.n[1] - y0;
+  const u32 all = rows < PAIR_ROWS ? (1u << (2 * rows)) - 1 : 0xFFFF;
+  return all & ((x < nx ? LEFT : 0) | (x + 1 < nx ? RIGHT : 0));
+}
+
+// A band in shared memory.
+struct BandOfPairs {
+  Samples c, d;
+  int pairs;
+  u32* inside;  // (pairs) bits as above
+  const u32 *scans, *chunks;
+  i64 step, chunk_step;  // words from row to row
+  int y0;
+  bool everywhere;
+};
+
+DEVICE_FN void fill_pairs_of_c(const Job& job, const BandOfPairs& band, const u32* inside, const Cost* costs) {
+  for (int t = int(threadIdx.x); t < band.pairs; t += int(blockDim.x)) {
+    const u32 own = bits_of_pair(job, inside, band.y0, 2 * t), wanted = band.everywhere ? real_bits(job, band.y0, 2 * t) : own;
+    band.inside[t] = own;
+    u32 best[PAIR_ROWS];
+#pragma unroll
+    for (int r = 0; r < PAIR_ROWS; ++r) best[r] = halves_of(wanted >> (2 * r)) & twice_over(u32(job.limit));
+    if (wanted) search_columns<true>(best, band.scans + tile_at(2 * t) / 2, band.step, band.chunks + chunk_tile_at(2 * t) / 2, band.chunk_step, costs, band.y0, job.n[1]);
+#pragma unroll
+    for (int r = 0; r < PAIR_ROWS; ++r) best[r] |= ~halves_of(wanted >> (2 * r)) & NONE_TWICE;
+    turn_to_rows(best, band.c.left[t], band.c.right[t]);
+  }
+}
+
+DEVICE_FN void fill_pairs_of_d(const Job& job, const BandOfPairs& band, const Cost* costs) {
+  const int pairs = band.pairs;
+  for (int t = int(threadIdx.x); t < pairs; t += int(blockDim.x)) {
+    const int x = 2 * t;
+    const u32 own = band.inside[t], next = t + 1 < pairs ? band.inside[t + 1] : 0;
+    const u32 asked = ((own | own >> 1) & LEFT) | ((own | next << 1) & RIGHT);
+    const u32 there = real_bits(job, band.y0, x + 1);  // pairs of neighbours: none beyond the last voxel
+    const u32 wanted = (band.everywhere ? ~0u : asked) & there;
+    u32 best[PAIR_ROWS];
+    if (wanted) {
+      const Rows a = band.c.left[t], b = band.c.right[t], c = band.c.left[t + 1];
+#pragma unroll
+      for (int i = 0; i < PAIR_ROWS / 2; ++i) {
+        const u32 left = most_of_two(a.two[i], b.two[i]), right = most_of_two(b.two[i], c.two[i]);
+        best[2 * i] = low_halves(left, right);
+        best[2 * i + 1] = high_halves(left, right);
+      }
+#pragma unroll
+      for (int r = 0; r < PAIR_ROWS; ++r)
+        best[r] = add_least(best[r], 0, twice_over(u32(job.limit))) & halves_of(wanted >> (2 * r));
+      search_columns<false>(best, band.scans + tile_at(x) / 2, band.step, band.chunks + chunk_tile_at(x) / 2, band.chunk_step, costs, band.y0, job.n[1]);
+    } else {
+#pragma unroll
+      for (int r = 0; r < PAIR_ROWS; ++r) best[r] = 0;
+    }
+#pragma unroll
+    for (int r = 0; r < PAIR_ROWS; ++r) best[r] |= ~halves_of(wanted >> (2 * r)) & NONE_TWICE;
+    turn_to_rows(best, band.d.left[t], band.d.right[t]);
+  }
+}
+
+// Idle lanes of C are NO_SQUARE, all others at most `limit`, which is less.
+DEVICE_FN u32 idle_halves(u32 two) { return ((two + 0x00010001u) >> 15 & 0x00010001u) * 0xFFFFu; }
+
+// Row r of two columns, as `search_along_x` leaves them.
+DEVICE_FN u32 square_of(const u32* best, int r) { return (r & 1) ? best[r / 2] >> 16 : best[r / 2] & 0xFFFF; }
+
+DEVICE_FN void store_pairs(const Job& job, const Place& place, int x, u32 inside, const u32 (&best)[PAIR_ROWS]) {
+  constexpr int N = PAIR_ROWS / 2;
+  const int rows = job.n[1] - place.y;
+  if (place.plain) {
+    Output output(job, place, x);
+#pragma unroll
+    for (int r = 0; r < PAIR_ROWS; ++r, output.next_row(job)) {
+      if (r >= rows) break;
+      const bool first = inside >> (2 * r) & 1, second = inside >> (2 * r) & 2;
+      float a = 0.0f, b = 0.0f;
+      if (first || second || job.background == SIGNED)
+        a = job.values[square_of(best, r)], b = job.values[square_of(best + N, r)];
+      output.two(job, place, first, a, second, b);
+    }
+    return;
+  }
+  u32 left[N], right[N];  // the row in hand is the low half of the first: a variable index would take them out of registers
+#pragma unroll
+  for (int i = 0; i < N; ++i) left[i] = best[i], right[i] = best[N + i];
+#pragma unroll 1
+  for (int r = 0; r < PAIR_ROWS && r < rows; ++r) {
+#pragma unroll 1
+    for (int column = 0; column < 2 && x + column < job.n[2]; ++column) {
+      const u32 packed = (column ? right[0] : left[0]) & 0xFFFF;
+      store_at(job, place, r, x + column, inside >> (2 * r + column) & 1, job.values[packed], unpacked(packed));
+    }
+    if (r & 1) {
+#pragma unroll
+      for (int i = 0; i + 1 < N; ++i) left[i] = left[i + 1], right[i] = right[i + 1];
+    } else {
+      left[0] >>= 16, right[0] >>= 16;
+    }
+  }
+}
+
+DEVICE_FN void store_lonely(const Job& job, const Place& place, int x, u32 inside) {
+  Output output(job, place, x);
+#pragma unroll 1
+  for (int r = 0; r < PAIR_ROWS && r < job.n[1] - place.y; ++r, output.next_row(job), inside >>= 2) {
+    if (place.plain) {
+      output.two(job, place, inside & 1, job.lonely, inside & 2, job.lonely);
+      continue;
+    }
+#pragma unroll 1
+    for (int i = 0; i < output.voxels; ++i) store_at(job, place, r, x + i, inside >> i & 1, job.lonely, job.lonely_square);
+  }
+}
+
+DEVICE_FN void finish_pairs(const Job& job, const BandOfPairs& band, const Place& place, const Cost* costs) {
+  for (int t = int(threadIdx.x); t < band.pairs; t += int(blockDim.x)) {
+    const int x = 2 * t;
+    if (x >= job.n[2]) break;
+    const Rows left = band.c.left[t], right = band.c.right[t];
+    u32 best[PAIR_ROWS];
+#pragma unroll
+    for (int i = 0; i < PAIR_ROWS / 2; ++i) {
+      best[i] = left.two[i] & ~idle_halves(left.two[i]);
+      best[PAIR_ROWS / 2 + i] = right.two[i] & ~idle_halves(right.two[i]);
+    }
+    search_along_x(best, band.c, band.d, costs, t, band.pairs);
+    store_pairs(job, place, x, band.inside[t], best);
+  }
+}
+
+__global__ void __launch_bounds__(PAIR_THREADS, 5) pairs(BY_VALUE Job job) {
+  const int nz = job.n[0], ny = job.n[1], bands = (ny + PAIR_ROWS - 1) / PAIR_ROWS, width = job.words * PAIRS;
+  const i64 tasks = job.volumes * nz * bands;
+  Rows* const samples = reinterpret_cast<Rows*>(dynamic_shared());
+  const int entries = 2 * Samples::entries(width);
+  Cost *along_y = reinterpret_cast<Cost*>(samples + 2 * entries), *along_x = along_y + COSTS;
+  BandOfPairs band = {Samples(samples, width), Samples(samples + entries, width), width, reinterpret_cast<u32*>(along_x + COSTS), nullptr, nullptr, 0, 0, 0, false};
+  if (threadIdx.x < 8) samples[(threadIdx.x >> 1) * Samples::entries(width) + (threadIdx.x & 1 ? width + 1 : 0)] = no_rows();
+  for (int m = int(threadIdx.x); m < COSTS; m += int(blockDim.x)) along_y[m] = cost_of(job, 1, u32(m)), along_x[m] = cost_of(job, 2, u32(m));
+  __syncthreads();
+  for (i64 task = blockIdx.x; task < tasks; task += gridDim.x) {
+    const i64 level = divided(task, bands), volume = divided(level, nz);
+    band.y0 = int(task - level * bands) * PAIR_ROWS;
+    const i64 row = level * ny + band.y0;
+    const u32* inside = job.inside + row * job.words;
+    const u32 flags = job.flags[volume];
+    const Place place(job, volume, int(level - volume * nz), band.y0);
+    if (flags & HAS_SITE) {
+      band.everywhere = job.everywhere || (flags & HAS_MISSING);
+      band.scans = static_cast<const u32*>(job.scans) + row_at(job, row) / 2;
+      band.chunks = static_cast<const u32*>(job.chunks) + chunk_row_at(job, level * chunks_of(job) + band.y0 / CHUNK) / 2;
+      band.step = row_at(job, 1) / 2, band.chunk_step = chunk_row_at(job, 1) / 2;
+      fill_pairs_of_c(job, band, inside, along_y);
+      __syncthreads();
+      fill_pairs_of_d(job, band, along_y);
+      __syncthreads();
+      finish_pairs(job, band, place, along_x);
+      __syncthreads();  // before the next band overwrites C
+    } else {
+      for (int t = int(threadIdx.x); 2 * t < job.n[2]; t += int(blockDim.x)) {
+        const u32 bits = bits_of_pair(job, inside, band.y0, 2 * t);
+        store_lonely(job, place, 2 * t, bits);
+      }
+    }
+  }
+}
+
+}  // namespace half_grid
