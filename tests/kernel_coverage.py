@@ -2,8 +2,8 @@
 
     python tests/kernel_coverage.py [-k SOME]
 
-Runs tests/test_device_kernels.py and test_device_packed.py on kernels that count (gcc's --coverage), then lists for every file of kernels/cuda
-the lines that no instance of a template ever ran. The exit code is that of the tests. Needs g++ and gcov.
+Runs tests/test_device_kernels.py and test_device_packed.py on kernels that count (gcc's --coverage), then lists for
+every file of kernels/cuda the lines that no instance of a template ever ran. The exit code is that of the tests. Needs g++ and gcov.
 """
 
 import collections
@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 TESTS = Path(__file__).parent
+FILES = [TESTS / f"test_device_{name}.py" for name in ("kernels", "packed")]
 CUDA = TESTS.parent / "kernels" / "cuda"
 
 
@@ -23,9 +24,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
         environment = {**os.environ, "KERNEL_COVERAGE": folder}
-        status = subprocess.run(
-            [*command, *(TESTS / f"test_device_{name}.py" for name in ("kernels", "packed")), *sys.argv[1:]], env=environment, check=False
-        ).returncode
+        status = subprocess.run([*command, *FILES, *sys.argv[1:]], env=environment, check=False).returncode
         for counted in Path(folder).glob("*.gcda"):
             subprocess.run(["gcov", "--json-format", counted], cwd=folder, capture_output=True, check=True)
         counts = collections.defaultdict(collections.Counter)

@@ -165,7 +165,7 @@ def _meta(layout: Layout) -> Tensor:
 def half_grid(volumes: Volumes, limits: Limits) -> tuple[Launch, Launch, dict[str, int], dict[str, int]]:
     """The launches of `scan` and `plane`, and the bytes of scratch by name, and of that which starts at 0."""
     job, plan = volumes.job, volumes.plan
-    nz, ny, nx = job.n
+    nz, ny, _ = job.n
     rows = job.volumes * nz * ny
     bits = rows * job.words * 4
     pairs = job.words * records.PAIRS
