@@ -3,7 +3,8 @@
     python tests/kernel_coverage.py [-k SOME]
 
 Runs tests/test_device_kernels.py and test_device_packed.py on kernels that count (gcc's --coverage), then lists for
-every file of kernels/cuda the lines that no instance of a template ever ran. The exit code is that of the tests. Needs g++ and gcov.
+every file of kernels/cuda the lines that no instance of a template ever ran. The exit code
+is that of the tests. Needs g++ and gcov.
 """
 
 import collections
