@@ -28,6 +28,7 @@ import numpy as np
 import torch
 
 from inner_distance_gpu import InnerDistanceTransform, __version__, engines
+from inner_distance_gpu.device import launcher as launching
 
 ROOT = Path(__file__).parents[1]
 RESULT_BYTES = 8  # target and weight; with the label read the least there is to move
@@ -115,6 +116,34 @@ def copy_bandwidth(size: int = 1 << 30, device: str = "cuda") -> float:
     return 2 * source.nbytes / statistics.median(device_times(lambda: target.copy_(source), 20)) / 1e6
 
 
+class EachKernel:
+    """A launcher that times every kernel by itself, on top of the one there is."""
+
+    def __init__(self, inner: launching.Launcher) -> None:
+        self.inner = inner
+        self.spans: dict[str, list[float]] = {}
+
+    def limits(self, device: torch.device) -> launching.Limits:
+        return self.inner.limits(device)
+
+    def run(self, steps: launching.Steps, device: torch.device) -> None:
+        for step in steps:
+            name = step[0].kernel.name.removeprefix("half_grid::")
+            self.spans.setdefault(name, []).extend(device_times(lambda step=step: self.inner.run((step,), device), 1))
+
+
+def kernel_times(call: Callable[[], Any], rounds: int) -> dict[str, float]:
+    """Milliseconds of each kernel of a call, medians: what stands beside the predictions of GPU.md."""
+    timing = EachKernel(launching.launcher)
+    launching.launcher = timing
+    try:
+        for _ in range(rounds):
+            call()
+    finally:
+        launching.launcher = timing.inner
+    return {name: statistics.median(spans) for name, spans in timing.spans.items()}
+
+
 def difference(first: torch.Tensor, second: torch.Tensor) -> float:
     return float((first.cpu().double() - second.cpu().double()).abs().max())
 
@@ -151,6 +180,7 @@ def measure(case: Case, names: list[str], rounds: int, floor_gbs: float, labels:
         entry["agrees"] = max(entry["target_difference"], entry["weight_difference"]) <= 4 * TOLERANCE
     results.clear()
     if "cuda" in calls:
+        found["kernel_ms"] = kernel_times(calls["cuda"], rounds)
         calls["cuda graph"] = graph_of(calls["cuda"])
         found["engines"]["cuda graph"] = {}
     times: dict[str, list[float]] = {name: [] for name in calls}
@@ -197,9 +227,14 @@ def table(report: dict[str, Any]) -> str:
         agrees = all(entry.get("agrees", True) for entry in found.values())
         lines.append(
             f"{case['name']:32} {' '.join(cells)} {case['floor_ms']:8.4f} {cuda / case['floor_ms']:7.1f} "
-            f"{cucim / cuda:7.1f} {'yes' if agrees else 'NO'}"
+            f"{cucim / cuda:7.1f} {'yes' if agrees else 'NO'}  {said_kernels(case)}"
         )
     return "\n".join(lines)
+
+
+def said_kernels(case: dict[str, Any]) -> str:
+    """Of the kernels that take time: "scan 0.061 pairs 0.183"."""
+    return " ".join(f"{name.split('<')[0]} {ms:.3f}" for name, ms in case.get("kernel_ms", {}).items())
 
 
 def main() -> int:

@@ -51,9 +51,10 @@ def test_ptx_where_there_is_no_machine_code():
     assert b".target sm_75" in machine.image
 
 
-def test_nothing_spills():
+@pytest.mark.parametrize("architecture", [80, 90])
+def test_nothing_spills(architecture):
     for kernel in OF_EACH:
-        log = compiler.compile_kernel(kernel, "sm_90", ("--ptxas-options=-v",)).log
+        log = compiler.compile_kernel(kernel, f"sm_{architecture}", ("--ptxas-options=-v",)).log
         assert set(re.findall(r"(\d+) bytes (?:stack frame|spill stores|spill loads)", log)) == {"0"}
 
 

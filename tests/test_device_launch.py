@@ -72,7 +72,7 @@ def test_one_launch_for_all_volumes(recorder):
     assert list(job.labels.lead) == [0, 0, 0, 64 * 65 * 33 * 4]
     assert list(job.labels.step) == [65 * 33 * 4, 33 * 4, 4]
     assert (scan.block, scan.grid) == ((32, 4, 1), 32 * 17 * 2)  # four rows of 32 columns each
-    assert scan.shared_bytes == 2 * 4 * 4 * 128
+    assert scan.shared_bytes == 2 * 4 * 4 * 128 + 1024
     assert (plane.block, plane.grid) == ((32, 1, 1), 32 * 64 * 9)
     assert plane.shared_bytes == 34 * 64 + 2 * 144 * 8 + 32 * 4
     recorder.launches.clear()

@@ -6,6 +6,8 @@ import torch
 from hypothesis import given, settings
 from oracle import assert_target, golden
 from test_device_kernels import MASKS, TORCH, blobs, calls
+from test_device_packed import calls as packed_calls
+from test_device_packed import views
 
 from inner_distance_gpu import InnerDistanceTransform, balanced_weights, engines, inner_distance
 
@@ -51,13 +53,32 @@ def test_random_volumes(engine, call):
     assert_target(result.cpu(), expected, times_label, keywords["scale"])
 
 
+@settings(deadline=None, max_examples=300)
+@given(call=packed_calls())
+def test_packed_squares(call):
+    for name in ("cuda", "cpu"):
+        if engines.available()[name] is not None:
+            pytest.skip(engines.available()[name])
+    labels, voxel_size, keywords = call
+    result = inner_distance(torch.from_numpy(labels).cuda(), voxel_size, **keywords)
+    np.testing.assert_array_equal(result.cpu(), inner_distance(labels, voxel_size, engine="cpu", **keywords))
+
+
+@pytest.mark.parametrize(("name", "labels"), list(views()))
+def test_bytes_that_lie_in_fours_and_others(engine, name, labels):
+    expected = inner_distance(labels, (2, 1, 1), scale=4, background="signed", engine="reference")
+    there = torch.empty_strided(labels.shape, labels.stride(), dtype=labels.dtype, device="cuda").copy_(labels)
+    result = inner_distance(there, (2, 1, 1), scale=4, background="signed", engine=engine)
+    assert_target(result.cpu(), expected.numpy(), scale=4)
+
+
 @pytest.mark.parametrize("fraction", [0.02, 0.5, 0.98])
 @pytest.mark.parametrize("voxel_size", [(4, 4, 4), (40, 4, 4)])
 def test_engines_agree(fraction, voxel_size):
     for name in ("cuda", "cucim"):
         if engines.available()[name] is not None:
             pytest.skip(engines.available()[name])
-    labels = torch.from_numpy(blobs((61, 130, 127), fraction=fraction)).cuda()
+    labels = torch.from_numpy(blobs((61, 130, 128), fraction=fraction)).cuda()
     for scale in (30, None):
         first, second = (
             inner_distance(labels, voxel_size, scale=scale, background="signed", engine=name) for name in ENGINES

@@ -41,7 +41,7 @@ class Event:
 @pytest.fixture
 def visit(on_host, monkeypatch, tmp_path):  # noqa: F811
     """Runs the script; returns its exit code and the report it wrote."""
-    on_host(HostLauncher())
+    launcher = on_host(HostLauncher())
     module = script()
     stand_ins = {
         "Event": Event,
@@ -69,6 +69,7 @@ def visit(on_host, monkeypatch, tmp_path):  # noqa: F811
         out = tmp_path / "visit.json"
         monkeypatch.setattr(sys, "argv", ["gpu_visit.py", "--no-tests", "--out", str(out), *arguments])
         code = module.main()
+        assert module.launching.launcher is launcher  # as it was
         return code, json.loads(out.read_text()) if out.is_file() else None
 
     return run
@@ -83,7 +84,11 @@ def test_every_engine_is_timed_and_agrees(visit, capsys):
         assert all(entry["median_ms"] >= 0 for entry in case["engines"].values())
         assert all(case["engines"][name]["agrees"] for name in ("cpu", "cucim", "cuda"))
         assert case["engines"]["cuda"]["peak_bytes_per_voxel"] == 12_000 / case["voxels"]
-    assert "2x9x33 2% 4x4" in capsys.readouterr().out
+        assert list(case["kernel_ms"]) == ["scan<unsigned char, half_grid::Square>", "settle", "pairs"]
+        assert all(ms >= 0 for ms in case["kernel_ms"].values())
+    said = capsys.readouterr().out
+    assert "2x9x33 2% 4x4" in said
+    assert "yes  scan 0" in said
 
 
 def test_quick_takes_the_small_cases(visit):

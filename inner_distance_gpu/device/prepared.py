@@ -181,11 +181,13 @@ def half_grid(volumes: Volumes, limits: Limits) -> tuple[Launch, Launch, dict[st
         pieces["values"] = (job.limit + 1) * 4
         pieces["chunks"] = job.volumes * nz * chunk_rows * job.words * records.CHUNK_TILE * 2
     segments = -(-nz // records.STEPS)
-    grid, shared = job.volumes * chunk_rows * job.words, segments * records.CHUNK * records.KINDS * 32 * 4
-    if shared > limits.shared_bytes:
+    grid, shared = job.volumes * chunk_rows * job.words, records.SQUARES_BYTES if packed else 0
+    words_bytes = segments * records.CHUNK * records.KINDS * 32 * 4
+    if shared + words_bytes > limits.shared_bytes:
         grid = min(grid, 4 * limits.multiprocessors)
-        pieces["segments"] = grid * shared
-        shared = 0
+        pieces["segments"] = grid * words_bytes
+    else:
+        shared += words_bytes
     warps = 4 if segments <= 4 else 8
     scan = launch(compiler.scan(job.label.width, "square" if packed else plan.scan_bytes), grid, (32, warps, 1), shared)
     if packed:

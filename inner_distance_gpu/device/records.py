@@ -14,6 +14,7 @@ PAIR_THREADS = 128  # at most, of a block
 PAIR_BYTES = 2 * 2 * 2 * PAIR_ROWS  # shared memory of a pair: squares of C and D
 TILE, CHUNK, CHUNK_TILE = FAMILIES * 32, 4, 2 * 32  # scan distances that lie together; rows of a chunk, and its least
 KINDS = FAMILIES + 1  # of words that the scan keeps of a column
+SQUARES_BYTES = 2 * 256 * 2  # of its table of squares
 SUM_BYTES = 24
 
 _i32, _i64, _u64, _f32, _f64, _pointer = (

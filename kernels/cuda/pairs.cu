@@ -20,6 +20,11 @@ namespace half_grid {
 constexpr int PAIR_ROWS = 8;
 constexpr int PAIRS = 16;   // of a word of bits
 constexpr int PAIR_THREADS = 128;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+constexpr int PAIR_BLOCKS = 4;  // of a multiprocessor: two minima take more registers where they are no instruction
+#else
+constexpr int PAIR_BLOCKS = 5;
+#endif
 constexpr int COSTS = 144;  // 128 half steps reach NO_SQUARE whatever the unit, and a search looks 8 steps beyond its end
 constexpr u32 NONE_TWICE = NO_SQUARE | NO_SQUARE << 16;
 
@@ -333,7 +338,7 @@ DEVICE_FN void finish_pairs(const Job& job, const BandOfPairs& band, const Place
   }
 }
 
-__global__ void __launch_bounds__(PAIR_THREADS, 5) pairs(BY_VALUE Job job) {
+__global__ void __launch_bounds__(PAIR_THREADS, PAIR_BLOCKS) pairs(BY_VALUE Job job) {
   const int nz = job.n[0], ny = job.n[1], bands = (ny + PAIR_ROWS - 1) / PAIR_ROWS, width = job.words * PAIRS;
   const i64 tasks = job.volumes * nz * bands;
   Rows* const samples = reinterpret_cast<Rows*>(dynamic_shared());

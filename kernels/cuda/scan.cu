@@ -203,7 +203,7 @@ DEVICE_FN void write_nothing(const Job& job, const Task& task, int segment) {
   }
 }
 
-// Squares: sixteen lanes take a row, two neighbours along x in each word.
+// Squares: sixteen lanes take a row, two neighbours along x in each word. Steps are counted twice: as bytes of a table.
 template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Task& task, const Words& words, int segment, int segments, const Stored<Square>& stored) {
   if (is_idle(job, words, segment, task.rows)) return write_nothing(job, task, segment);
   const int lane = int(threadIdx.x), pair = lane & 15, x = task.tile * 32 + 2 * pair, first = segment * STEPS;
@@ -216,9 +216,9 @@ template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Tas
   u32 down[FAMILIES], behind[FAMILIES], other_down[FAMILIES], other_behind[FAMILIES];
 #pragma unroll
   for (int f = 0; f < FAMILIES; ++f) {
-    down[f] = two_before(words, segment, odd_row, f, 2 * pair, stored.far);
+    down[f] = 2 * two_before(words, segment, odd_row, f, 2 * pair, stored.far);
     behind[f] = two_behind(words, segment, segments, odd_row, f, 2 * pair, stored.far);
-    other_down[f] = two_before(words, segment, odd_row + 2, f, 2 * pair, stored.far);
+    other_down[f] = 2 * two_before(words, segment, odd_row + 2, f, 2 * pair, stored.far);
     other_behind[f] = two_behind(words, segment, segments, odd_row + 2, f, 2 * pair, stored.far);
   }
 #pragma unroll 1
@@ -233,17 +233,16 @@ template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Tas
         for (int f = 0; f < FAMILIES; ++f) {
           const u32* two = words.of(segment, odd_row + 2 * half, f) + 2 * pair;
           const u32 left = two[0], right = two[1], faces = (left >> start & 0xFF) | (right >> start & 0xFF) << 16;
-          u32 up[SWEEP], now = steps_up(left, start + SWEEP - 1, behind[f] & 0xFFFF) | steps_up(right, start + SWEEP - 1, behind[f] >> 16) << 16;
+          u32 up[SWEEP], now = 2 * (steps_up(left, start + SWEEP - 1, behind[f] & 0xFFFF) | steps_up(right, start + SWEEP - 1, behind[f] >> 16) << 16);
           up[SWEEP - 1] = now;
 #pragma unroll
-          for (int i = SWEEP - 2; i >= 0; --i) up[i] = now = (now + 0x00010001u) & ~((faces >> i & 0x00010001u) * 0xFFFFu);
+          for (int i = SWEEP - 2; i >= 0; --i) up[i] = now = (now + 0x00020002u) & ~((faces >> i & 0x00010001u) * 0xFFFFu);
           u32* p = out + half * row_step + f * 16;
 #pragma unroll
           for (int i = 0; i < SWEEP; ++i, p += level) {
             const u32 before = down[f];
-            down[f] = (before + 0x00010001u) & ~((faces >> i & 0x00010001u) * 0xFFFFu);
-            const u32 steps_two = least_of_two(f == 0 ? before : down[f], up[i]), a = steps_two & 0xFFFF, b = steps_two >> 16;
-            const u32 squares = f == 0 ? stored.half(a) | stored.half(b) << 16 : stored.whole(a) | stored.whole(b) << 16;
+            down[f] = (before + 0x00020002u) & ~((faces >> i & 0x00010001u) * 0xFFFFu);
+            const u32 squares = stored.two(least_of_two(f == 0 ? before : down[f], up[i]), f == 0);
             u32& chunk = f == FAMILIES - 1 ? least_b[i] : least_za[i];
             chunk = least_of_two(chunk, squares);
             if (start + i < steps) *p = squares;
@@ -277,8 +276,11 @@ template <class T, class K> __global__ void __launch_bounds__(256, 2) scan(BY_VA
   const int ny = job.n[1], nx = job.n[2], segments = (job.n[0] + STEPS - 1) / STEPS, chunks = chunks_of(job);
   const int warp = int(threadIdx.y), warps = int(blockDim.y);
   const i64 tasks = job.volumes * chunks * job.words;
-  const Words words = {job.segments ? reinterpret_cast<u32*>(job.segments) + i64(blockIdx.x) * segments * CHUNK * KINDS * 32 : reinterpret_cast<u32*>(dynamic_shared())};
-  const Stored<K> stored(job);
+  u8* const shared = reinterpret_cast<u8*>(dynamic_shared());
+  const Words words = {job.segments ? reinterpret_cast<u32*>(job.segments) + i64(blockIdx.x) * segments * CHUNK * KINDS * 32
+                                    : reinterpret_cast<u32*>(shared + Stored<K>::BYTES)};
+  const Stored<K> stored(job, shared);
+  stored.prepare(job, int(threadIdx.y) * 32 + int(threadIdx.x), warps * 32);
   if (job.values) {
     const u32 thread = threadIdx.y * 32 + threadIdx.x;
     for (i64 packed = i64(blockIdx.x) * warps * 32 + thread; packed <= job.limit; packed += i64(gridDim.x) * warps * 32)

@@ -44,16 +44,31 @@ DEVICE_FN float unpacked(u32 packed) { return small_to_float(2 * packed - (packe
 // What the scan stores. `far` stands for "no face": distances begin there where none was seen, and no distance that
 // counts reaches it; up to 64 steps more may be added to it.
 template <class K> struct Stored {
+  static constexpr int BYTES = 0;  // of shared memory
   u32 far;
-  DEVICE_MEMBER explicit Stored(const Job&) : far(u32(smaller(i64(Scan<K>::none), 0x7FFFFF00))) {}
+  DEVICE_MEMBER Stored(const Job&, void*) : far(u32(smaller(i64(Scan<K>::none), 0x7FFFFF00))) {}
+  DEVICE_MEMBER void prepare(const Job&, int, int) const {}
   DEVICE_MEMBER K of(u32 k) const { return k < far ? K(k) : Scan<K>::none; }
 };
+
+// Squares are looked up: first those of k + 1/2 steps, then those of k.
 template <> struct Stored<Square> {
-  u32 far, twice, odd;
-  DEVICE_MEMBER explicit Stored(const Job& job) : far(u32(job.deepest)), twice(u32(job.twice[0])), odd(packed_square(u32(job.twice[0]) / 2)) {}
-  DEVICE_MEMBER u32 half(u32 k) const { return clipped(packed_odd(twice, odd, k)); }
-  DEVICE_MEMBER u32 whole(u32 k) const { return clipped(packed_even(twice, k)); }
-  DEVICE_MEMBER static u32 clipped(u32 square) { return square < NO_SQUARE ? square : NO_SQUARE; }
+  static constexpr int STEPS_AT_MOST = 256;  // `far` is at most 129
+  static constexpr int BYTES = 2 * STEPS_AT_MOST * int(sizeof(u16));
+  u32 far;
+  u16* table;
+  DEVICE_MEMBER Stored(const Job& job, void* shared) : far(u32(job.deepest)), table(static_cast<u16*>(shared)) {}
+  DEVICE_MEMBER void prepare(const Job& job, int thread, int threads) const {
+    const u32 twice = u32(job.twice[0]), odd = packed_square(twice / 2);
+    for (int k = thread; k < STEPS_AT_MOST; k += threads)
+      table[k] = clipped(packed_odd(twice, odd, u32(k))), table[STEPS_AT_MOST + k] = clipped(packed_even(twice, u32(k)));
+  }
+  DEVICE_MEMBER static u16 clipped(u32 square) { return u16(square < NO_SQUARE ? square : NO_SQUARE); }
+  // Two squares from twice two numbers of steps, which is where they lie.
+  DEVICE_MEMBER u32 two(u32 twice_steps, bool half) const {
+    const u8* base = reinterpret_cast<const u8*>(table) + (half ? 0 : STEPS_AT_MOST * int(sizeof(u16)));
+    return *reinterpret_cast<const u16*>(base + (twice_steps & 0xFFFF)) | u32(*reinterpret_cast<const u16*>(base + (twice_steps >> 16))) << 16;
+  }
 };
 
 }  // namespace half_grid
