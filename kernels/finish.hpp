@@ -90,18 +90,18 @@ static inline u32 beyond_border(const Volume& v, const Finish& f, FloatLanes squ
 }
 
 // What nearly every row is (`usual`), the whole of it but for lanes beyond the last full ones, straight from registers
-// to memory. `filled`: per panel, whether `squares` holds anything.
+// to memory. Where a voxel is inside, its panel holds squares.
 template <class V>
-static inline i64 finish_usual(const Volume& v, const Finish& f, i64 z, i64 y, const u8* filled, const typename V::E* squares) {
+static inline i64 finish_usual(const Volume& v, const Finish& f, i64 z, i64 y, const typename V::E* squares) {
   constexpr int W = FloatLanes::N;
   const FloatLanes zero = FloatLanes::all(0.0f), factor = FloatLanes::all(f.factor);
   float* out = (float*)(v.out + z * v.out_stride[0] + y * v.out_stride[1]);
   const u32* inside = v.inside + (z * v.ny + y) * v.words;
   const u32 lanes = lanes_below<V>(V::N);
   i64 x = 0;
-  for (; x + V::N <= v.nx; x += V::N, ++filled) {
+  for (; x + V::N <= v.nx; x += V::N) {
     const u32 bits = (inside[x >> 5] >> (x & 31)) & lanes;
-    if (!*filled || !bits) {
+    if (!bits) {
       for (int i = 0; i < V::N; i += W) zero.store(out + x + i);
       continue;
     }

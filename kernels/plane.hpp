@@ -304,7 +304,7 @@ template <class V> static void bands(const PlaneTask& task) {
     for (i64 i = 0; i < end; ++i) {
       const i64 y = band * N + i;
       const E* squares = turned + i * s.width;
-      i64 x = f.usual ? finish_usual<V>(v, f, task.z, y, filled, squares) : 0;
+      i64 x = f.usual ? finish_usual<V>(v, f, task.z, y, squares) : 0;
       if (v.keep) f.border_y_z = border_square(v, task.z, y);
       for (; x < v.nx; x += N)
         finish_row<V>(v, f, task.z, y, x, v.nx - x < N ? v.nx - x : N, v.far_beyond ? nullptr : squares + x);

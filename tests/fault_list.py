@@ -49,7 +49,7 @@ KERNELS = [
     ("scan.hpp", "v.inside[bits + w] = 0;", "{}", TARGETS),
     ("scan.hpp", "case SCAN_MEDIUM: sweep_up<u16>(task); break;", "case SCAN_MEDIUM: sweep_up<u8>(task); break;", TARGETS),
     # half_grid: what a label is, units, saturation
-    ("half_grid.hpp", "float_magnitude(bits) ? bits : T(0);", "bits;", TARGETS),
+    ("half_grid.hpp", "float_magnitude(bits) ? bits : T(0);", "bits;", TYPES),
     ("half_grid.hpp", "float_magnitude(bits) > FloatBits<T>::infinity;", "float_magnitude(bits) >= FloatBits<T>::infinity;", TYPES + TARGETS),
     ("half_grid.hpp", "constexpr double SATURATION = 9.02;", "constexpr double SATURATION = 6.5;", TARGETS),
     ("half_grid.hpp", "units.square[a] = whole * whole;", "units.square[a] = whole * whole + (whole > 3);", TARGETS),
@@ -60,7 +60,7 @@ KERNELS = [
     ("half_grid.hpp", "constexpr double BORDER_SLACK = 2e-6;", "constexpr double BORDER_SLACK = 0;", BORDER),
     # plane: idle lanes, tiles, what is skipped
     ("plane.hpp", "(word | word >> 1 | next << 31)", "(word | word >> 1)", TARGETS),
-    ("plane.hpp", "const u32 real = lanes_below<V>(v.nx - 1 - x);", "const u32 real = lanes_below<V>(v.nx - x);", TARGETS),
+    ("plane.hpp", "const u32 real = lanes_below<V>(v.nx - 1 - x);", "const u32 real = lanes_below<V>(v.nx - x);", TARGETS, "behind the last voxel no pair has a sample: it finds the cap at best"),
     ("plane.hpp", "(c < 65535 ? u32(c) : 65535u) * 65537u;", "(u32(c) & 65535u) * 65537u;", TARGETS),
     ("plane.hpp", "most = WholeLanes::all(u16(last));", "most = WholeLanes::all(u16(last + 1));", TARGETS),
     ("plane.hpp", "const V start = max(V::load(c + y * s.gap)", "const V start = min(V::load(c + y * s.gap)", TARGETS),
@@ -70,9 +70,9 @@ KERNELS = [
     ("plane.hpp", "if (far_lanes) search_flagged(far_lanes, whole, half, v.nx, N, v.square[2], found, N, hull);", "", TARGETS),
     ("plane.hpp", "if (far_lanes) search_flagged(far_lanes, whole, half, v.ny, N, v.square[1], c, s.gap, hull);", "", TARGETS),
     ("plane.hpp", "if (far_lanes) search_flagged(far_lanes, whole, (const E*)nullptr, v.ny, N, v.square[1], d, N, hull);", "", TARGETS),
-    ("plane.hpp", "const bool may_be_far = !v.near_only && s.chunks > FAR_CHUNKS + 1;", "const bool may_be_far = !v.near_only && s.chunks > FAR_CHUNKS + 12;", TARGETS),
-    ("plane.hpp", "const bool may_be_far = !v.near_only && chunks > FAR_CHUNKS + 1;", "const bool may_be_far = !v.near_only && chunks > FAR_CHUNKS + 12;", TARGETS),
-    ("plane.hpp", "b[i] = none_to_zero(V::load(whole + (at * TILE + i) * N));", "b[i] = V::load(whole + (at * TILE + i) * N);", TARGETS),
+    ("plane.hpp", "const bool may_be_far = !v.near_only && s.chunks > FAR_CHUNKS + 1;", "const bool may_be_far = !v.near_only && s.chunks > FAR_CHUNKS + 12;", ENVELOPE),
+    ("plane.hpp", "const bool may_be_far = !v.near_only && chunks > FAR_CHUNKS + 1;", "const bool may_be_far = !v.near_only && chunks > FAR_CHUNKS + 12;", ENVELOPE),
+    ("plane.hpp", "b[i] = none_to_zero(V::load(whole + (at * TILE + i) * N));", "b[i] = V::load(whole + (at * TILE + i) * N);", TARGETS, "saves the search for voxels that nobody asks for"),
     ("plane.hpp", "const i64 reach = v.near_only ? s.chunks : FAR_CHUNKS;", "const i64 reach = FAR_CHUNKS;", TARGETS),
     ("plane.hpp", "b[i] = V::choose(pairs[y], min(min(start, V::load(whole + y * N)), cap), V::all(0));", "b[i] = V::choose(pairs[y], min(start, cap), V::all(0));", TARGETS),
     ("plane.hpp", "for (i64 y = 0; y < s.rows; ++y) right[y] = V::NONE;\n  const", "const", TARGETS, "only a pair beyond the end of the row reads it, and that is idle"),
@@ -109,7 +109,6 @@ KERNELS = [
     ("finish.hpp", "along_z = double(2 * back_z + 1) * v.border_unit[0]", "along_z = double(2 * back_z) * v.border_unit[0]", BORDER),
     ("finish.hpp", "v.background == SIGNED ? zero - t : zero;", "v.background == SIGNED ? t : zero;", TARGETS),
     ("finish.hpp", "const double value = v.lonely * factor;", "const double value = v.lonely * factor * 1.00001;", TARGETS),
-    ("finish.hpp", "if (!*filled || !bits) {", "if (!bits) {", TARGETS),
     # lanes: one fault per level
     ("lanes.hpp", "_mm512_adds_epu16(a.v, b.v)", "_mm512_add_epi16(a.v, b.v)", TARGETS),
     ("lanes.hpp", "_mm256_min_epu16(a.v, b.v)", "_mm256_min_epi16(a.v, b.v)", TARGETS),
@@ -175,7 +174,7 @@ CUDA = [
     ("columns.cuh", "(((off & 0x7F7F7F7Fu) + 0x7F7F7F7Fu) | off) & 0x80808080u", "((off & 0x7F7F7F7Fu) + 0x7F7F7F7Fu) & 0x80808080u", PACKED),
     ("columns.cuh", "__byte_perm(here, next, 0x4321)", "__byte_perm(here, next, 0x3321)", PACKED),
     ("columns.cuh", "column.steps + (column.last ? 0 : 1)) p +=", "column.steps + 1) p +=", PACKED),
-    ("columns.cuh", "column.steps < STEPS ? (1u << column.steps) - 1 : ~0u : 0;", "~0u : 0;", PACKED),
+    ("columns.cuh", "column.steps < STEPS ? (1u << column.steps) - 1 : ~0u : 0;", "~0u : 0;", PACKED, "bits beyond the segment repeat those of its last step, and no distance changes"),
     ("columns.cuh", "column.real ? column.steps < STEPS", "true ? column.steps < STEPS", PACKED),
     ("columns.cuh", "(word & ~mask) | (other >> apart & mask)", "(word & ~mask) | (other & mask)", PACKED),
     # scan: sweeps, squares, chunks, counts

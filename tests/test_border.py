@@ -49,6 +49,18 @@ def test_ties_are_kept(engine):
         assert expected[3].sum() == 4
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_ties_of_any_size(engine, seed):
+    """The border is as far as the face behind voxel 2i, for every i: no rounding may take one of them for nearer."""
+    small, ratio = np.random.default_rng(seed).uniform(1, [100, 1.5])
+    for half in range(1, 40, 3):
+        labels = np.ones((1, 100, 130), np.uint8)
+        labels[:, 2 * half + 1 :] = 0
+        _, weight = weights(labels, (1e3 * small, ratio * small, small), "mask", engine)
+        assert weight[0, half, 65] > 0, (small, ratio, half)
+        assert weight[0, half - 1, 65] == 0, (small, ratio, half)
+
+
 def test_beyond_saturation(engine):
     """The target is 1 from 9.02 scales on; whether the border is nearer still takes the true distance."""
     labels = np.zeros((601, 601), np.uint8)

@@ -119,6 +119,23 @@ def test_simd_levels(seed, shape, dtype, kind, data):
     assert same_bits(on("auto", labels, parameters, always_float=True), results[0])
 
 
+@pytest.mark.parametrize("voxel_size", VOXELS)
+@pytest.mark.parametrize("scale", [None, 50.0])
+@pytest.mark.parametrize("shape", [(3, 200, 130), (2, 90, 301), (1, 1, 700)])
+def test_simd_levels_of_long_lines_and_borders(monkeypatch, voxel_size, scale, shape):
+    labels = np.ones(shape, np.uint8)
+    labels[tuple(np.random.default_rng(4).integers(0, n, 3) for n in shape)] = 0
+    plan, results = cpu._plan.__wrapped__, []
+    transform = InnerDistanceTransform(voxel_size, scale, border="mask", engine="cpu", moving=False)
+    for level in cpu._host.levels():
+        monkeypatch.setattr(cpu, "_plan", lambda parameters, level=level: plan(parameters, level))
+        results.append(transform(labels))
+    assert 0 < (results[0][1] == 0).sum() < labels.size or shape[0] == 1
+    for target, weight in results[1:]:
+        assert same_bits(target, results[0][0])
+        assert same_bits(weight, results[0][1])
+
+
 def test_the_levels_are_those_of_the_processor():
     levels = cpu._host.levels()
     assert levels[-1] == "baseline"

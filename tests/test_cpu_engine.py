@@ -75,6 +75,18 @@ def test_weights_of_classes(seed, dtype):
     np.testing.assert_allclose(counts.denominators, same_counts.denominators, rtol=0 if exact else 1e-12)
 
 
+@pytest.mark.parametrize(("dtype", "classes"), [("i1", 300), ("i2", 3), ("f2", 3), ("f4", 3), ("f8", 3)])
+def test_weights_of_labels_that_are_no_class(dtype, classes):
+    """-1 in 8 bits is 255, and 1.5 lies between two classes: neither is counted."""
+    labels = np.array([[0, 1, -1, 2, 1.5 if dtype[0] == "f" else -1, 1]], dtype)
+    weights, counts = balanced_weights(labels, classes, validate=False, engine="cpu")
+    expected, same = balanced_weights(labels, classes, validate=False, engine="reference")
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+    assert (weights == 0).tolist() == [[False, False, True, False, True, False]]
+    assert counts.numerators.tolist() == same.numerators.tolist()
+    assert counts.numerators.sum() == 4
+
+
 def test_integer_sums_are_exact():
     mask = np.full((4, 2**11), 2**52 + 1, np.int64)
     mask[0, 0] = 0
@@ -149,13 +161,29 @@ def test_a_line_longer_than_the_scan_counts():
         np.testing.assert_allclose(result[1:, 0, 0], expected[1:], rtol=1e-6)
 
 
-@pytest.mark.parametrize("voxel_size", [(1e12, 1.0, 3.0), (1e-9, 2e3, 1.0), (1e-30, 2e-30, 1e-29), (1e30, 1e30, 1e30)])
+@pytest.mark.parametrize(
+    "voxel_size", [(1e12, 1.0, 3.0), (1e-9, 2e3, 1.0), (1e-30, 2e-30, 1e-29), (1e30, 1e30, 1e30), (1e-41, 3e-41, 1e-40)]
+)
 def test_sizes_far_apart_and_far_from_one(voxel_size):
     rng = np.random.default_rng(0)
     for labels in (rng.integers(0, 2, (5, 6, 7)), np.kron([[[0, 1]], [[1, 1]]], np.ones((3, 20, 9), int))):
         for scale in (None, max(voxel_size), min(voxel_size)):
             result = inner_distance(labels, voxel_size, scale=scale, engine="cpu")
             assert_target(result, inner_distance(labels, voxel_size, scale=scale, engine="reference"), scale=scale)
+
+
+@pytest.mark.parametrize("voxel_size", [(1.0, 1.0, 1.0), (1.31, 1.7, 1.13)])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_lines_of_every_length(axis, voxel_size):
+    """One voxel of background at the end of a line: up to where the search is bounded, and beyond."""
+    for n in range(50, 200, 3):
+        shape = [3, 3, 3]
+        shape[axis] = n
+        labels = np.ones(shape, np.uint8)
+        labels[0, 0, 0] = 0
+        result = np.moveaxis(inner_distance(labels, voxel_size, engine="cpu"), axis, 0)[:, 0, 0]
+        expected = voxel_size[axis] * np.maximum(np.arange(n) - 0.5, 0)
+        np.testing.assert_allclose(result, expected, rtol=1e-6, err_msg=f"{n} voxels")
 
 
 @pytest.mark.parametrize("scale", [3.0, 40.0, None])

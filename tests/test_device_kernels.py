@@ -295,6 +295,23 @@ def test_balanced_weights(default, kind, slab):
         assert torch.equal(same.numerators, counts.numerators)
 
 
+@pytest.mark.parametrize(("dtype", "classes"), [("i1", 300), ("i2", 3), ("f2", 3), ("f4", 3), ("f8", 3)])
+def test_labels_that_are_no_class(default, dtype, classes):
+    labels = np.array([[0, 1, -1, 2, 1.5 if dtype[0] == "f" else -1, 1]], dtype)
+    weights, counts = balanced_weights(labels, classes, validate=False, engine="cuda")
+    expected, same = balanced_weights(labels, classes, validate=False, engine="reference")
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+    assert torch.equal(counts.numerators, same.numerators)
+
+
+def test_an_ignored_label_that_bfloat16_cannot_hold(default):
+    labels = torch.tensor([[0, 1, 1, 2]], dtype=torch.bfloat16)
+    for ignored in (1.001, 1.0, 3e38):
+        expected = inner_distance(labels, (1, 1), ignore_label=ignored, fill=9, engine="reference")
+        result = inner_distance(labels, (1, 1), ignore_label=ignored, fill=9, engine="cuda")
+        assert torch.equal(result, expected), ignored
+
+
 def test_float_masks_are_summed_in_one_order(on_host):  # noqa: F811
     labels = np.zeros((3, 50, 2000), np.uint8)
     mask = np.random.default_rng(0).random(labels.shape) * 10.0 ** np.random.default_rng(1).integers(

@@ -193,3 +193,32 @@ def test_empty_space_is_not_swept(default):
     packed, floats = both(default, labels, (1, 1, 1), scale=5)
     np.testing.assert_array_equal(packed, floats)
     assert_target(packed, inner_distance(labels, (1, 1, 1), scale=5, engine="reference"), scale=5)
+
+
+def against_reference(launcher, labels, **keywords):
+    packed, floats = both(launcher, labels, (1, 1, 1), scale=5, **keywords)
+    np.testing.assert_array_equal(packed, floats)
+    expected = inner_distance(labels, (1, 1, 1), scale=5, engine="reference", **keywords)
+    assert_target(packed, expected, scale=5)
+    return expected
+
+
+def test_labels_that_differ_in_the_highest_bit(default):
+    labels = np.random.default_rng(0).choice(np.uint8([0, 1, 128, 129]), (9, 10, 32))
+    against_reference(default, labels)
+
+
+def test_empty_space_across_unannotated_voxels_is_swept(default):
+    """The nearest site lies below a chunk without a face, and an unannotated plane hides that the chunk is outside."""
+    labels = np.ones((64, 4, 64), np.uint8)
+    labels[:33, :, 32:] = 0
+    labels[:, :, 31] = 2
+    expected = against_reference(default, labels, ignore_label=2)
+    assert expected[31, 2, 30] == np.float32(np.tanh(2.5 / 5))  # 1.5 voxels down and 2 across
+
+
+def test_a_full_chunk_of_one_row_is_swept(default):
+    labels = np.ones((48, 5, 40), np.uint8)
+    labels[36:] = 0
+    expected = against_reference(default, labels)
+    assert expected[31, 4, 7] == np.float32(np.tanh(4.5 / 5))

@@ -168,6 +168,16 @@ def test_foreign_dlpack_that_cannot_be_read():
         target(Foreign(torch.zeros(2, 2, 2, dtype=torch.bfloat16)))
 
 
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4"])
+def test_minus_zero_is_zero(dtype):
+    """As a label, as the label to ignore, and as a class."""
+    labels = np.array([[0.0, -0.0, 1, 1]], dtype)
+    for ignored in (0.0, -0.0):
+        result = inner_distance(labels, (1, 1), ignore_label=ignored, fill=9, no_boundary="saturate", scale=1)
+        np.testing.assert_array_equal(result, [[9, 9, 1, 1]])
+    assert balanced_weights(labels)[1].numerators.tolist() == [[2, 2]]
+
+
 def test_ignore_label_meets_the_label_type():
     labels = np.array([[0, 1, 255, 1]])
     expected = inner_distance(labels, (1, 1), ignore_label=255, fill=9)
