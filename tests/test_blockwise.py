@@ -19,7 +19,7 @@ def test_blocks_equal_the_whole(name, engine):
     rng = np.random.default_rng(len(name))
     for case in range(6):
         keywords = {
-            "scale": SCALE,
+            "scale": (SCALE, 8 * SCALE)[case // 2 % 2],  # the larger shows what no site means
             "background": ("zero", "signed", "times_label")[case % 3],
             "no_boundary": ("extent", "saturate")[case % 2],
             "ignore_label": 9,
@@ -40,6 +40,23 @@ def test_two_dimensions_and_threads(engine):
     lazy = blockwise.inner_distance(da.from_array(labels, chunks=(1, 7, 50)), (1, 1), scale=3, engine=engine)
     whole = inner_distance(labels, (1, 1), scale=3, engine=engine)
     np.testing.assert_array_equal(lazy.compute(scheduler="threads"), whole)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_only_face_lies_between_two_blocks(engine):
+    labels = np.repeat(np.uint8([1, 2]), [16, 16]).reshape(1, 1, 32)
+    lazy = blockwise.inner_distance(da.from_array(labels, chunks=(1, 1, 16)), (40, 4, 4), scale=30, engine=engine)
+    np.testing.assert_array_equal(lazy, inner_distance(labels, (40, 4, 4), scale=30, engine=engine))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_block_without_a_site_is_not_a_volume_without_one(engine):
+    """A thin volume: from its extent, the target far from the only site would be tanh(0.2)."""
+    labels = np.ones((2, 400, 8), np.uint8)
+    labels[:, 0] = 0
+    lazy = blockwise.inner_distance(da.from_array(labels, chunks=(2, 20, 8)), (1, 1, 1), scale=5, engine=engine)
+    assert (lazy[:, 60:] == 1).all()
+    np.testing.assert_array_equal(lazy, inner_distance(labels, (1, 1, 1), scale=5, engine=engine))
 
 
 @pytest.mark.parametrize("tolerance", [0.3, 0.05, 1e-3])

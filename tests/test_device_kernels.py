@@ -261,6 +261,28 @@ def test_transform(launcher, engine, mask_dtype):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_the_border_along_an_axis_of_one_voxel(default, engine):
+    labels = np.zeros((1, 9, 14), np.uint8)
+    labels[..., 7:] = 1
+    for depth in (2.0, 5.0, 9.0):  # 1.0, 2.5, 4.5 to the border along z
+        _, weight = InnerDistanceTransform((depth, 1, 1), 5, border="mask", engine=engine)(labels)
+        _, expected = InnerDistanceTransform((depth, 1, 1), 5, border="mask", engine="reference")(labels)
+        np.testing.assert_allclose(weight, expected, rtol=1e-6, err_msg=f"{depth}")
+        assert (weight[0, 4] > 0).sum() == {2.0: 2, 5.0: 6, 9.0: 8}[depth]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_more_leading_axes_than_kernels_take(default, engine):
+    labels = torch.from_numpy(blobs((2, 2, 2, 2, 2, 3, 5, 6))).permute(4, 3, 2, 1, 0, 5, 6, 7)
+    expected = inner_distance(labels.contiguous(), (1, 1, 1), scale=2, engine="reference")
+    memory = torch.full((2, 2, 2, 2, 2, 3, 5, 12), 7.0)
+    out = memory[..., ::2].permute(4, 3, 2, 1, 0, 5, 6, 7)
+    assert inner_distance(labels, (1, 1, 1), scale=2, engine=engine, out=out) is out
+    assert_target(out, expected.numpy(), scale=2)
+    assert (memory[..., 1::2] == 7).all()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_the_border_is_compared_with_distances_beyond_saturation(launcher, engine):
     labels = torch.zeros(1, 41, 61, dtype=torch.uint8)
     labels[0, 20, 10] = 1

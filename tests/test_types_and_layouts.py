@@ -172,7 +172,7 @@ def test_foreign_dlpack_that_cannot_be_read():
 def test_minus_zero_is_zero(dtype):
     """As a label, as the label to ignore, and as a class."""
     labels = np.array([[0.0, -0.0, 1, 1]], dtype)
-    for ignored in (0.0, -0.0):
+    for ignored in (-0.0, 0.0):
         result = inner_distance(labels, (1, 1), ignore_label=ignored, fill=9, no_boundary="saturate", scale=1)
         np.testing.assert_array_equal(result, [[9, 9, 1, 1]])
     assert balanced_weights(labels)[1].numerators.tolist() == [[2, 2]]
