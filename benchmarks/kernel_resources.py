@@ -2,8 +2,8 @@
 
     python benchmarks/kernel_resources.py [--all] [--architectures 80 90]
 
-Needs CuPy's NVRTC, no device. One specialisation of each kernel unless --all; the numbers are those of ptxas.
-Dynamic shared memory depends on the shape: scan 384 B per 32 voxels of a column, plane 32 B per voxel of a row.
+Needs CuPy's NVRTC, no device. One specialisation of each kernel unless --all (of `scan` two: it stores distances for
+`plane` or squares for `pairs`); the numbers are those of ptxas. Dynamic shared memory depends on the shape: see GPU.md.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="every specialisation")
     parser.add_argument("--architectures", type=int, nargs="+", default=ARCHITECTURES)
     arguments = parser.parse_args()
-    of_each = {kernel.name.split("<")[0]: kernel for kernel in reversed(compiler.ALL)}.values()
+    of_each = {
+        (kernel.name.split("<")[0], "Square" in kernel.name): kernel for kernel in reversed(compiler.ALL)
+    }.values()
     print("| kernel | static shared | " + " | ".join(f"sm_{number}" for number in arguments.architectures) + " |")
     print("|---|---|" + "---|" * len(arguments.architectures))
     for kernel in compiler.ALL if arguments.all else reversed(list(of_each)):
