@@ -4,7 +4,8 @@ Takes and returns torch tensors on the device. Nothing is read back and nothing 
 and what the classes weigh is decided on the device, so that a call can be captured in a CUDA graph (after one call
 outside it, which compiles; a capture that would have to compile raises). A call of a shape, type and parameters that
 were seen before costs no more Python than scratch, pointers and launches: see device/prepared.py. The order of launches
-is: scan (distances along z, bits, counts), with a mask count, with weights settle, then plane (everything else).
+is: scan (distances or their squares along z, bits, counts), with a mask count, with weights settle, then pairs, where
+squares are whole numbers of 15 bits, or plane (everything else). Voxel size, scale and shape decide which of the two.
 
 The work per voxel is bounded by the reach, 2 · 9.02 · scale / voxel size samples per axis, and for world units
 (`scale=None`) by twice the extent of the volume.
