@@ -115,6 +115,19 @@ def test_a_missing_compiler_is_named(tmp_path):
     assert "apt-get install g++" in said
 
 
+@pytest.mark.skipif(CMAKE is None or sys.platform == "win32", reason="needs CMake and a compiler of Unix")
+def test_missing_headers_of_python_are_named(tmp_path):
+    places = [f"-DPython_EXECUTABLE={sys.executable}", f"-DPython_INCLUDE_DIR={tmp_path}"]
+    done = subprocess.run(
+        [CMAKE, "-S", ROOT, "-B", tmp_path / "build", *places], capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    said = " ".join(done.stderr.split())
+    assert "takes Python 3.11 or newer with its headers" in said
+    assert sys.executable in said
+    assert "apt-get install python3-dev" in said
+
+
 def test_wheels_are_built_for_every_python_that_is_named():
     named = {line.rpartition(" ")[2] for line in PROJECT["project"]["classifiers"] if re.search(r"3\.\d+$", line)}
     built = {re.sub(r"cp3(\d+)-\*", r"3.\1", name) for name in PROJECT["tool"]["cibuildwheel"]["build"]}
