@@ -45,7 +45,8 @@ def wheel(tmp_path_factory, sdist):
     """Made from the sdist, as pip does."""
     folder = tmp_path_factory.mktemp("wheel")
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # unknown to Python 3.11.2
+        archive.extractall(folder)
     (source,) = folder.iterdir()
     return build("wheel", folder, source)
 
