@@ -169,7 +169,7 @@ def test_leaving_early_leaves_no_thread(context, cycles):
                 break
         assert not ours()
     gc.collect()
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads  # a thread of the test before may have ended meanwhile
 
 
 LEAVE_AND_WEIGH = """
