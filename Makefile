@@ -57,7 +57,7 @@ compat:
 # (PIP_EXTRA_INDEX_URL, see https://pytorch.org/get-started/locally), or demo says so and runs on the CPU. The driver
 # decides between cuda12 and cuda13; without one `nvrtc` compiles the kernels for the tests. stardist comes without
 # its dependencies, only its example masks are read.
-.venv/ready: pyproject.toml constraints.txt CMakeLists.txt $(wildcard kernels/*.*)
+.venv/ready: pyproject.toml constraints.txt CMakeLists.txt $(wildcard kernels/*.* kernels/cpu/*.*)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet -c constraints.txt torch scikit-build-core nanobind cmake ninja
 	extra=$$($(PYTHON) inner_distance_gpu/device/driver.py) && \

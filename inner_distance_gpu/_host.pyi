@@ -1,8 +1,8 @@
 # The extension module; see kernels/host.cpp.
 from typing_extensions import Buffer
 
-class Meaning:
-    def __init__(self, kind: str, foreign: bool, has_ignored: bool, ignored: int) -> None: ...
+class ElementFormat:
+    def __init__(self, kind: str, width: int, foreign: bool, has_ignored: bool, ignored: int) -> None: ...
 
 class Plan:
     def __init__(
@@ -17,14 +17,14 @@ class Plan:
     ) -> None: ...
 
 def levels() -> list[str]: ...
-def targets(plan: Plan, labels: Buffer, meaning: Meaning, out: Buffer, threads: int) -> None: ...
+def targets(plan: Plan, labels: Buffer, format: ElementFormat, out: Buffer, threads: int) -> None: ...
 def targets_and_weights(
     plan: Plan,
     labels: Buffer,
-    meaning: Meaning,
+    format: ElementFormat,
     out: Buffer,
     mask: Buffer | None,
-    mask_kind: str,
+    mask_format: ElementFormat,
     weights: Buffer,
     numerators: Buffer,
     denominators: Buffer,
@@ -34,9 +34,9 @@ def targets_and_weights(
 ) -> None: ...
 def class_weights(
     labels: Buffer,
-    meaning: Meaning,
+    format: ElementFormat,
     mask: Buffer,
-    mask_kind: str,
+    mask_format: ElementFormat,
     weights: Buffer,
     numerators: Buffer,
     denominators: Buffer,

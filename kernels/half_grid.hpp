@@ -18,9 +18,11 @@
 #pragma once
 
 #if defined(__CUDACC__)
-#define HALF_GRID_FN static __host__ __device__ inline
+#define HALF_GRID_FN static __host__ __device__ __forceinline__
+#define HALF_GRID_MEMBER __host__ __device__ __forceinline__
 #else
 #define HALF_GRID_FN static inline
+#define HALF_GRID_MEMBER inline
 #endif
 
 namespace half_grid {
@@ -44,6 +46,13 @@ template <class K> struct Scan;
 template <> struct Scan<u8> { static constexpr u8 none = 255; };
 template <> struct Scan<u16> { static constexpr u16 none = 65535; };
 template <> struct Scan<u32> { static constexpr u32 none = 4294967295u; };
+
+template <class To, class From> HALF_GRID_FN To same_bits(From from) {
+  static_assert(sizeof(To) == sizeof(From), "bits of two widths");
+  union { From from; To to; } both;
+  both.from = from;
+  return both.to;
+}
 
 // What a label is, by its bits. Integers and bool: the bits. Floats: -0.0 is 0, NaN carries no label.
 template <class T> struct FloatBits;

@@ -41,31 +41,26 @@ class Buffer {
   Py_buffer view_;
 };
 
-Kind kind_of(const std::string& name) {
-  if (name == "b" || name == "u") return Kind::unsigned_integer;
-  if (name == "i") return Kind::signed_integer;
-  if (name == "f") return Kind::floating;
-  throw std::invalid_argument("kind " + name);
+int kind_of(const std::string& letter) {
+  if (letter == "b" || letter == "u") return UNSIGNED_INTEGER;
+  if (letter == "i") return SIGNED_INTEGER;
+  if (letter == "f") return FLOATING;
+  throw std::invalid_argument("kind " + letter);
 }
 
-void check_width(const View& v, Kind kind) {
-  if (v.width != 1 && v.width != 2 && v.width != 4 && v.width != 8) throw std::invalid_argument("elements of 1, 2, 4 or 8 bytes");
-  if (v.width == 1 && kind == Kind::floating) throw std::invalid_argument("floats of 2, 4 or 8 bytes");
+// From NumPy's kind letter and the bytes of an element. `ignored`: bits in the array's own width and native order.
+ElementFormat format_of(const std::string& kind, int width, bool foreign, bool has_ignored, u64 ignored) {
+  if (width != 1 && width != 2 && width != 4 && width != 8) throw std::invalid_argument("elements of 1, 2, 4 or 8 bytes");
+  const int code = kind_of(kind);
+  if (width == 1 && code == FLOATING) throw std::invalid_argument("floats of 2, 4 or 8 bytes");
+  const u64 infinity = code != FLOATING ? 0 : width == 2 ? FloatBits<u16>::infinity : width == 4 ? FloatBits<u32>::infinity : FloatBits<u64>::infinity;
+  return {width, code, has_ignored, foreign, ignored, infinity};
 }
 
-// What the bytes of an array mean: NumPy's kind letter, whether the byte order is foreign, and the bits (in the
-// array's own width, native order) that mark unannotated voxels.
-struct Meaning {
-  std::string kind;
-  bool foreign;
-  bool has_ignored;
-  u64 ignored;
-};
-
-LabelArray labels_of(const Buffer& buffer, const Meaning& meaning) {
-  LabelArray labels{buffer.view(), kind_of(meaning.kind), meaning.foreign, meaning.has_ignored, meaning.ignored};
-  check_width(labels.view, labels.kind);
-  return labels;
+View view_of(const Buffer& buffer, const ElementFormat& format, const char* name) {
+  View view = buffer.view();
+  if (view.width != format.width) throw std::invalid_argument(std::string(name) + " has elements of another width than its format");
+  return view;
 }
 
 // A contiguous result or table of `count` elements.
@@ -95,9 +90,9 @@ void check_volumes(const Plan& plan, const View& labels) {
   if (labels.shape.size() < plan.voxel_size.size()) throw std::invalid_argument("fewer axes than voxel sizes");
 }
 
-void run_targets(const Plan& plan, nb::handle labels, const Meaning& meaning, nb::handle out, int threads) {
+void run_targets(const Plan& plan, nb::handle labels, const ElementFormat& format, nb::handle out, int threads) {
   const Buffer in(labels, false), to(out, true);
-  const LabelArray array = labels_of(in, meaning);
+  const LabelArray array{view_of(in, format, "labels"), format};
   const View result = to.view();
   check_volumes(plan, array.view);
   check_same(array.view, result, "out");
@@ -106,11 +101,11 @@ void run_targets(const Plan& plan, nb::handle labels, const Meaning& meaning, nb
   targets(plan, array, result, nullptr, threads);
 }
 
-void run_targets_and_weights(const Plan& plan, nb::handle labels, const Meaning& meaning, nb::handle out, nb::object mask,
-                             const std::string& mask_kind, nb::handle weights, nb::handle numerators, nb::handle denominators,
+void run_targets_and_weights(const Plan& plan, nb::handle labels, const ElementFormat& format, nb::handle out, nb::object mask,
+                             const ElementFormat& mask_format, nb::handle weights, nb::handle numerators, nb::handle denominators,
                              std::pair<double, double> clip, bool border, int threads) {
   const Buffer in(labels, false), to(out, true), weights_to(weights, true), up(numerators, true), down(denominators, true);
-  const LabelArray array = labels_of(in, meaning);
+  const LabelArray array{view_of(in, format, "labels"), format};
   const View result = to.view();
   check_volumes(plan, array.view);
   check_same(array.view, result, "out");
@@ -129,21 +124,18 @@ void run_targets_and_weights(const Plan& plan, nb::handle labels, const Meaning&
   };
   if (mask.is_none()) return run();
   const Buffer masked(mask, false);
-  w.mask = masked.view();
-  w.mask_kind = kind_of(mask_kind);
-  check_width(w.mask, w.mask_kind);
+  w.mask = view_of(masked, mask_format, "mask");
+  w.mask_format = mask_format;
   check_same(array.view, w.mask, "mask");
   run();
 }
 
-void run_class_weights(nb::handle labels, const Meaning& meaning, nb::handle mask, const std::string& mask_kind, nb::handle weights,
+void run_class_weights(nb::handle labels, const ElementFormat& format, nb::handle mask, const ElementFormat& mask_format, nb::handle weights,
                        nb::handle numerators, nb::handle denominators, int classes, bool foreground, std::vector<i64> slab,
                        std::pair<double, double> clip, int threads) {
   const Buffer in(labels, false), masked(mask, false), to(weights, true), up(numerators, true), down(denominators, true);
-  const LabelArray array = labels_of(in, meaning);
-  const View mask_view = masked.view();
-  const Kind kind = kind_of(mask_kind);
-  check_width(mask_view, kind);
+  const LabelArray array{view_of(in, format, "labels"), format};
+  const View mask_view = view_of(masked, mask_format, "mask");
   check_same(array.view, mask_view, "mask");
   if (foreground && classes != 2) throw std::invalid_argument("label = 0 and label ≠ 0 are 2 classes");
   if (array.view.shape.empty() || slab.size() != array.view.shape.size() || classes < 1) throw std::invalid_argument("slab");
@@ -156,24 +148,26 @@ void run_class_weights(nb::handle labels, const Meaning& meaning, nb::handle mas
                         dense<double>(up, slabs * classes, "numerators"), dense<double>(down, slabs * classes, "denominators")};
   float* result = dense<float>(to, size_of(array.view), "weights");
   const nb::gil_scoped_release released;
-  class_weights(array, mask_view, kind, result, w, threads);
+  class_weights(array, mask_view, mask_format, result, w, threads);
 }
 
 }  // namespace
 
 NB_MODULE(_host, m) {
   m.doc() = "The half-grid distance transform on the host; see kernels/. Engine `cpu` is its only caller.";
-  nb::class_<Meaning>(m, "Meaning")
-      .def(nb::init<std::string, bool, bool, u64>(), nb::arg("kind"), nb::arg("foreign"), nb::arg("has_ignored"), nb::arg("ignored"));
+  nb::class_<ElementFormat>(m, "ElementFormat")
+      .def("__init__", [](ElementFormat* self, const std::string& kind, int width, bool foreign, bool has_ignored, u64 ignored) {
+             new (self) ElementFormat(format_of(kind, width, foreign, has_ignored, ignored));
+           }, nb::arg("kind"), nb::arg("width"), nb::arg("foreign"), nb::arg("has_ignored"), nb::arg("ignored"));
   nb::class_<Plan>(m, "Plan")
       .def(nb::init<std::vector<double>, double, int, bool, double, std::string, bool>(), nb::arg("voxel_size"), nb::arg("scale"),
            nb::arg("background"), nb::arg("saturate"), nb::arg("fill"), nb::arg("level"), nb::arg("always_float"));
   m.def("levels", &levels);
-  m.def("targets", &run_targets, nb::arg("plan"), nb::arg("labels"), nb::arg("meaning"), nb::arg("out"), nb::arg("threads"));
-  m.def("targets_and_weights", &run_targets_and_weights, nb::arg("plan"), nb::arg("labels"), nb::arg("meaning"), nb::arg("out"),
-        nb::arg("mask").none(), nb::arg("mask_kind"), nb::arg("weights"), nb::arg("numerators"), nb::arg("denominators"),
+  m.def("targets", &run_targets, nb::arg("plan"), nb::arg("labels"), nb::arg("format"), nb::arg("out"), nb::arg("threads"));
+  m.def("targets_and_weights", &run_targets_and_weights, nb::arg("plan"), nb::arg("labels"), nb::arg("format"), nb::arg("out"),
+        nb::arg("mask").none(), nb::arg("mask_format"), nb::arg("weights"), nb::arg("numerators"), nb::arg("denominators"),
         nb::arg("clip"), nb::arg("border"), nb::arg("threads"));
-  m.def("class_weights", &run_class_weights, nb::arg("labels"), nb::arg("meaning"), nb::arg("mask"), nb::arg("mask_kind"),
+  m.def("class_weights", &run_class_weights, nb::arg("labels"), nb::arg("format"), nb::arg("mask"), nb::arg("mask_format"),
         nb::arg("weights"), nb::arg("numerators"), nb::arg("denominators"), nb::arg("classes"), nb::arg("foreground"),
         nb::arg("slab"), nb::arg("clip"), nb::arg("threads"));
 }

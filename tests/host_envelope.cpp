@@ -1,7 +1,7 @@
-// The lower envelope of kernels/envelope.hpp behind one C function; see test_cpu_envelope.py.
+// The lower envelope of kernels/cpu/envelope.hpp behind one C function; see test_cpu_envelope.py.
 #include <vector>
 
-#include "job.hpp"
+#include "volume.hpp"
 
 namespace half_grid {
 namespace {

@@ -26,7 +26,7 @@ def on(level, labels, parameters, always_float=False, threads=1):
     """The target on a named SIMD level."""
     out = np.full(labels.shape, np.nan, np.float32)
     plan = cpu._plan(parameters, level, always_float)
-    cpu._host.targets(plan, cpu._bits(labels), cpu._meaning(labels, parameters.ignore_label), out, threads)
+    cpu._host.targets(plan, cpu._bits(labels), cpu._format(labels, parameters.ignore_label), out, threads)
     return out
 
 

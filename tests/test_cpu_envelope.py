@@ -26,7 +26,14 @@ def envelope(tmp_path_factory):
     if compiler is None:
         pytest.skip("needs g++ to compile the envelope")
     built = tmp_path_factory.mktemp("envelope") / "envelope.so"
-    flags = ["-std=c++17", "-O2", "-ffp-contract=off", "-shared", "-fPIC", f"-I{TESTS.parent / 'kernels'}"]
+    flags = [
+        "-std=c++17",
+        "-O2",
+        "-ffp-contract=off",
+        "-shared",
+        "-fPIC",
+        *(f"-I{TESTS.parent / 'kernels' / part}" for part in ("", "cpu")),
+    ]
     subprocess.run([compiler, *flags, "-o", built, TESTS / "host_envelope.cpp"], check=True)
     function = ctypes.CDLL(str(built)).envelope
     pointer = np.ctypeslib.ndpointer(np.float32, flags="C")

@@ -179,8 +179,9 @@ def test_the_binding_refuses_weights_that_do_not_fit(changed, said):
     call |= {"weights": np.empty((3, 4), np.float32), "numerators": counts, "denominators": counts.copy()}
     call |= {"classes": 1, "foreground": False, "slab": (1, 1), "clip": (0.1, 0.9), "threads": 1}
 
-    def weigh(kind, **arguments):
-        cpu._host.class_weights(meaning=cpu._host.Meaning(kind, False, False, 0), **arguments)
+    def weigh(kind, mask_kind, **arguments):
+        formats = (cpu._host.ElementFormat(letter, 1, False, False, 0) for letter in (kind, mask_kind))
+        cpu._host.class_weights(**dict(zip(("format", "mask_format"), formats, strict=True)), **arguments)
 
     weigh(**call)
     with pytest.raises(ValueError, match=said):

@@ -71,7 +71,7 @@ class Machine:
 def sources() -> dict[str, str]:
     """Every file that a kernel is made of, by the name it is included by."""
     folder = resources.files("inner_distance_gpu") / "kernels"
-    found = {"half_grid.hpp": (folder / "half_grid.hpp").read_text()}
+    found = {file.name: file.read_text() for file in folder.iterdir() if file.name.endswith(".hpp")}
     for file in sorted((folder / "cuda").iterdir(), key=lambda file: file.name):
         if file.name.endswith((".cu", ".cuh")):
             found[file.name] = file.read_text()

@@ -118,16 +118,16 @@ _INFINITIES = {torch.float16: 0x7C00, torch.bfloat16: 0x7F80, torch.float32: 0x7
 
 @functools.lru_cache(maxsize=256)
 def _meaning(dtype: torch.dtype, ignore_label: int | float | None) -> bytes:
-    meaning = records.Meaning(width=dtype.itemsize, kind=_KINDS[dtype], infinity=_INFINITIES.get(dtype, 0))
+    meaning = records.ElementFormat(width=dtype.itemsize, kind=_KINDS[dtype], infinity=_INFINITIES.get(dtype, 0))
     bits = _ignored_bits(dtype, ignore_label)
     if bits is not None:
         meaning.has_ignored, meaning.ignored = 1, bits
     return bytes(meaning)
 
 
-def meaning(dtype: torch.dtype, ignore_label: int | float | None = None) -> records.Meaning:
+def meaning(dtype: torch.dtype, ignore_label: int | float | None = None) -> records.ElementFormat:
     """What the bytes of a tensor of that type mean."""
-    return records.Meaning.from_buffer_copy(_meaning(dtype, ignore_label))
+    return records.ElementFormat.from_buffer_copy(_meaning(dtype, ignore_label))
 
 
 def _ignored_bits(dtype: torch.dtype, ignore_label: int | float | None) -> int | None:

@@ -33,14 +33,14 @@ class View(ctypes.Structure):
     _fields_ = (("data", _pointer), ("lead", _i64 * LEADING), ("step", _i64 * 3))
 
 
-class Meaning(ctypes.Structure):
-    """What the bytes of an array mean."""
+class ElementFormat(ctypes.Structure):
+    """How the bytes of a label or a mask are read."""
 
     _fields_ = (
         ("width", _i32),
         ("kind", _i32),
         ("has_ignored", _i32),
-        ("spare", _i32),
+        ("foreign", _i32),
         ("ignored", _u64),
         ("infinity", _u64),
     )
@@ -54,8 +54,8 @@ class Job(ctypes.Structure):
         ("mask", View),
         ("target", View),
         ("weight", View),
-        ("label", Meaning),
-        ("mask_value", Meaning),
+        ("label", ElementFormat),
+        ("mask_value", ElementFormat),
         ("volumes", _i64),
         ("leading", _i64 * LEADING),
         ("slabs", _i64),
@@ -103,8 +103,8 @@ class Weighing(ctypes.Structure):
         ("slab", _i64 * AXES),
         ("label_step", _i64 * AXES),
         ("mask_step", _i64 * AXES),
-        ("label", Meaning),
-        ("mask_value", Meaning),
+        ("label", ElementFormat),
+        ("mask_value", ElementFormat),
         ("slabs", _i64),
         ("parts", _i64),
         ("classes", _i32),
@@ -129,4 +129,4 @@ class Doubled(ctypes.Structure):
     _fields_ = (("job", Job), ("grid", _pointer), ("distances", _pointer), ("volume", _i64))
 
 
-RECORDS: dict[str, Any] = {record.__name__: record for record in (View, Meaning, Job, Weighing, Doubled)}
+RECORDS: dict[str, Any] = {record.__name__: record for record in (View, ElementFormat, Job, Weighing, Doubled)}

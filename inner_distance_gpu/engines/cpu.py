@@ -42,7 +42,7 @@ def inner_distance(
     labels: npt.NDArray[Any], out: npt.NDArray[np.float32], parameters: TargetParameters, threads: int
 ) -> None:
     """Targets of every volume in the leading axes."""
-    _extension().targets(_plan(parameters), _bits(labels), _meaning(labels, parameters.ignore_label), out, threads)
+    _extension().targets(_plan(parameters), _bits(labels), _format(labels, parameters.ignore_label), out, threads)
 
 
 def target_and_weights(
@@ -62,10 +62,10 @@ def target_and_weights(
     _extension().targets_and_weights(
         _plan(parameters),
         _bits(labels),
-        _meaning(labels, parameters.ignore_label),
+        _format(labels, parameters.ignore_label),
         out,
         None if given is None else _bits(given),
-        mask.dtype.kind,
+        _format(mask, None),
         weights,
         numerators,
         denominators,
@@ -89,9 +89,9 @@ def balanced_weights(
     mask = _native(mask)
     _extension().class_weights(
         _bits(labels),
-        _meaning(labels, parameters.ignore_label),
+        _format(labels, parameters.ignore_label),
         _bits(mask),
-        mask.dtype.kind,
+        _format(mask, None),
         weights,
         numerators,
         denominators,
@@ -133,16 +133,16 @@ def _plan(parameters: TargetParameters, level: str = "auto", always_float: bool 
     )
 
 
-def _meaning(labels: npt.NDArray[Any], ignore_label: int | float | None) -> Any:
-    return _meaning_of(labels.dtype, ignore_label)
+def _format(labels: npt.NDArray[Any], ignore_label: int | float | None) -> Any:
+    return _format_of(labels.dtype, ignore_label)
 
 
 @functools.lru_cache(maxsize=64)
-def _meaning_of(dtype: np.dtype[Any], ignore_label: int | float | None) -> Any:
+def _format_of(dtype: np.dtype[Any], ignore_label: int | float | None) -> Any:
     native = dtype.newbyteorder("=")
     ignored = as_label(ignore_label, native)
     if ignored is not None and native.kind == "f":
         # NaN marks unannotated voxels anyway; −0.0 and 0.0 are one label.
         ignored = None if np.isnan(ignored) else native.type(ignored + native.type(0))
     bits = 0 if ignored is None else int(np.array(ignored, native).view(f"u{native.itemsize}"))
-    return _extension().Meaning(native.kind, not dtype.isnative, ignored is not None, bits)
+    return _extension().ElementFormat(native.kind, native.itemsize, not dtype.isnative, ignored is not None, bits)

@@ -1,6 +1,6 @@
 // Reading labels column by column: the faces of 32 steps along z as the bits of a word, per family.
 #pragma once
-#include "values.cuh"
+#include "job.cuh"
 
 namespace half_grid {
 
@@ -21,18 +21,18 @@ struct Segment {
 };
 
 // A warp reads 32 neighbours along x.
-template <class T, bool MAY_MISS> DEVICE_FN Segment read_columns(const Meaning& meaning, const Column& column) {
+template <class T, bool MAY_MISS> DEVICE_FN Segment read_columns(const ElementFormat& format, const Column& column) {
   const int lane = int(threadIdx.x), end = column.last ? column.steps - 1 : column.steps;
   const u8 *p = column.here, *q = column.below, *r = column.beside;
   Segment found = {0, 0, 0, 0, 0};
-  Label<T> here = label_of<T, MAY_MISS>(meaning, p);
+  Label<T> here = label_of<T, MAY_MISS>(format, p);
 #pragma unroll 4
   for (int i = 0; i < column.steps; ++i) {
-    const Label<T> below = label_of<T, MAY_MISS>(meaning, q), beside = label_of<T, MAY_MISS>(meaning, r);
+    const Label<T> below = label_of<T, MAY_MISS>(format, q), beside = label_of<T, MAY_MISS>(format, r);
     if (i < end) p += column.step;
     q += column.step;
     r += column.step;
-    const Label<T> behind = label_of<T, MAY_MISS>(meaning, p);
+    const Label<T> behind = label_of<T, MAY_MISS>(format, p);
     const u32 bit = here.missing ? 0 : 1u << i;
     if (here.code != behind.code && !behind.missing) found.z |= bit;
     if (here.code != below.code && !below.missing) found.a |= bit;

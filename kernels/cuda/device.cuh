@@ -24,13 +24,6 @@ DEVICE_FN float least(float a, float b) { return a < b ? a : b; }
 DEVICE_FN float most(float a, float b) { return a < b ? b : a; }
 #endif
 
-template <class To, class From> DEVICE_FN To same_bits(From from) {
-  static_assert(sizeof(To) == sizeof(From), "bits of two widths");
-  union { From from; To to; } both;
-  both.from = from;
-  return both.to;
-}
-
 DEVICE_FN float infinity() { return same_bits<float>(0x7F800000u); }
 
 // Exact below 2²³, and faster than the conversion of the hardware: k as the low bits of 2²³ + k.

@@ -51,9 +51,9 @@ __global__ void sample(BY_VALUE Doubled doubled) {
   for (i64 voxel = i64(blockIdx.x) * blockDim.x + threadIdx.x; voxel < voxels; voxel += i64(gridDim.x) * blockDim.x) {
     const i64 row = divided(voxel, nx), level = divided(row, ny);
     Voxel v = {doubled.volume, int(level), int(row - level * ny), int(voxel - row * nx), false, false};
-    const Label<u64> label = any_label_at(job.label, job.labels.data + at.label + along(job.labels, v));
-    v.known = !label.missing;
-    v.inside = v.known && label.code != 0;
+    const int side = class_at(job.label, 2, true, job.labels.data + at.label + along(job.labels, v));
+    v.known = side >= 0;
+    v.inside = side > 0;
     float value = job.lonely, square = job.lonely_square;
     if (doubled.distances) {
       const float distance = doubled.distances[(i64(2 * v.z) * (2 * ny - 1) + 2 * v.y) * (2 * nx - 1) + 2 * v.x];

@@ -1,28 +1,9 @@
 // From a squared distance to what is stored: root, tanh, sign, background, unannotated voxels, border, weight.
 #pragma once
-#include "values.cuh"
+#include "job.cuh"
+#include "tanh.hpp"
 
 namespace half_grid {
-
-// tanh(x) for x >= 0, from q = exp(-2x): below 1/2 as (1 - q) / (1 + q), with 1 - q found without cancellation so that
-// small x keep their digits, above as 1 - 2q / (1 + q). Step by step what the CPU engine does, and no contraction (see
-// the compiler's options), so the two differ by no bit.
-DEVICE_FN float saturating_tanh(float x) {
-  const float end = float(SATURATION), knee = 0.55f, shift = 12582912.0f;  // 1.5 · 2²³ rounds
-  const float u = least(x, end) * -2.0f;
-  const float shifted = u * 1.44269504f + shift, n = shifted - shift;
-  const float r = (u - n * 0.693359375f) - n * -2.12194440e-4f;  // ln 2 in two parts
-  float p = 1.0f / 5040;
-  p = p * r + 1.0f / 720;
-  p = p * r + 1.0f / 120;
-  p = p * r + 1.0f / 24;
-  p = p * r + 1.0f / 6;
-  p = p * r + 0.5f;
-  p = p * (r * r) + r;  // exp(r) - 1
-  const float power = same_bits<float>((same_bits<u32>(shifted) + 127u) << 23), scaled = power * p, q = power + scaled;
-  const float base = x > knee ? 1.0f : 0.0f, part = x > knee ? 0.0f - (q + q) : (1.0f - power) - scaled;
-  return x < end ? base + part / (1.0f + q) : 1.0f;
-}
 
 DEVICE_FN float unsigned_value(const Job& job, float square) {
   const float root = sqrtf(square);

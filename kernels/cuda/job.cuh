@@ -2,12 +2,12 @@
 // by field; tests compare the sizes and offsets).
 #pragma once
 #include "device.cuh"
+#include "labels.hpp"
 
 namespace half_grid {
 
 constexpr int LEADING = 4;  // axes in front of the spatial ones, after those that lie alike are merged
 
-enum Kind { UNSIGNED_INTEGER = 0, SIGNED_INTEGER = 1, FLOATING = 2, BFLOAT = 3 };
 enum Flag { HAS_SITE = 1, HAS_MISSING = 2 };
 
 // Memory of a caller. Steps are in bytes and of any sign; null data: not given.
@@ -17,18 +17,10 @@ struct View {
   i64 step[3];  // z, y, x
 };
 
-// What the bytes of an array mean.
-struct Meaning {
-  int width, kind;
-  int has_ignored, spare;
-  u64 ignored;   // bits that mark unannotated voxels, -0.0 as 0
-  u64 infinity;  // of a float: greater magnitudes are NaN
-};
-
 // One call on a stack of volumes. Axes of one voxel are dropped: 2D is nz = 1.
 struct Job {
   View labels, mask, target, weight;
-  Meaning label, mask_value;
+  ElementFormat label, mask_value;
   i64 volumes;
   i64 leading[LEADING];
   i64 slabs;          // volume i has the counts of slab i % slabs

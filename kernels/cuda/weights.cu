@@ -6,7 +6,7 @@
 //
 // Float masks are summed in a fixed order: a slab is cut into parts of PART voxels, one block sums a part thread by
 // thread and then in a tree, and one block adds up the parts. Integers are summed exactly, as high and low halves.
-#include "values.cuh"
+#include "job.cuh"
 
 namespace half_grid {
 
@@ -18,7 +18,7 @@ constexpr int THREADS = 256;
 struct Weighing {
   u8 *labels, *mask;        // mask null: ones
   i64 shape[AXES], slab[AXES], label_step[AXES], mask_step[AXES];
-  Meaning label, mask_value;
+  ElementFormat label, mask_value;
   i64 slabs, parts;         // parts of a slab
   int classes, foreground;  // foreground: label = 0 and label ≠ 0
   i64 replicas;             // of `counted`, one behind the other: the scan's blocks take turns
@@ -50,8 +50,8 @@ DEVICE_FN double total_of(const Sum& sum) {
 }
 
 // The mask's value as a Sum; `counts` whether it is not 0.
-DEVICE_FN Sum mask_at(const Meaning& m, const u8* p, bool& counts) {
-  const u64 bits = load_any(p, m.width);
+DEVICE_FN Sum mask_at(const ElementFormat& m, const u8* p, bool& counts) {
+  const u64 bits = any_bits_at(m, p);
   if (m.kind >= FLOATING) {
     const double value = number_of(m.kind, m.width, bits);
     counts = value != 0;
@@ -104,7 +104,7 @@ __global__ void count(BY_VALUE Weighing w) {
         mask += at * w.mask_step[a];
         index = next;
       }
-      const int c = class_of(w.label, w.classes, w.foreground != 0, w.labels + label);
+      const int c = class_at(w.label, w.classes, w.foreground != 0, w.labels + label);
       if (c < 0) continue;
       bool counts = true;
       sum = plus(sum, w.mask ? mask_at(w.mask_value, w.mask + mask, counts) : Sum{0, 0, 1});
@@ -157,7 +157,7 @@ __global__ void weigh(BY_VALUE Weighing w) {
       step *= divided(w.shape[a] + w.slab[a] - 1, w.slab[a]);
       index = next;
     }
-    const int c = class_of(w.label, w.classes, w.foreground != 0, w.labels + label);
+    const int c = class_at(w.label, w.classes, w.foreground != 0, w.labels + label);
     double weight = 0;
     if (c >= 0) weight = (w.mask ? number_at(w.mask_value, w.mask + mask) : 1.0) * w.class_weight[slab * w.classes + c];
     w.weights[voxel] = float(weight);

@@ -337,10 +337,11 @@ def plans_of(source):
     return [cpu._host.Plan(*numbers, name, always_float) for name in cpu._host.levels()], len(sizes)
 
 
-def meaning_of(source, dtype):
+def format_of(source, dtype):
     kind = source.choice([dtype.kind, dtype.kind, dtype.kind, *"buif", "V", ""])
+    width = source.choice([dtype.itemsize, dtype.itemsize, dtype.itemsize, 1, 2, 3, 4, 8])
     ignored = source.choice([0, 1, 3, source.integer() & (2**64 - 1)])
-    return cpu._host.Meaning(kind, bool(source.below(2)), bool(source.below(2)), ignored)
+    return cpu._host.ElementFormat(kind, width, bool(source.below(2)), bool(source.below(2)), ignored)
 
 
 def bits_of(source, shape):
@@ -375,11 +376,11 @@ def binding_targets(source):
         if source.rarely():
             shape = shape[1:]
         labels, dtype = bits_of(source, shape)
-        meaning, out = meaning_of(source, dtype), memory(source, shape, "f4")
+        element_format, out = format_of(source, dtype), memory(source, shape, "f4")
         threads = source.choice([1, 1, 2, source.integer() >> 32])
         if source.below(2):
             for plan in plans:
-                cpu._host.targets(plan, labels, meaning, out, threads)
+                cpu._host.targets(plan, labels, element_format, out, threads)
                 if plan is plans[0]:
                     first = out.tobytes()
             assert out.tobytes() == first, "the bits depend on the SIMD level"
@@ -389,10 +390,10 @@ def binding_targets(source):
         cpu._host.targets_and_weights(
             plans[source.below(len(plans))],
             labels,
-            meaning,
+            element_format,
             out,
             mask if not source.rarely() else labels.ravel(),
-            source.choice([mask_type.kind, mask_type.kind, mask_type.kind, *"buif"]),
+            format_of(source, mask_type),
             memory(source, shape, "f4"),
             memory(source, (slabs, 2), "f8"),
             memory(source, (slabs, 2), "f8"),
@@ -417,9 +418,9 @@ def binding_weights(source):
         classes = source.choice([1, 2, 3])
         cpu._host.class_weights(
             labels,
-            meaning_of(source, dtype),
+            format_of(source, dtype),
             mask,
-            source.choice([mask_type.kind, mask_type.kind, mask_type.kind, *"buif"]),
+            format_of(source, mask_type),
             memory(source, shape, "f4"),
             memory(source, (slabs, classes), "f8"),
             memory(source, (slabs, classes), "f8"),

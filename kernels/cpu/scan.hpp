@@ -14,12 +14,6 @@
 // foreground voxel could want. Unless background voxels ask too, such rows are not swept. When one is swept again, what
 // runs on from before is too short, and harmless: a voxel that is foreground now has a z-face since, nearer by half a voxel.
 
-template <class T> static inline T load_bits(const u8* p) {
-  T bits;
-  __builtin_memcpy(&bits, p, sizeof(T));
-  return bits;
-}
-
 static inline i64 padded(i64 nx) { return (nx + 1 + 63) / 64 * 64; }
 
 // Rows of different planes lie too far apart for the processor to see them coming.
@@ -31,23 +25,24 @@ template <class T> static inline void fetch_row(const Volume& v, i64 z, i64 y) {
 
 // One row of labels, as codes whose bits are equal where the labels are; `missing` (0 or 255) where unannotated.
 template <class T> static void read_row(const Volume& v, i64 z, i64 y, T* __restrict__ codes, u8* __restrict__ missing) {
-  const Labels& l = v.labels;
-  const u8* p = l.data + z * l.stride[0] + y * l.stride[1];
-  const i64 nx = v.nx, step = l.stride[2];
+  const ElementFormat& format = v.labels.format;
+  const u8* p = v.labels.data + z * v.labels.stride[0] + y * v.labels.stride[1];
+  const i64 nx = v.nx, step = v.labels.stride[2];
+  const bool floats = format.kind >= FLOATING;
   if (step == i64(sizeof(T))) {
     __builtin_memcpy(codes, p, size_t(nx) * sizeof(T));
   } else {
-    for (i64 x = 0; x < nx; ++x) codes[x] = load_bits<T>(p + x * step);
+    for (i64 x = 0; x < nx; ++x) codes[x] = load<T>(p + x * step);
   }
-  if (l.foreign && (l.floats || l.has_ignored))
+  if (format.foreign && (floats || format.has_ignored))
     for (i64 x = 0; x < nx; ++x) codes[x] = swapped(codes[x]);
   if (missing) {
-    const T ignored = T(l.ignored);
-    if (l.floats) {
+    const T ignored = T(format.ignored);
+    if (floats) {
       for (i64 x = 0; x < nx; ++x) {
         const T code = float_code(codes[x]);
         codes[x] = code;
-        missing[x] = float_is_nan(code) || (l.has_ignored && code == ignored) ? 255 : 0;
+        missing[x] = float_is_nan(code) || (format.has_ignored && code == ignored) ? 255 : 0;
       }
     } else {
       for (i64 x = 0; x < nx; ++x) missing[x] = codes[x] == ignored ? 255 : 0;
@@ -221,7 +216,7 @@ template <class T> static void scan_of(ScanTask& task) {
 }
 
 static void scan(ScanTask& task) {
-  switch (task.volume->labels.width) {
+  switch (task.volume->labels.format.width) {
     case 1: scan_of<u8>(task); break;
     case 2: scan_of<u16>(task); break;
     case 4: scan_of<u32>(task); break;
@@ -236,7 +231,7 @@ static void scan(ScanTask& task) {
 }
 
 static i64 scan_scratch(const Volume& v, i64 rows) {
-  switch (v.labels.width) {
+  switch (v.labels.format.width) {
     case 1: return scan_bytes<u8>(v, rows);
     case 2: return scan_bytes<u16>(v, rows);
     case 4: return scan_bytes<u32>(v, rows);

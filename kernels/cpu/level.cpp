@@ -2,8 +2,9 @@
 //
 // Everything lives in an unnamed namespace and nothing comes from the standard library: an inline function compiled here
 // with wider instructions must never be the copy that the linker keeps for everybody.
-#include "job.hpp"
 #include "simd.hpp"
+#include "tanh.hpp"
+#include "volume.hpp"
 
 namespace half_grid {
 namespace {

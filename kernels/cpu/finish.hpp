@@ -1,28 +1,5 @@
 // From squared distances to what is stored: root, tanh, sign, background, unannotated voxels, border.
 
-// tanh(x) for x >= 0, from q = exp(-2x): below 1/2 as (1 - q) / (1 + q), with 1 - q found without cancellation so that
-// small x keep their digits, above as 1 - 2q / (1 + q), correctly rounded but for the last bit on the way to 1.
-// Multiplications and additions stay apart (no contraction), so every SIMD level rounds alike.
-static inline FloatLanes saturating_tanh(FloatLanes x) {
-  const auto all = FloatLanes::all;
-  const FloatLanes end = all(float(SATURATION)), zero = all(0.0f), one = all(1.0f), shift = all(12582912.0f);  // 1.5 · 2²³ rounds
-  const FloatLanes u = min(x, end) * all(-2.0f);
-  const FloatLanes shifted = u * all(1.44269504f) + shift, n = shifted - shift;
-  const FloatLanes r = (u - n * all(0.693359375f)) - n * all(-2.12194440e-4f);  // ln 2 in two parts
-  FloatLanes p = all(1.0f / 5040);
-  p = p * r + all(1.0f / 720);
-  p = p * r + all(1.0f / 120);
-  p = p * r + all(1.0f / 24);
-  p = p * r + all(1.0f / 6);
-  p = p * r + all(0.5f);
-  p = p * (r * r) + r;  // exp(r) - 1
-  const FloatLanes power = FloatLanes::power_of_two(shifted), scaled = power * p, q = power + scaled;
-  const FloatLanes knee = all(0.55f);
-  const FloatLanes base = FloatLanes::where_greater(x, knee, one, zero);
-  const FloatLanes part = FloatLanes::where_greater(x, knee, zero - (q + q), (one - power) - scaled);
-  return FloatLanes::where_greater(end, x, base + part / (one + q), one);
-}
-
 struct Finish {
   float factor;       // squared units -> argument of tanh, or world units
   bool world, plain;  // plain: the factor is an ordinary float
@@ -46,31 +23,6 @@ static inline Finish finish_of(const Volume& v) {
     f.lonely = f.world ? float(value) : lanes[0];
   }
   return f;
-}
-
-static inline double label_value(const Labels& l, const u8* p) {
-  u64 bits = 0;
-  switch (l.width) {
-    case 1: bits = *p; break;
-    case 2: bits = load_bits<u16>(p); if (l.foreign) bits = swapped(u16(bits)); break;
-    case 4: bits = load_bits<u32>(p); if (l.foreign) bits = swapped(u32(bits)); break;
-    default: bits = load_bits<u64>(p); if (l.foreign) bits = swapped(bits);
-  }
-  if (l.floats) {
-    if (l.width == 8) { double d; __builtin_memcpy(&d, &bits, 8); return d; }
-    if (l.width == 4) { const u32 b = u32(bits); float f; __builtin_memcpy(&f, &b, 4); return double(f); }
-    const int exponent = int(bits >> 10 & 31);
-    const double fraction = double(bits & 1023), sign = bits >> 15 ? -1 : 1;
-    if (exponent == 31) return fraction ? double(__builtin_nanf("")) : sign * double(__builtin_inff());
-    return sign * (exponent ? __builtin_ldexp(1024 + fraction, exponent - 25) : __builtin_ldexp(fraction, -24));
-  }
-  if (!l.is_signed) return double(bits);
-  switch (l.width) {
-    case 1: return double((signed char)bits);
-    case 2: return double(short(bits));
-    case 4: return double(int(bits));
-    default: return double(i64(bits));
-  }
 }
 
 static inline FloatLanes squares_at(const float* p) { return FloatLanes::load(p); }
@@ -158,7 +110,7 @@ static inline void finish_row(const Volume& v, const Finish& f, i64 z, i64 y, i6
   if (v.background == TIMES_LABEL && !idle) {
     const u8* p = v.labels.data + z * v.labels.stride[0] + y * v.labels.stride[1];
     for (i64 i = 0; i < n; ++i)
-      if (inside >> i & 1) values[i] = float(double(values[i]) * label_value(v.labels, p + (x + i) * v.labels.stride[2]));
+      if (inside >> i & 1) values[i] = float(double(values[i]) * number_at(v.labels.format, p + (x + i) * v.labels.stride[2]));
   }
   if (v.known) {
     const u32 known = v.known[row] >> (x & 31);

@@ -6,8 +6,6 @@
 //
 // Strips of rows are summed apart and then in order, or the number of threads would decide the order.
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 #include <vector>
 
 #include "masks.hpp"
@@ -15,33 +13,6 @@
 
 namespace half_grid {
 namespace {
-
-// The class of a label, or -1: unannotated, or none of the classes.
-struct Classifier {
-  const LabelArray& labels;
-  int classes;
-  bool foreground;
-
-  template <class T> int of(const u8* p) const {
-    T bits = read<T>(p);
-    if (labels.foreign) bits = swapped(bits);
-    if (labels.kind == Kind::floating) {
-      bits = float_code(bits);
-      if (float_is_nan(bits)) return -1;
-    }
-    if (labels.has_ignored && bits == T(labels.ignored)) return -1;
-    if (foreground) return bits != 0;
-    if (labels.kind == Kind::floating) {
-      double value;
-      if constexpr (sizeof(T) == 8) std::memcpy(&value, &bits, 8);
-      else if constexpr (sizeof(T) == 4) { float f; std::memcpy(&f, &bits, 4); value = f; }
-      else value = half_float(u16(bits));
-      return value >= 0 && value < classes && value == std::floor(value) ? int(value) : -1;
-    }
-    if (labels.kind == Kind::signed_integer && bits >> (8 * sizeof(T) - 1)) return -1;
-    return u64(bits) < u64(classes) ? int(bits) : -1;
-  }
-};
 
 // Where a row begins in labels and mask, and the slab of its first block.
 struct Row {
@@ -103,7 +74,9 @@ struct StripSums {
 template <class T, class M> void class_weights_of(const Grid& grid, float* weights, int threads) {
   Team team(threads);
   const ClassWeighing& w = grid.w;
-  const Classifier classify{grid.labels, w.classes, w.foreground};
+  const auto classify = [&](const u8* label) {
+    return class_of(grid.labels.format, w.classes, w.foreground, label_at<T>(grid.labels.format, label));
+  };
   const std::size_t classes = std::size_t(w.classes), slabs = std::size_t(grid.slabs);
   const i64 label_step = grid.labels.view.strides.back(), mask_step = grid.mask.strides.back();
   std::vector<StripSums> sums(static_cast<std::size_t>(grid.strips));
@@ -121,8 +94,8 @@ template <class T, class M> void class_weights_of(const Grid& grid, float* weigh
       i64* counted = &own.counted[std::size_t(slab - low) * classes];
       typename SumOf<M>::type sum = 0;
       for (i64 x = 0; x < n; ++x, label += label_step, mask += mask_step) {
-        const int c = classify.template of<T>(label);
-        const auto value = number(read<M>(mask));
+        const int c = classify(label);
+        const auto value = number(load<M>(mask));
         if (c < 0) continue;
         counted[c] += value != 0;
         sum += value;
@@ -144,8 +117,8 @@ template <class T, class M> void class_weights_of(const Grid& grid, float* weigh
     grid.each_part(s, [&](i64 slab, i64 first, i64 n, const u8* label, const u8* mask) {
       const double* own = &weight[std::size_t(slab) * classes];
       for (i64 x = 0; x < n; ++x, label += label_step, mask += mask_step) {
-        const int c = classify.template of<T>(label);
-        weights[first + x] = c < 0 ? 0.0f : float(double(number(read<M>(mask))) * own[c]);
+        const int c = classify(label);
+        weights[first + x] = c < 0 ? 0.0f : float(double(number(load<M>(mask))) * own[c]);
       }
     });
   });
@@ -153,10 +126,10 @@ template <class T, class M> void class_weights_of(const Grid& grid, float* weigh
 
 }  // namespace
 
-void class_weights(const LabelArray& labels, const View& mask, Kind mask_kind, float* weights, const ClassWeighing& w, int threads) {
+void class_weights(const LabelArray& labels, const View& mask, const ElementFormat& mask_format, float* weights, const ClassWeighing& w, int threads) {
   const Grid grid(labels, mask, w);
   if (grid.rows * labels.view.shape.back() < (1 << 15)) threads = 1;
-  with_mask_type(mask_kind, mask.width, [&](auto type) {
+  with_mask_type(mask_format, [&](auto type) {
     typedef decltype(type) M;
     switch (labels.view.width) {
       case 1: return class_weights_of<u8, M>(grid, weights, threads);

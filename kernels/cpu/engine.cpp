@@ -117,7 +117,7 @@ struct Job {
     volumes = 1;
     for (int a = 0; a < lead; ++a) volumes *= l.view.shape[a];
     voxels = axes.n[0] * axes.n[1] * axes.n[2];
-    may_miss = l.has_ignored || l.kind == Kind::floating;
+    may_miss = l.format.has_ignored || l.format.kind >= FLOATING;
     fill_model();
     group = std::max<i64>(1, std::min(axes.n[1], GROUP_BYTES / axes.n[2]));
     groups = (axes.n[1] + group - 1) / group;
@@ -133,12 +133,7 @@ struct Job {
     Volume& v = model;
     v.nz = axes.n[0], v.ny = axes.n[1], v.nx = axes.n[2];
     words = v.words = (v.nx + 31) / 32;
-    v.labels.width = labels.view.width;
-    v.labels.floats = labels.kind == Kind::floating;
-    v.labels.is_signed = labels.kind == Kind::signed_integer;
-    v.labels.foreign = labels.foreign;
-    v.labels.has_ignored = labels.has_ignored;
-    v.labels.ignored = labels.ignored;
+    v.labels.format = labels.format;
     v.cap = saturated_square(plan.units, plan.scale);
     double border = 0;  // of the voxel furthest from it
     for (int a = 0; a < 3; ++a) {

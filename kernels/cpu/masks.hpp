@@ -1,33 +1,18 @@
 // Masks of any number type, and their sums: exact for integers, row by row and rows in order for floats.
 #pragma once
-#include <cmath>
-#include <cstring>
-
 #include "engine.hpp"
 
 namespace half_grid {
-
-template <class T> T read(const u8* p) {
-  T value;
-  std::memcpy(&value, p, sizeof(T));
-  return value;
-}
-
-inline double half_float(u16 bits) {
-  const int exponent = bits >> 10 & 31;
-  const double fraction = bits & 1023, sign = bits >> 15 ? -1 : 1;
-  if (exponent == 31) return fraction != 0 ? std::nan("") : sign * HUGE_VAL;
-  return sign * (exponent ? std::ldexp(1024 + fraction, exponent - 25) : std::ldexp(fraction, -24));
-}
 
 struct HalfFloat { u16 bits; };
 inline double number(HalfFloat value) { return half_float(value.bits); }
 template <class M> M number(M value) { return value; }
 
 // Calls `use` with a value of the type that the mask's elements have in memory; half floats come as their bits.
-template <class Use> void with_mask_type(Kind kind, int width, const Use& use) {
-  if (kind == Kind::floating) return width == 8 ? use(double()) : width == 4 ? use(float()) : use(HalfFloat());
-  if (kind == Kind::signed_integer) return width == 1 ? use((signed char)0) : width == 2 ? use(short()) : width == 4 ? use(int()) : use(i64());
+template <class Use> void with_mask_type(const ElementFormat& format, const Use& use) {
+  const int kind = format.kind, width = format.width;
+  if (kind == FLOATING) return width == 8 ? use(double()) : width == 4 ? use(float()) : use(HalfFloat());
+  if (kind == SIGNED_INTEGER) return width == 1 ? use((signed char)0) : width == 2 ? use(short()) : width == 4 ? use(int()) : use(i64());
   return width == 1 ? use(u8()) : width == 2 ? use(u16()) : width == 4 ? use(u32()) : use(u64());
 }
 

@@ -1,6 +1,6 @@
 // What one volume needs to be computed: plain data, shared by the driver and the loops of every SIMD level.
 #pragma once
-#include "half_grid.hpp"
+#include "labels.hpp"
 
 namespace half_grid {
 
@@ -8,12 +8,7 @@ namespace half_grid {
 struct Labels {
   const u8* data;
   i64 stride[3];     // of z, y, x
-  int width;         // bytes of a label
-  bool floats;       // compare by value: -0.0 is 0, NaN carries no label
-  bool is_signed;    // only a value (background "times_label", classes) needs it
-  bool foreign;      // byte order
-  bool has_ignored;  // `ignored` (after float_code) marks unannotated voxels
-  u64 ignored;
+  ElementFormat format;
 };
 
 enum { SCAN_NARROW = 1, SCAN_MEDIUM = 2, SCAN_WIDE = 4 };  // bytes

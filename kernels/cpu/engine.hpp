@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "job.hpp"
+#include "volume.hpp"
 
 namespace half_grid {
 
@@ -12,10 +12,8 @@ namespace half_grid {
 struct View {
   unsigned char* data = nullptr;
   std::vector<i64> shape, strides;
-  int width = 0;
+  int width = 0;  // bytes of an element
 };
-
-enum class Kind { unsigned_integer, signed_integer, floating };
 
 // What decides a target, checked and turned into units once.
 struct Plan {
@@ -31,18 +29,16 @@ struct Plan {
   Units units;
 };
 
-// Labels: spatial axes last, volumes in front. `ignored` is a bit pattern in the labels' own width.
+// Labels: spatial axes last, volumes in front.
 struct LabelArray {
   View view;
-  Kind kind;
-  bool foreign, has_ignored;
-  u64 ignored;
+  ElementFormat format;
 };
 
 // What the fused call adds: weights of two classes, label = 0 and label ≠ 0.
 struct Weighing {
   View mask;                // data null: ones
-  Kind mask_kind;
+  ElementFormat mask_format;
   float* weights;           // [out] contiguous, the labels' shape
   double* numerators;       // [i/o] (slabs, 2)
   double* denominators;     // [i/o] (slabs, 2)
@@ -64,6 +60,6 @@ struct ClassWeighing {
   double low, high;
   double *numerators, *denominators;  // [i/o] (slabs, classes)
 };
-void class_weights(const LabelArray& labels, const View& mask, Kind mask_kind, float* weights, const ClassWeighing& w, int threads);
+void class_weights(const LabelArray& labels, const View& mask, const ElementFormat& mask_format, float* weights, const ClassWeighing& w, int threads);
 
 }  // namespace half_grid

@@ -1,6 +1,6 @@
 // The fused call's weights: mask / (2 × clip(numerator / denominator)), for label = 0 and label ≠ 0.
 //
-//   inside, known, keep  [inp]  bits of the scan and of the border; see job.hpp
+//   inside, known, keep  [inp]  bits of the scan and of the border; see volume.hpp
 //   mask                 [inp]  the labels' shape, any strides; null: ones
 //   numerators, denominators  [i/o]  (slabs, 2)
 //   weights              [out]  float32, the labels' shape, contiguous
@@ -37,7 +37,7 @@ template <class M> RowSum sum_row(const u8* p, i64 step, i64 n, const u32* insid
     const u32 real = known ? *known++ : ~0u;
     u32 there = 0;
     for (int i = 0; i < end; ++i, p += step) {
-      const auto value = number(read<M>(p));
+      const auto value = number(load<M>(p));
       const bool here = real >> i & 1;
       there |= u32(value != 0 && here) << i;
       if (here) sum += value;
@@ -55,7 +55,7 @@ void weigh_row(const u8* p, i64 step, i64 n, const u32* inside, const u32* keep,
     const i64 w = x >> 5;
     const int bit = int(x & 31);
     const bool real = (!keep || keep[w] >> bit & 1) && (!known || known[w] >> bit & 1);
-    out[x] = real ? float(double(number(read<M>(p))) * weight[inside[w] >> bit & 1]) : 0.0f;
+    out[x] = real ? float(double(number(load<M>(p))) * weight[inside[w] >> bit & 1]) : 0.0f;
   }
 }
 
@@ -90,7 +90,7 @@ void Weigher::count(const std::vector<Volume>& volumes, const std::vector<Counte
       const Volume& v = volumes[std::size_t(i / rows)];
       const i64 at = i % rows * v.words;
       const u8* p = mask_row(i / rows, i % rows);
-      with_mask_type(w.mask_kind, w.mask.width, [&](auto type) {
+      with_mask_type(w.mask_format, [&](auto type) {
         sums[std::size_t(i)] = sum_row<decltype(type)>(p, step[2], nx, v.inside + at, v.known ? v.known + at : nullptr);
       });
     });
@@ -117,7 +117,7 @@ void Weigher::write(const Volume& v, i64 volume, i64 first, i64 last) const {
       continue;
     }
     const u8* p = mask_row(volume, row);
-    with_mask_type(w.mask_kind, w.mask.width, [&](auto type) {
+    with_mask_type(w.mask_format, [&](auto type) {
       weigh_row<decltype(type)>(p, step[2], nx, v.inside + at, keep, seen, own, out);
     });
   }

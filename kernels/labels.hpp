@@ -1,0 +1,114 @@
+// What a label or a mask value is: its bits for comparing, its number for multiplying, its class for counting.
+#pragma once
+#include "half_grid.hpp"
+
+namespace half_grid {
+
+enum Kind { UNSIGNED_INTEGER = 0, SIGNED_INTEGER = 1, FLOATING = 2, BFLOAT = 3 };
+
+// How the bytes of a label or a mask are read.
+struct ElementFormat {
+  int width, kind;  // bytes, and a Kind; bool is an unsigned integer
+  int has_ignored;  // `ignored` marks unannotated voxels
+  int foreign;      // the byte order is not the machine's; only engine `cpu` is given such arrays
+  u64 ignored;      // bits in the elements' own width; -0.0 as 0
+  u64 infinity;     // bits of a float; greater magnitudes are NaN
+};
+static_assert(sizeof(ElementFormat) == 32, "the same under both compilers");
+
+template <class T> HALF_GRID_FN T load(const u8* p) {
+#if defined(__CUDACC__)
+  return *reinterpret_cast<const T*>(p);
+#else
+  T value;  // of any alignment
+  __builtin_memcpy(&value, p, sizeof(T));
+  return value;
+#endif
+}
+
+template <class T> HALF_GRID_FN T bits_at(const ElementFormat& format, const u8* p) {
+  const T bits = load<T>(p);
+#if !defined(__CUDACC__)
+  if (format.foreign) return swapped(bits);
+#endif
+  return bits;
+}
+
+HALF_GRID_FN u64 any_bits_at(const ElementFormat& format, const u8* p) {
+  return format.width == 1   ? bits_at<u8>(format, p)
+         : format.width == 2 ? bits_at<u16>(format, p)
+         : format.width == 4 ? bits_at<u32>(format, p)
+                             : bits_at<u64>(format, p);
+}
+
+// Codes are equal where labels are; `missing` where the voxel is unannotated.
+template <class T> struct Label {
+  T code;
+  bool missing;
+};
+
+template <class T> HALF_GRID_FN Label<T> label_at(const ElementFormat& format, const u8* p) {
+  Label<T> label = {bits_at<T>(format, p), false};
+  if (format.kind >= FLOATING) {
+    label.code = float_code(label.code);
+    label.missing = float_magnitude(label.code) > T(format.infinity);
+  }
+  if (format.has_ignored) label.missing |= label.code == T(format.ignored);
+  return label;
+}
+
+// The same, where it is known beforehand whether any voxel can be unannotated.
+template <class T, bool MAY_MISS> HALF_GRID_FN Label<T> label_of(const ElementFormat& format, const u8* p) {
+  if (MAY_MISS) return label_at<T>(format, p);
+  return {load<T>(p), false};
+}
+
+HALF_GRID_FN double half_float(u16 bits) {
+  const u64 sign = u64(bits >> 15) << 63, exponent = bits >> 10 & 31, fraction = bits & 1023;
+  if (exponent == 31) return same_bits<double>(sign | 0x7FF0000000000000ull | fraction << 42);
+  if (exponent == 0) return (sign ? -1.0 : 1.0) * double(fraction) * (1.0 / 16777216);
+  return same_bits<double>(sign | (exponent + 1008) << 52 | fraction << 42);
+}
+
+HALF_GRID_FN double number_of(int kind, int width, u64 bits) {
+  if (kind == BFLOAT) return double(same_bits<float>(u32(bits) << 16));
+  if (kind == FLOATING) {
+    if (width == 8) return same_bits<double>(bits);
+    return width == 4 ? double(same_bits<float>(u32(bits))) : half_float(u16(bits));
+  }
+  if (kind == UNSIGNED_INTEGER) return double(bits);
+  return width == 1   ? double((signed char)bits)
+         : width == 2 ? double(short(bits))
+         : width == 4 ? double(int(bits))
+                      : double(i64(bits));
+}
+
+HALF_GRID_FN double number_at(const ElementFormat& format, const u8* p) {
+  return number_of(format.kind, format.width, any_bits_at(format, p));
+}
+
+// The class of a label, or -1: unannotated, or none of the classes. With `foreground` the classes are label = 0 and
+// label ≠ 0.
+template <class T> HALF_GRID_FN int class_of(const ElementFormat& format, int classes, bool foreground, Label<T> label) {
+  if (label.missing) return -1;
+  if (foreground) return label.code != 0;
+  if (format.kind >= FLOATING) {
+    const double value = number_of(format.kind, format.width, label.code);
+    if (!(value >= 0 && value < double(classes))) return -1;
+    const int whole = int(value);
+    return double(whole) == value ? whole : -1;
+  }
+  if (format.kind == SIGNED_INTEGER && (label.code >> (8 * sizeof(T) - 1)) != 0) return -1;
+  return u64(label.code) < u64(classes) ? int(label.code) : -1;
+}
+
+HALF_GRID_FN int class_at(const ElementFormat& format, int classes, bool foreground, const u8* p) {
+  switch (format.width) {
+    case 1: return class_of(format, classes, foreground, label_at<u8>(format, p));
+    case 2: return class_of(format, classes, foreground, label_at<u16>(format, p));
+    case 4: return class_of(format, classes, foreground, label_at<u32>(format, p));
+    default: return class_of(format, classes, foreground, label_at<u64>(format, p));
+  }
+}
+
+}  // namespace half_grid
