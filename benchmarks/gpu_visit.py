@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -126,10 +126,11 @@ class EachKernel:
     def limits(self, device: torch.device) -> launching.Limits:
         return self.inner.limits(device)
 
-    def run(self, steps: launching.Steps, device: torch.device) -> None:
-        for step in steps:
-            name = step[0].kernel.name.removeprefix("half_grid::")
-            self.spans.setdefault(name, []).extend(device_times(lambda step=step: self.inner.run((step,), device), 1))
+    def run(self, launches: Sequence[launching.Launch], records: Any, device: torch.device) -> None:
+        for launch in launches:
+            name = launch.kernel.name.removeprefix("half_grid::")
+            times = device_times(lambda launch=launch: self.inner.run((launch,), records, device), 1)
+            self.spans.setdefault(name, []).extend(times)
 
 
 def kernel_times(call: Callable[[], Any], rounds: int) -> dict[str, float]:

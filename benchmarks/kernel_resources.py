@@ -36,11 +36,11 @@ def main() -> None:
     parser.add_argument("--architectures", type=int, nargs="+", default=ARCHITECTURES)
     arguments = parser.parse_args()
     of_each = {
-        (kernel.name.split("<")[0], "Square" in kernel.name): kernel for kernel in reversed(compiler.ALL)
+        (kernel.name.split("<")[0], "Square" in kernel.name): kernel for kernel in reversed(compiler.every_kernel())
     }.values()
     print("| kernel | static shared | " + " | ".join(f"sm_{number}" for number in arguments.architectures) + " |")
     print("|---|---|" + "---|" * len(arguments.architectures))
-    for kernel in compiler.ALL if arguments.all else reversed(list(of_each)):
+    for kernel in compiler.every_kernel() if arguments.all else reversed(list(of_each)):
         cells = []
         for architecture in arguments.architectures:
             registers, spilled, stack, shared = resources(kernel, architecture)

@@ -1,25 +1,23 @@
-# The extension module; see kernels/host.cpp.
+# The extension module; see kernels/host.cpp and kernels/host_launches.cpp.
+from collections.abc import Sequence
+
 from typing_extensions import Buffer
 
 class ElementFormat:
     def __init__(self, kind: str, width: int, foreign: bool, has_ignored: bool, ignored: int) -> None: ...
 
-class Plan:
+class Task:
     def __init__(
-        self,
-        voxel_size: tuple[float, ...],
-        scale: float,
-        background: int,
-        saturate: bool,
-        fill: float,
-        level: str,
-        always_float: bool,
+        self, voxel_size: Sequence[float], scale: float, background: int, saturate: bool, fill: float
     ) -> None: ...
 
+class CpuTask(Task):
+    def __init__(self, task: Task, level: str, always_float: bool) -> None: ...
+
 def levels() -> list[str]: ...
-def targets(plan: Plan, labels: Buffer, format: ElementFormat, out: Buffer, threads: int) -> None: ...
+def targets(task: CpuTask, labels: Buffer, format: ElementFormat, out: Buffer, threads: int) -> None: ...
 def targets_and_weights(
-    plan: Plan,
+    task: CpuTask,
     labels: Buffer,
     format: ElementFormat,
     out: Buffer,
@@ -42,7 +40,70 @@ def class_weights(
     denominators: Buffer,
     classes: int,
     foreground: bool,
-    slab: tuple[int, ...],
+    slab: Sequence[int],
     clip: tuple[float, float],
     threads: int,
 ) -> None: ...
+
+class Layout:
+    def __init__(self, shape: Sequence[int], strides: Sequence[int], format: ElementFormat) -> None: ...
+
+class WeightTask:
+    def __init__(self, classes: int, foreground: bool, slab: Sequence[int], low: float, high: float) -> None: ...
+
+class Limits:
+    def __init__(
+        self, multiprocessors: int, shared_bytes: int, scratch_bytes: int, scan_bytes: int, packs: bool
+    ) -> None: ...
+
+class Launch:
+    file: str
+    kernel: str
+    grid: int
+    block: tuple[int, int, int]
+    shared_bytes: int
+    weighs: bool
+
+class LaunchCall:
+    job: int
+    weighing: int
+    job_arguments: int
+    weighing_arguments: int
+    class_weight: int
+    def sample(self, grid: int, distances: int, volume: int) -> None: ...
+    def weigh_with(self, class_weight: int) -> None: ...
+
+class LaunchPlan:
+    launches: list[Launch]
+    scratch_bytes: int
+    cleared_bytes: int
+    grid_shape: list[int]
+    spacing: list[float]
+    pieces: list[tuple[str, int, int]]
+    slabs: int
+    volumes: int
+    def call(
+        self, labels: int, mask: int, target: int, weight: int, scratch: int, numerators: int, denominators: int
+    ) -> LaunchCall: ...
+
+def plan_targets(
+    task: Task,
+    labels: Layout,
+    target: Layout,
+    mask: Layout | None,
+    weight: Layout | None,
+    weighing: WeightTask | None,
+    bordered: bool,
+    limits: Limits,
+) -> LaunchPlan | None: ...
+def plan_weights(labels: Layout, mask: Layout | None, weighing: WeightTask) -> LaunchPlan | None: ...
+def plan_doubled(
+    task: Task,
+    labels: Layout,
+    target: Layout,
+    mask: Layout | None,
+    weight: Layout | None,
+    slabs: int,
+    bordered: bool,
+) -> LaunchPlan | None: ...
+def kernel_names() -> list[tuple[str, str]]: ...

@@ -9,7 +9,8 @@
 
 #include <stdexcept>
 
-#include "engine.hpp"
+#include "binding.hpp"
+#include "cpu/engine.hpp"
 
 namespace nb = nanobind;
 using namespace half_grid;
@@ -26,8 +27,8 @@ class Buffer {
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
 
-  View view() const {
-    View v;
+  StridedArray view() const {
+    StridedArray v;
     v.data = static_cast<unsigned char*>(view_.buf);
     v.width = int(view_.itemsize);
     v.shape.assign(view_.shape, view_.shape + view_.ndim);
@@ -45,6 +46,7 @@ int kind_of(const std::string& letter) {
   if (letter == "b" || letter == "u") return UNSIGNED_INTEGER;
   if (letter == "i") return SIGNED_INTEGER;
   if (letter == "f") return FLOATING;
+  if (letter == "bfloat16") return BFLOAT;
   throw std::invalid_argument("kind " + letter);
 }
 
@@ -52,20 +54,21 @@ int kind_of(const std::string& letter) {
 ElementFormat format_of(const std::string& kind, int width, bool foreign, bool has_ignored, u64 ignored) {
   if (width != 1 && width != 2 && width != 4 && width != 8) throw std::invalid_argument("elements of 1, 2, 4 or 8 bytes");
   const int code = kind_of(kind);
-  if (width == 1 && code == FLOATING) throw std::invalid_argument("floats of 2, 4 or 8 bytes");
-  const u64 infinity = code != FLOATING ? 0 : width == 2 ? FloatBits<u16>::infinity : width == 4 ? FloatBits<u32>::infinity : FloatBits<u64>::infinity;
+  if (width == 1 && code >= FLOATING) throw std::invalid_argument("floats of 2, 4 or 8 bytes");
+  const u64 infinity = code == BFLOAT ? 0x7F80 : code != FLOATING ? 0 : width == 2 ? FloatBits<u16>::infinity : width == 4 ? FloatBits<u32>::infinity : FloatBits<u64>::infinity;
   return {width, code, has_ignored, foreign, ignored, infinity};
 }
 
-View view_of(const Buffer& buffer, const ElementFormat& format, const char* name) {
-  View view = buffer.view();
+StridedArray view_of(const Buffer& buffer, const ElementFormat& format, const char* name) {
+  StridedArray view = buffer.view();
+  if (format.kind == BFLOAT) throw std::invalid_argument("bfloat16 is for engine cuda; here float32 takes its place");
   if (view.width != format.width) throw std::invalid_argument(std::string(name) + " has elements of another width than its format");
   return view;
 }
 
 // A contiguous result or table of `count` elements.
 template <class T> T* dense(const Buffer& buffer, i64 count, const char* name) {
-  const View v = buffer.view();
+  const StridedArray v = buffer.view();
   i64 step = v.width, n = 1;
   for (std::size_t a = v.shape.size(); a-- > 0;) {
     if (v.shape[a] > 1 && v.strides[a] != step) throw std::invalid_argument(std::string(name) + " is not contiguous");
@@ -76,51 +79,51 @@ template <class T> T* dense(const Buffer& buffer, i64 count, const char* name) {
   return reinterpret_cast<T*>(v.data);
 }
 
-i64 size_of(const View& v) {
+i64 size_of(const StridedArray& v) {
   i64 n = 1;
   for (const i64 extent : v.shape) n *= extent;
   return n;
 }
 
-void check_same(const View& a, const View& b, const char* name) {
+void check_same(const StridedArray& a, const StridedArray& b, const char* name) {
   if (a.shape != b.shape) throw std::invalid_argument(std::string(name) + " differs in shape from the labels");
 }
 
-void check_volumes(const Plan& plan, const View& labels) {
-  if (labels.shape.size() < plan.voxel_size.size()) throw std::invalid_argument("fewer axes than voxel sizes");
+void check_volumes(const CpuTask& task, const StridedArray& labels) {
+  if (labels.shape.size() < task.voxel_size.size()) throw std::invalid_argument("fewer axes than voxel sizes");
 }
 
-void run_targets(const Plan& plan, nb::handle labels, const ElementFormat& format, nb::handle out, int threads) {
+void run_targets(const CpuTask& task, nb::handle labels, const ElementFormat& format, nb::handle out, int threads) {
   const Buffer in(labels, false), to(out, true);
   const LabelArray array{view_of(in, format, "labels"), format};
-  const View result = to.view();
-  check_volumes(plan, array.view);
+  const StridedArray result = to.view();
+  check_volumes(task, array.view);
   check_same(array.view, result, "out");
   if (result.width != 4) throw std::invalid_argument("out is not float32");
   const nb::gil_scoped_release released;
-  targets(plan, array, result, nullptr, threads);
+  targets(task, array, result, nullptr, threads);
 }
 
-void run_targets_and_weights(const Plan& plan, nb::handle labels, const ElementFormat& format, nb::handle out, nb::object mask,
+void run_targets_and_weights(const CpuTask& task, nb::handle labels, const ElementFormat& format, nb::handle out, nb::object mask,
                              const ElementFormat& mask_format, nb::handle weights, nb::handle numerators, nb::handle denominators,
                              std::pair<double, double> clip, bool border, int threads) {
   const Buffer in(labels, false), to(out, true), weights_to(weights, true), up(numerators, true), down(denominators, true);
   const LabelArray array{view_of(in, format, "labels"), format};
-  const View result = to.view();
-  check_volumes(plan, array.view);
+  const StridedArray result = to.view();
+  check_volumes(task, array.view);
   check_same(array.view, result, "out");
   if (result.width != 4) throw std::invalid_argument("out is not float32");
-  Weighing w;
+  FusedWeights w;
   w.slabs = size_of(up.view()) / 2;
   w.weights = dense<float>(weights_to, size_of(array.view), "weights");
   w.numerators = dense<double>(up, 2 * w.slabs, "numerators");
   w.denominators = dense<double>(down, 2 * w.slabs, "denominators");
   w.low = clip.first, w.high = clip.second, w.border = border;
-  const std::size_t lead = array.view.shape.size() - plan.voxel_size.size();
+  const std::size_t lead = array.view.shape.size() - task.voxel_size.size();
   if (w.slabs != 1 && (lead == 0 || array.view.shape[lead - 1] != w.slabs)) throw std::invalid_argument("one slab per channel, or one");
   const auto run = [&] {
     const nb::gil_scoped_release released;
-    targets(plan, array, result, &w, threads);
+    targets(task, array, result, &w, threads);
   };
   if (mask.is_none()) return run();
   const Buffer masked(mask, false);
@@ -135,7 +138,7 @@ void run_class_weights(nb::handle labels, const ElementFormat& format, nb::handl
                        std::pair<double, double> clip, int threads) {
   const Buffer in(labels, false), masked(mask, false), to(weights, true), up(numerators, true), down(denominators, true);
   const LabelArray array{view_of(in, format, "labels"), format};
-  const View mask_view = view_of(masked, mask_format, "mask");
+  const StridedArray mask_view = view_of(masked, mask_format, "mask");
   check_same(array.view, mask_view, "mask");
   if (foreground && classes != 2) throw std::invalid_argument("label = 0 and label ≠ 0 are 2 classes");
   if (array.view.shape.empty() || slab.size() != array.view.shape.size() || classes < 1) throw std::invalid_argument("slab");
@@ -144,7 +147,7 @@ void run_class_weights(nb::handle labels, const ElementFormat& format, nb::handl
     if (slab[a] < 1 || slab[a] > array.view.shape[a]) throw std::invalid_argument("slab");
     slabs *= (array.view.shape[a] + slab[a] - 1) / slab[a];
   }
-  const ClassWeighing w{classes, foreground, std::move(slab), clip.first, clip.second,
+  const SlabWeights w{classes, foreground, std::move(slab), clip.first, clip.second,
                         dense<double>(up, slabs * classes, "numerators"), dense<double>(down, slabs * classes, "denominators")};
   float* result = dense<float>(to, size_of(array.view), "weights");
   const nb::gil_scoped_release released;
@@ -159,12 +162,15 @@ NB_MODULE(_host, m) {
       .def("__init__", [](ElementFormat* self, const std::string& kind, int width, bool foreign, bool has_ignored, u64 ignored) {
              new (self) ElementFormat(format_of(kind, width, foreign, has_ignored, ignored));
            }, nb::arg("kind"), nb::arg("width"), nb::arg("foreign"), nb::arg("has_ignored"), nb::arg("ignored"));
-  nb::class_<Plan>(m, "Plan")
-      .def(nb::init<std::vector<double>, double, int, bool, double, std::string, bool>(), nb::arg("voxel_size"), nb::arg("scale"),
-           nb::arg("background"), nb::arg("saturate"), nb::arg("fill"), nb::arg("level"), nb::arg("always_float"));
+  nb::class_<Task>(m, "Task")
+      .def(nb::init<std::vector<double>, double, int, bool, double>(), nb::arg("voxel_size"), nb::arg("scale"), nb::arg("background"),
+           nb::arg("saturate"), nb::arg("fill"));
+  nb::class_<CpuTask, Task>(m, "CpuTask")
+      .def(nb::init<const Task&, const std::string&, bool>(), nb::arg("task"), nb::arg("level"), nb::arg("always_float"));
+  bind_launches(m);
   m.def("levels", &levels);
-  m.def("targets", &run_targets, nb::arg("plan"), nb::arg("labels"), nb::arg("format"), nb::arg("out"), nb::arg("threads"));
-  m.def("targets_and_weights", &run_targets_and_weights, nb::arg("plan"), nb::arg("labels"), nb::arg("format"), nb::arg("out"),
+  m.def("targets", &run_targets, nb::arg("task"), nb::arg("labels"), nb::arg("format"), nb::arg("out"), nb::arg("threads"));
+  m.def("targets_and_weights", &run_targets_and_weights, nb::arg("task"), nb::arg("labels"), nb::arg("format"), nb::arg("out"),
         nb::arg("mask").none(), nb::arg("mask_format"), nb::arg("weights"), nb::arg("numerators"), nb::arg("denominators"),
         nb::arg("clip"), nb::arg("border"), nb::arg("threads"));
   m.def("class_weights", &run_class_weights, nb::arg("labels"), nb::arg("format"), nb::arg("mask"), nb::arg("mask_format"),

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from cuda_records import Doubled, Job, Weighing
 
 from inner_distance_gpu.device.launcher import Limits
 
@@ -46,7 +47,6 @@ def library():
         )
         assert done.returncode == 0, done.stderr
         loaded = ctypes.CDLL(str(folder / "kernels.so"))
-    loaded.place.restype = ctypes.c_char_p
     loaded.run_kernel.argtypes = [
         ctypes.c_char_p,
         ctypes.c_void_p,
@@ -62,24 +62,24 @@ class HostLauncher:
     """Runs launches at once, in the calling thread.
 
     `grid` and `block` replace what the engine chose (where a kernel allows any), `order` is that of the threads
-    (0 forwards, 1 backwards, 2 one warp as far ahead as it can get), `shared_bytes` is the memory a block has.
+    (0 forwards, 1 backwards, 2 one warp as far ahead as it can get), `limits` are those of the device.
     """
 
-    def __init__(self, grid=None, block=None, order=0, shared_bytes=48 << 10):
+    def __init__(self, grid=None, block=None, order=0, shared_bytes=48 << 10, **limits):
         self.grid, self.block, self.order = grid, block, order
-        self.shared_bytes = shared_bytes
+        self.shared_bytes, self.other_limits = shared_bytes, limits
         self.launches, self.records = [], []
 
     def limits(self, device):
-        return Limits(multiprocessors=2, shared_bytes=self.shared_bytes)
+        return Limits(multiprocessors=2, shared_bytes=self.shared_bytes, **self.other_limits)
 
-    def run(self, steps, device):
-        for launch, record in steps:
-            self.run_one(launch, record)
+    def run(self, launches, records, device):
+        for launch in launches:
+            self.run_one(launch, launch.record(records))
 
-    def run_one(self, launch, record):
+    def run_one(self, launch, address):
         self.launches.append(launch)
-        self.records.append(record)
+        self.records.append(record_at(launch, address))
         assert launch.shared_bytes <= self.shared_bytes
         grid, block = launch.grid, launch.block
         if self.grid is not None:
@@ -88,7 +88,7 @@ class HostLauncher:
             block = (self.block, 1, 1)
         status = library().run_kernel(
             launch.kernel.name.encode(),
-            ctypes.addressof(record),
+            address,
             grid,
             (ctypes.c_uint * 3)(*block),
             launch.shared_bytes,
@@ -97,18 +97,23 @@ class HostLauncher:
         assert status == 0, {1: "threads wait for ever", 2: "no such kernel"}[status] + f": {launch.kernel}"
 
 
+def record_at(launch, address):
+    """A copy of the record of a launch."""
+    kind = Weighing if launch.weighs else Doubled if launch.kernel.file == "doubled.cu" else Job
+    return kind.from_buffer_copy(ctypes.string_at(address, ctypes.sizeof(kind)))
+
+
 @pytest.fixture
 def on_host(monkeypatch):
     """Call it with a launcher: from then on the device engines run on the host, and say that they can."""
     import torch
 
     from inner_distance_gpu import arrays
-    from inner_distance_gpu.device import driver, prepared
+    from inner_distance_gpu.device import driver
     from inner_distance_gpu.device import launcher as launching
     from inner_distance_gpu.engines import cucim
 
     def start(launcher):
-        prepared.prepare.cache_clear()  # tests change what is prepared
         monkeypatch.setattr(launching, "launcher", launcher)
         monkeypatch.setattr(driver, "why_not", lambda: None)
         monkeypatch.setattr(driver, "installed", lambda package: True)

@@ -18,8 +18,8 @@ def engine_alone():
     host = native()
     labels, out = memoryview(bytes([0, 1, 1, 1])).cast("B", (1, 4)), memoryview(bytearray(16)).cast("f", (1, 4))
     for level in host.levels():
-        plan = host.Plan((4.0, 4.0), 0.0, 0, False, 0.0, level, False)
-        host.targets(plan, labels, host.ElementFormat("u", labels.itemsize, False, False, 0), out, 2)
+        task = host.CpuTask(host.Task((4.0, 4.0), 0.0, 0, False, 0.0), level, False)
+        host.targets(task, labels, host.ElementFormat("u", labels.itemsize, False, False, 0), out, 2)
         assert out.tolist() == [[0.0, 2.0, 6.0, 10.0]], (level, out.tolist())
     return f"the native engine alone ({', '.join(host.levels())})"
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inner_distance_gpu import InnerDistanceTransform, engines, inner_distance
-from inner_distance_gpu.engines import cpu
+from inner_distance_gpu.engines import cpu, native
 from inner_distance_gpu.parameters import TargetParameters
 
 pytestmark = pytest.mark.skipif(engines.available()["cpu"] is not None, reason=str(engines.available()["cpu"]))
@@ -25,8 +25,9 @@ def same_bits(a, b):
 def on(level, labels, parameters, always_float=False, threads=1):
     """The target on a named SIMD level."""
     out = np.full(labels.shape, np.nan, np.float32)
-    plan = cpu._plan(parameters, level, always_float)
-    cpu._host.targets(plan, cpu._bits(labels), cpu._format(labels, parameters.ignore_label), out, threads)
+    plan = cpu._task(parameters, level, always_float)
+    element = native.element_format(labels.dtype, parameters.ignore_label)
+    native.module.targets(plan, cpu._bits(labels), element, out, threads)
     return out
 
 
@@ -113,7 +114,7 @@ def test_simd_levels(seed, shape, dtype, kind, data):
         data.draw(st.sampled_from([None, 1])),
         0.5,
     )
-    results = [on(level, labels, parameters) for level in cpu._host.levels()]
+    results = [on(level, labels, parameters) for level in native.module.levels()]
     assert all(same_bits(result, results[0]) for result in results)
     # Whole squares in 16 bits and the same in floats are the same numbers.
     assert same_bits(on("auto", labels, parameters, always_float=True), results[0])
@@ -125,10 +126,10 @@ def test_simd_levels(seed, shape, dtype, kind, data):
 def test_simd_levels_of_long_lines_and_borders(monkeypatch, voxel_size, scale, shape):
     labels = np.ones(shape, np.uint8)
     labels[tuple(np.random.default_rng(4).integers(0, n, 3) for n in shape)] = 0
-    plan, results = cpu._plan.__wrapped__, []
+    plan, results = cpu._task.__wrapped__, []
     transform = InnerDistanceTransform(voxel_size, scale, border="mask", engine="cpu", moving=False)
-    for level in cpu._host.levels():
-        monkeypatch.setattr(cpu, "_plan", lambda parameters, level=level: plan(parameters, level))
+    for level in native.module.levels():
+        monkeypatch.setattr(cpu, "_task", lambda parameters, level=level: plan(parameters, level))
         results.append(transform(labels))
     assert 0 < (results[0][1] == 0).sum() < labels.size or shape[0] == 1
     for target, weight in results[1:]:
@@ -137,10 +138,10 @@ def test_simd_levels_of_long_lines_and_borders(monkeypatch, voxel_size, scale, s
 
 
 def test_the_levels_are_those_of_the_processor():
-    levels = cpu._host.levels()
+    levels = native.module.levels()
     assert levels[-1] == "baseline"
     with pytest.raises(ValueError, match="SIMD level avx1024 does not run"):
-        cpu._plan(TargetParameters.checked((1, 1), 1, "zero", "extent", None, 0), "avx1024")
+        cpu._task(TargetParameters.checked((1, 1), 1, "zero", "extent", None, 0), "avx1024")
 
 
 @pytest.mark.parametrize("seed", range(4))

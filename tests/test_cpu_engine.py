@@ -216,8 +216,8 @@ def test_tanh_is_right_to_the_last_bits():
 
 
 def test_a_missing_extension_is_named(monkeypatch):
-    monkeypatch.setattr("inner_distance_gpu.engines.cpu._host", None)
-    monkeypatch.setattr("inner_distance_gpu.engines.cpu._missing", "no module named _host", raising=False)
+    monkeypatch.setattr("inner_distance_gpu.engines.native.module", None)
+    monkeypatch.setattr("inner_distance_gpu.engines.native._missing", "no module named _host", raising=False)
     assert "no module named _host; build it" in engines.available()["cpu"]
     with pytest.raises(ValueError, match=r"engine='cpu' .* cannot run here .*pip install \."):
         inner_distance(np.eye(3), (1, 1), engine="cpu")

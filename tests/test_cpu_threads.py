@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from inner_distance_gpu import InnerDistanceTransform, balanced_weights, engines, inner_distance
-from inner_distance_gpu.engines import cpu
+from inner_distance_gpu.engines import cpu, native
 from inner_distance_gpu.parameters import TargetParameters
 
 pytestmark = pytest.mark.skipif(engines.available()["cpu"] is not None, reason=str(engines.available()["cpu"]))
@@ -111,7 +111,7 @@ MEMORY = """
 import resource
 import numpy as np
 from inner_distance_gpu import inner_distance
-from inner_distance_gpu.engines import cpu
+from inner_distance_gpu.engines import cpu, native
 from inner_distance_gpu.parameters import TargetParameters
 
 labels = np.broadcast_to(np.uint8(1), (1024, 1024, 1024))
@@ -156,12 +156,11 @@ def test_the_binding_refuses_what_does_not_fit():
         ({"background": 3}, "background"),
     ],
 )
-def test_the_binding_refuses_plans_that_are_none(changed, said):
-    plan = {"voxel_size": (1.0, 1.0), "scale": 1.0, "background": 0, "saturate": False, "fill": 0.0}
-    plan |= {"level": "auto", "always_float": False}
-    cpu._host.Plan(**plan)
+def test_the_binding_refuses_tasks_that_are_none(changed, said):
+    task = {"voxel_size": (1.0, 1.0), "scale": 1.0, "background": 0, "saturate": False, "fill": 0.0}
+    native.module.Task(**task)
     with pytest.raises(ValueError, match=said):
-        cpu._host.Plan(**(plan | changed))
+        native.module.Task(**(task | changed))
 
 
 @pytest.mark.parametrize(
@@ -180,8 +179,8 @@ def test_the_binding_refuses_weights_that_do_not_fit(changed, said):
     call |= {"classes": 1, "foreground": False, "slab": (1, 1), "clip": (0.1, 0.9), "threads": 1}
 
     def weigh(kind, mask_kind, **arguments):
-        formats = (cpu._host.ElementFormat(letter, 1, False, False, 0) for letter in (kind, mask_kind))
-        cpu._host.class_weights(**dict(zip(("format", "mask_format"), formats, strict=True)), **arguments)
+        formats = (native.module.ElementFormat(letter, 1, False, False, 0) for letter in (kind, mask_kind))
+        native.module.class_weights(**dict(zip(("format", "mask_format"), formats, strict=True)), **arguments)
 
     weigh(**call)
     with pytest.raises(ValueError, match=said):

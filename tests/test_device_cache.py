@@ -6,7 +6,9 @@ import types
 import pytest
 
 from inner_distance_gpu.device import cache, compiler
-from inner_distance_gpu.device.compiler import Machine
+from inner_distance_gpu.device.compiler import Kernel, Machine
+
+COUNT, SETTLE = (Kernel("weights.cu", f"half_grid::{name}") for name in ("count", "settle"))
 
 
 @pytest.fixture
@@ -29,22 +31,22 @@ def compiles(monkeypatch, tmp_path):
 
 
 def test_a_kernel_is_compiled_once(compiles):
-    first = cache.compiled(compiler.SETTLE, "sm_90")
-    again = cache.compiled(compiler.SETTLE, "sm_90")
+    first = cache.compiled(SETTLE, "sm_90")
+    again = cache.compiled(SETTLE, "sm_90")
     assert (again.image, again.symbol) == (first.image, first.symbol) == (b"image 1\n\0", "symbol_weights.cu")
-    assert compiles.made == [(compiler.SETTLE, "sm_90")]
+    assert compiles.made == [(SETTLE, "sm_90")]
     assert len(compiles.files()) == 1
 
 
 def test_whatever_decides_the_code_is_in_the_name(compiles, monkeypatch):
     def compiled_anew():
         before = len(compiles.made)
-        cache.compiled(compiler.SETTLE, "sm_90")
+        cache.compiled(SETTLE, "sm_90")
         return len(compiles.made) > before
 
     assert compiled_anew()
-    cache.compiled(compiler.COUNT, "sm_90")
-    cache.compiled(compiler.SETTLE, "sm_80")
+    cache.compiled(COUNT, "sm_90")
+    cache.compiled(SETTLE, "sm_80")
     assert len(compiles.made) == 3
     assert not compiled_anew()
     compiles.nvrtc.getVersion = lambda: (13, 1)
@@ -60,18 +62,18 @@ def test_whatever_decides_the_code_is_in_the_name(compiles, monkeypatch):
 
 @pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:-1], lambda b: b[:40], lambda b: b[:-1] + b"!"])
 def test_a_damaged_file_is_compiled_anew(compiles, damage):
-    cache.compiled(compiler.SETTLE, "sm_90")
+    cache.compiled(SETTLE, "sm_90")
     (file,) = compiles.files()
     file.write_bytes(damage(file.read_bytes()))
-    assert cache.compiled(compiler.SETTLE, "sm_90").image == b"image 2\n\0"
-    assert cache.compiled(compiler.SETTLE, "sm_90").image == b"image 2\n\0"
+    assert cache.compiled(SETTLE, "sm_90").image == b"image 2\n\0"
+    assert cache.compiled(SETTLE, "sm_90").image == b"image 2\n\0"
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(compiles, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     for _ in range(2):
-        assert cache.compiled(compiler.SETTLE, "sm_90").symbol == "symbol_weights.cu"
+        assert cache.compiled(SETTLE, "sm_90").symbol == "symbol_weights.cu"
     assert len(compiles.made) == 2
 
 
@@ -80,5 +82,5 @@ def test_nothing_half_written_is_left(compiles, monkeypatch):
         raise OSError("no")
 
     monkeypatch.setattr("os.replace", fails)
-    cache.compiled(compiler.SETTLE, "sm_90")
+    cache.compiled(SETTLE, "sm_90")
     assert compiles.files() == []

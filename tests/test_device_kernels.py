@@ -5,18 +5,17 @@ small, blocks of one warp, threads in reverse order and too little shared memory
 """
 
 import ctypes
-import dataclasses
 
 import numpy as np
 import pytest
 import torch
-from host_launcher import HostLauncher, on_host  # noqa: F401
+from host_launcher import HostLauncher, on_host, record_at  # noqa: F401
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import assert_target
 
 from inner_distance_gpu import ClassCounts, InnerDistanceTransform, balanced_weights, engines, inner_distance
-from inner_distance_gpu.device import geometry, prepared, records
+from inner_distance_gpu.device import plans
 
 ENGINES = ["cuda", "cucim"]
 LAUNCHERS = {
@@ -97,15 +96,14 @@ def test_columns_of_several_segments(launcher, engine):
 @pytest.mark.parametrize("scan_bytes", [1, 2, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.uint64])
 @pytest.mark.parametrize("shared_bytes", [0, 48 << 10])
-def test_every_width(on_host, monkeypatch, scan_bytes, dtype, shared_bytes):  # noqa: F811
-    plan = geometry.plan
-    monkeypatch.setattr(geometry, "plan", lambda *args: dataclasses.replace(plan(*args), scan_bytes=scan_bytes))
-    launcher = on_host(HostLauncher(shared_bytes=shared_bytes))
+def test_every_width(on_host, scan_bytes, dtype, shared_bytes):  # noqa: F811
+    launcher = on_host(HostLauncher(shared_bytes=shared_bytes, scan_bytes=scan_bytes))
     labels = blobs((2, 70, 9, 33), fraction=0.7).astype(dtype)
     expected = inner_distance(labels, (3, 2, 1), background="signed", engine="reference")
     assert_target(inner_distance(labels, (3, 2, 1), background="signed", engine="cuda"), expected)
     names = [launch.kernel.name for launch in launcher.launches]
     assert len(names) == 2
+    assert names[0].endswith({1: "unsigned char>", 2: "unsigned short>", 4: "unsigned int>"}[scan_bytes])
     assert ("true" in names[1]) == (shared_bytes == 0)
 
 
@@ -125,13 +123,14 @@ def test_long_buffers_of_blocks_are_apart(on_host):  # noqa: F811
     """Blocks run one after the other here, and would not notice if they shared their rows or columns."""
 
     class Watching(HostLauncher):
-        def run_one(self, launch, record):
+        def run_one(self, launch, at):
+            record = record_at(launch, at)
             address, size = {
                 "scan.cu": (record.segments, 3 * 4 * 4 * 32 * 4),
                 "plane.cu": (record.rows, 2 * 40 * 16),
             }[launch.kernel.file]
             ctypes.memset(address, 0xA5, size * launch.grid)
-            super().run_one(launch, record)
+            super().run_one(launch, at)
             for block in range(launch.grid):
                 assert set(ctypes.string_at(address + block * size, size)) != {0xA5}
 
@@ -356,7 +355,7 @@ def test_counts_given_are_not_changed(default):
 def test_a_call_is_prepared_once(default):
     labels = [torch.from_numpy(blobs((2, 9, 10, 33), seed=seed)) for seed in range(3)]
     masks = [torch.rand(9, 10, 33) for _ in labels]
-    prepared.prepare.cache_clear()
+    plans.prepare_targets.cache_clear()
     transform = InnerDistanceTransform((40, 4, 4), 15, channels=2, engine="cuda")
     reference = InnerDistanceTransform((40, 4, 4), 15, channels=2, engine="reference")
     numerators = transform.counts.numerators
@@ -364,7 +363,7 @@ def test_a_call_is_prepared_once(default):
         for used in (None, mask):
             for result, expected in zip(transform(values, used), reference(values, used), strict=True):
                 torch.testing.assert_close(result, expected, rtol=1e-6, atol=1e-6)
-    assert prepared.prepare.cache_info().misses == 2
+    assert plans.prepare_targets.cache_info().misses == 2
     assert transform.counts.numerators is numerators  # grown where they are
     assert torch.equal(numerators, reference.counts.numerators)
     torch.testing.assert_close(transform.counts.state(), reference.counts.state(), rtol=1e-12, atol=0)
@@ -378,38 +377,3 @@ def test_counts_in_any_order_of_memory(default):
     _, expected = balanced_weights(labels, slab=(1, -1, -1), counts=counts, engine="reference")
     assert torch.equal(after.numerators, expected.numerators)
     assert counts.to_dicts()[1] == {0: (20, 29), 1: (1, 10)}
-
-
-def test_records_mirror_the_kernels():
-    from host_launcher import library
-
-    size, n = ctypes.c_size_t(), 0
-    seen = set()
-    while (name := library().place(n, ctypes.byref(size))) is not None:
-        first, _, field = name.decode().partition(".")
-        if field:
-            mirrored = getattr(records.RECORDS[first], field).offset
-        elif first in records.RECORDS:
-            mirrored = ctypes.sizeof(records.RECORDS[first])
-        else:
-            mirrored = records.SUM_BYTES if first == "Sum" else getattr(records, first)
-        assert mirrored == size.value, name
-        seen.add(name.decode())
-        n += 1
-    assert {"Job", "Job.bordered", "Weighing.high", "Doubled.volume", "THREADS"} <= seen
-
-
-@settings(max_examples=300, deadline=None)  # the first call compiles
-@given(
-    st.lists(st.floats(1e-12, 1e12) | st.sampled_from([0.5, 1, 4, 40, 33, 3.3, 7.77]), min_size=2, max_size=3),
-    st.floats(1e-12, 1e12) | st.none(),
-)
-def test_units_are_those_of_the_kernels(voxel_size, scale):
-    from host_launcher import library
-
-    numbers = (ctypes.c_double * 6)()
-    library().units((ctypes.c_double * 3)(*voxel_size), len(voxel_size), ctypes.c_double(scale or 0.0), numbers)
-    units = geometry.units_of(voxel_size)
-    assert (units.length, units.whole) == (numbers[0], bool(numbers[1]))
-    assert list(units.square) == list(numbers[3 : 3 + len(voxel_size)])
-    assert geometry.saturated_square(units, scale) == numbers[2]

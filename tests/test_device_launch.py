@@ -7,13 +7,14 @@ import types
 import numpy as np
 import pytest
 import torch
-from host_launcher import on_host  # noqa: F401
+from host_launcher import on_host, record_at  # noqa: F401
 
 from inner_distance_gpu import InnerDistanceTransform, balanced_weights, engines, inner_distance
-from inner_distance_gpu.device import compiler, driver, work
+from inner_distance_gpu.device import compiler, driver, plans
 from inner_distance_gpu.device import launcher as launching
 from inner_distance_gpu.device.compiler import Kernel, Machine
 from inner_distance_gpu.device.launcher import CudaLauncher, Launch, Limits
+from inner_distance_gpu.parameters import WeightParameters
 
 
 class Recorder:
@@ -25,10 +26,10 @@ class Recorder:
     def limits(self, device):
         return Limits(multiprocessors=132, shared_bytes=self.shared_bytes)
 
-    def run(self, steps, device):
-        for launch, record in steps:
-            copied = type(record).from_buffer_copy(record)
-            self.launches.append((launch.kernel.name.removeprefix("half_grid::"), launch, copied, device))
+    def run(self, launches, records, device):
+        for launch in launches:
+            record = record_at(launch, launch.record(records))
+            self.launches.append((launch.kernel.name.removeprefix("half_grid::"), launch, record, device))
 
     @property
     def names(self):
@@ -83,8 +84,10 @@ def test_one_launch_for_all_volumes(recorder):
 
 
 def test_grids_beyond_what_a_launch_takes_are_cut(recorder):
-    work.run(work.launch(compiler.WEIGH, 2**40, (256, 1, 1)), ctypes.c_int(), torch.device("cpu"))
-    assert recorder.launches[0][1].grid == 2**31 - 1
+    labels = torch.zeros(1, dtype=torch.uint8).expand(2**20, 2**20)
+    weighing = WeightParameters(2, False, tuple(labels.shape), (0.05, 0.95), None)
+    prepared = plans.prepare_weights(plans.layout_of(labels), None, None, weighing)
+    assert [launch.grid for launch in prepared.launches] == [2**26, 1, 2**31 - 1]
 
 
 def test_long_rows_and_columns_leave_shared_memory(on_host):  # noqa: F811
@@ -165,6 +168,15 @@ class FakeDriver(types.ModuleType):
         self.calls.append(("launch", function, *arguments[:8], record, arguments[9]))
 
 
+class Records:
+    """Those of a call whose job is one number."""
+
+    def __init__(self, job):
+        self.number = ctypes.c_int64(job)
+        self.pointer = ctypes.c_void_p(ctypes.addressof(self.number))
+        self.job_arguments = ctypes.addressof(self.pointer)
+
+
 @pytest.fixture
 def cuda(monkeypatch):
     """The real launcher on a driver that only notes; device 1 is a Hopper with stream 42."""
@@ -200,7 +212,7 @@ def cuda(monkeypatch):
 
 def test_a_launch_goes_to_torchs_device_and_stream(cuda):
     launch = Launch(Kernel("scan.cu", "scan"), 5, (32, 2, 1), 1000)
-    cuda.launcher.run([(launch, ctypes.c_int64(77))], torch.device("cuda", 1))
+    cuda.launcher.run([launch], Records(77), torch.device("cuda", 1))
     assert cuda.entered == [torch.device("cuda", 1), None]
     assert cuda.compiled == [(launch.kernel, "sm_90")]
     assert cuda.driver.calls[:2] == [("load", b"cubin"), ("function", "symbol")]
@@ -210,8 +222,8 @@ def test_a_launch_goes_to_torchs_device_and_stream(cuda):
 def test_a_kernel_is_compiled_once_per_device(cuda):
     first, second = Kernel("scan.cu", "one"), Kernel("scan.cu", "two")
     for kernel in (first, second, first, first):
-        cuda.launcher.run([(Launch(kernel, 1, (32, 1, 1), 0), ctypes.c_int64(0))], torch.device("cuda", 1))
-    cuda.launcher.run([(Launch(first, 1, (32, 1, 1), 0), ctypes.c_int64(0))], torch.device("cuda", 0))
+        cuda.launcher.run([Launch(kernel, 1, (32, 1, 1), 0)], Records(0), torch.device("cuda", 1))
+    cuda.launcher.run([Launch(first, 1, (32, 1, 1), 0)], Records(0), torch.device("cuda", 0))
     assert [kernel for kernel, _ in cuda.compiled] == [first, second, first]
     functions = [call[1] for call in cuda.driver.calls if call[0] == "launch"]
     assert functions[0] == functions[2] == functions[3]
@@ -221,36 +233,34 @@ def test_a_kernel_is_compiled_once_per_device(cuda):
 def test_more_shared_memory_is_asked_for_once(cuda):
     for size in (48 << 10, 100_000, 90_000, 120_000):
         launch = Launch(Kernel("plane.cu", "p"), 1, (32, 1, 1), size)
-        cuda.launcher.run([(launch, ctypes.c_int64(0))], torch.device("cuda", 1))
+        cuda.launcher.run([launch], Records(0), torch.device("cuda", 1))
     asked = [call[3] for call in cuda.driver.calls if call[0] == "attribute"]
     assert asked == [100_000, 120_000]
 
 
 def test_one_device_and_one_stream_for_all_launches_of_a_call(cuda):
-    steps = [(Launch(Kernel("scan.cu", name), 1, (32, 1, 1), 0), ctypes.c_int64(0)) for name in ("one", "two")]
-    cuda.launcher.run(steps, torch.device("cuda", 1))
+    launches = [Launch(Kernel("scan.cu", name), 1, (32, 1, 1), 0) for name in ("one", "two")]
+    cuda.launcher.run(launches, Records(0), torch.device("cuda", 1))
     assert cuda.entered == [torch.device("cuda", 1), None]
     assert sum(call[0] == "launch" for call in cuda.driver.calls) == 2
 
 
 def test_a_thread_without_a_context_gets_that_of_torch(cuda):
     cuda.driver.context = 0
-    cuda.launcher.run(
-        [(Launch(Kernel("scan.cu", "scan"), 1, (32, 1, 1), 0), ctypes.c_int64(0))], torch.device("cuda", 1)
-    )
+    cuda.launcher.run([Launch(Kernel("scan.cu", "scan"), 1, (32, 1, 1), 0)], Records(0), torch.device("cuda", 1))
     assert cuda.entered == [torch.device("cuda", 1), ("context of", 1), None]
 
 
 def test_nothing_is_compiled_in_a_capture(cuda, monkeypatch):
-    step = [(Launch(Kernel("scan.cu", "scan"), 1, (32, 1, 1), 0), ctypes.c_int64(0))]
+    step = [Launch(Kernel("scan.cu", "scan"), 1, (32, 1, 1), 0)], Records(0)
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     with pytest.raises(RuntimeError, match="scan is not compiled yet, and a CUDA graph is being captured"):
-        cuda.launcher.run(step, torch.device("cuda", 1))
+        cuda.launcher.run(*step, torch.device("cuda", 1))
     assert cuda.compiled == []
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
-    cuda.launcher.run(step, torch.device("cuda", 1))
+    cuda.launcher.run(*step, torch.device("cuda", 1))
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
-    cuda.launcher.run(step, torch.device("cuda", 1))
+    cuda.launcher.run(*step, torch.device("cuda", 1))
     assert len(cuda.compiled) == 1
 
 

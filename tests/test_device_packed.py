@@ -3,8 +3,6 @@
 Sums of packed squares that do not fit 16 bits stop the process: the launch shim looks.
 """
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -15,7 +13,6 @@ from oracle import assert_target
 from scipy.ndimage import gaussian_filter
 
 from inner_distance_gpu import InnerDistanceTransform, inner_distance
-from inner_distance_gpu.device import geometry, prepared
 
 LAUNCHERS = {
     "as chosen": {},
@@ -45,15 +42,11 @@ def kernels_of(launcher):
 
 def both(launcher, labels, voxel_size, **keywords):
     """The target by packed squares, and by floats."""
-    prepared.prepare.cache_clear()
     packed = inner_distance(labels, voxel_size, engine="cuda", **keywords)
     assert kernels_of(launcher) == ["scan", "pairs"]
-    plan = geometry.plan
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(geometry, "plan", lambda *args: dataclasses.replace(plan(*args), packed=False))
-        prepared.prepare.cache_clear()
-        floats = inner_distance(labels, voxel_size, engine="cuda", **keywords)
-    prepared.prepare.cache_clear()
+    launcher.other_limits = {"packs": False}
+    floats = inner_distance(labels, voxel_size, engine="cuda", **keywords)
+    launcher.other_limits = {}
     assert kernels_of(launcher) == ["scan", "plane"]
     return packed, floats
 
@@ -76,7 +69,8 @@ def calls(draw):
     if draw(st.booleans()):
         labels = labels * np.random.default_rng(0).integers(1, 3, labels.shape, dtype=np.uint8)
     voxel_size = draw(st.sampled_from([(1, 1, 1), (8, 8, 8), (10, 1, 1), (1, 10, 2), (5, 4, 4), (1, 2, 3), (1, 1, 90)]))
-    unit = geometry.units_of(voxel_size).length
+    # Half the common divisor of the voxel sizes.
+    unit = np.gcd.reduce(voxel_size) / 2
     keywords = {
         "scale": draw(st.sampled_from([0.1, 1, 4, 12, 20, 28.2])) * unit,  # 28.2: squares up to 64,706
         "background": draw(st.sampled_from(["zero", "signed", "times_label"])),

@@ -10,13 +10,11 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from importlib import resources
-from typing import Literal
+
+from ..engines import native
 
 # No contraction: then the device rounds as the CPU engine does, and both give the same bits.
 OPTIONS = ("--std=c++17", "-fmad=false")
-
-_C = {1: "unsigned char", 2: "unsigned short", 4: "unsigned int", 8: "unsigned long long"}
-_SCANS = {1: _C[1], 2: _C[2], 4: _C[4], "square": "half_grid::Square"}  # see tiles.cuh
 
 
 @dataclass(frozen=True)
@@ -27,31 +25,9 @@ class Kernel:
     name: str
 
 
-def scan(label_bytes: int, stored: int | Literal["square"]) -> Kernel:
-    """What it stores: distances of so many bytes, or packed squares."""
-    return Kernel("scan.cu", f"half_grid::scan<{_C[label_bytes]}, {_SCANS[stored]}>")
-
-
-def plane(scan_bytes: int, long: bool) -> Kernel:
-    return Kernel("plane.cu", f"half_grid::plane<{_C[scan_bytes]}, {str(long).lower()}>")
-
-
-def mark(label_bytes: int) -> Kernel:
-    return Kernel("doubled.cu", f"half_grid::mark<{_C[label_bytes]}>")
-
-
-PAIRS = Kernel("pairs.cu", "half_grid::pairs")
-SAMPLE = Kernel("doubled.cu", "half_grid::sample")
-COUNT = Kernel("weights.cu", "half_grid::count")
-SETTLE = Kernel("weights.cu", "half_grid::settle")
-WEIGH = Kernel("weights.cu", "half_grid::weigh")
-
-ALL = (
-    *(scan(label, stored) for label in _C for stored in (1, 2, 4, "square")),
-    *(plane(distance, long) for distance in (1, 2, 4) for long in (False, True)),
-    *(mark(label) for label in _C),
-    *(PAIRS, SAMPLE, COUNT, SETTLE, WEIGH),
-)
+def every_kernel() -> tuple[Kernel, ...]:
+    """Every kernel that a call can launch."""
+    return tuple(Kernel(file, name) for file, name in native.extension().kernel_names())
 
 
 class CompileError(RuntimeError):

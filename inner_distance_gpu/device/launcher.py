@@ -5,7 +5,6 @@ Tests put another `Launcher` here: one that records what it is asked, one that r
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import threading
 from collections.abc import Sequence
@@ -24,19 +23,24 @@ class Limits:
 
     multiprocessors: int
     shared_bytes: int  # that a block may have
+    scratch_bytes: int = 1 << 30  # for the rows of all blocks, where rows do not fit shared memory
+    scan_bytes: int = 1  # of a scan distance, at least; this and the next change no bit, and tests compare them
+    packs: bool = True  # squares, where unit and reach allow it
 
 
 @dataclass(frozen=True)
 class Launch:
-    """A kernel and the geometry of its launch; its only argument is a record, by value."""
+    """A kernel and the geometry of its launch; its only argument is a record, by value: `weighs` says which."""
 
     kernel: Kernel
     grid: int
     block: tuple[int, int, int]
     shared_bytes: int
+    weighs: bool = False
 
-
-Steps = Sequence[tuple[Launch, ctypes.Structure]]
+    def record(self, records: Any) -> int:
+        """The address of its record in those of a call."""
+        return int(records.weighing if self.weighs else records.job)
 
 
 class Launcher(Protocol):
@@ -44,7 +48,7 @@ class Launcher(Protocol):
 
     def limits(self, device: torch.device) -> Limits: ...
 
-    def run(self, steps: Steps, device: torch.device) -> None: ...
+    def run(self, launches: Sequence[Launch], records: Any, device: torch.device) -> None: ...
 
 
 _STATIC_SHARED = 48 << 10  # what a block has without asking
@@ -62,7 +66,7 @@ class CudaLauncher:
     def limits(self, device: torch.device) -> Limits:
         return _limits(device.index)
 
-    def run(self, steps: Steps, device: torch.device) -> None:
+    def run(self, launches: Sequence[Launch], records: Any, device: torch.device) -> None:
         from cupy.cuda import driver
 
         # With torch's device current, so is its context, which the modules and the stream belong to.
@@ -70,15 +74,14 @@ class CudaLauncher:
             stream = torch.cuda.current_stream(device).cuda_stream
             if not driver.ctxGetCurrent():
                 _enter(device.index)
-            for launch, record in steps:
-                arguments = ctypes.c_void_p(ctypes.addressof(record))
+            for launch in launches:
                 driver.launchKernel(
                     self._function(launch.kernel, device.index, launch.shared_bytes),
                     *(launch.grid, 1, 1),
                     *launch.block,
                     launch.shared_bytes,
                     stream,
-                    ctypes.addressof(arguments),
+                    records.weighing_arguments if launch.weighs else records.job_arguments,
                     0,
                 )
 

@@ -7,42 +7,28 @@ widest SIMD level that this processor runs is chosen at run time, and every leve
 from __future__ import annotations
 
 import functools
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..arrays import ones
-from ..labels import as_label
 from ..parameters import Border, TargetParameters, WeightParameters
-
-try:
-    from .. import _host as _imported
-except ImportError as error:  # a source tree that was never built, or a processor that no wheel is for
-    _host: ModuleType | None = None
-    _missing = str(error)
-else:
-    _host = _imported
-
-_BACKGROUNDS = {"zero": 0, "signed": 1, "times_label": 2}
+from . import native
 
 
 def why_not() -> str | None:
     """Runs where the extension module is installed."""
-    if _host is not None:
-        return None
-    return (
-        f"its extension module could not be imported: {_missing}; build it with a C++17 compiler and CMake: "
-        "pip install . in the source tree"
-    )
+    return native.why_not()
 
 
 def inner_distance(
     labels: npt.NDArray[Any], out: npt.NDArray[np.float32], parameters: TargetParameters, threads: int
 ) -> None:
     """Targets of every volume in the leading axes."""
-    _extension().targets(_plan(parameters), _bits(labels), _format(labels, parameters.ignore_label), out, threads)
+    native.extension().targets(
+        _task(parameters), _bits(labels), native.element_format(labels.dtype, parameters.ignore_label), out, threads
+    )
 
 
 def target_and_weights(
@@ -59,13 +45,13 @@ def target_and_weights(
     """Targets into `out`, weights as the result, counts in place; the labels are read once."""
     weights = np.empty(labels.shape, np.float32)
     given = None if mask is ones(mask.shape) else _native(mask)
-    _extension().targets_and_weights(
-        _plan(parameters),
+    native.extension().targets_and_weights(
+        _task(parameters),
         _bits(labels),
-        _format(labels, parameters.ignore_label),
+        native.element_format(labels.dtype, parameters.ignore_label),
         out,
         None if given is None else _bits(given),
-        _format(mask, None),
+        native.element_format(mask.dtype),
         weights,
         numerators,
         denominators,
@@ -87,11 +73,11 @@ def balanced_weights(
     """Weights slab by slab; `numerators` and `denominators` (slabs, classes) grow in place."""
     weights = np.empty(labels.shape, np.float32)
     mask = _native(mask)
-    _extension().class_weights(
+    native.extension().class_weights(
         _bits(labels),
-        _format(labels, parameters.ignore_label),
+        native.element_format(labels.dtype, parameters.ignore_label),
         _bits(mask),
-        _format(mask, None),
+        native.element_format(mask.dtype),
         weights,
         numerators,
         denominators,
@@ -102,12 +88,6 @@ def balanced_weights(
         threads,
     )
     return weights
-
-
-def _extension() -> ModuleType:
-    if _host is None:
-        raise ImportError(why_not())
-    return _host
 
 
 def _bits(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -121,28 +101,5 @@ def _native(mask: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 @functools.lru_cache(maxsize=64)
-def _plan(parameters: TargetParameters, level: str = "auto", always_float: bool = False) -> Any:
-    return _extension().Plan(
-        parameters.voxel_size,
-        parameters.scale or 0.0,
-        _BACKGROUNDS[parameters.background],
-        parameters.no_boundary == "saturate",
-        parameters.fill,
-        level,
-        always_float,
-    )
-
-
-def _format(labels: npt.NDArray[Any], ignore_label: int | float | None) -> Any:
-    return _format_of(labels.dtype, ignore_label)
-
-
-@functools.lru_cache(maxsize=64)
-def _format_of(dtype: np.dtype[Any], ignore_label: int | float | None) -> Any:
-    native = dtype.newbyteorder("=")
-    ignored = as_label(ignore_label, native)
-    if ignored is not None and native.kind == "f":
-        # NaN marks unannotated voxels anyway; −0.0 and 0.0 are one label.
-        ignored = None if np.isnan(ignored) else native.type(ignored + native.type(0))
-    bits = 0 if ignored is None else int(np.array(ignored, native).view(f"u{native.itemsize}"))
-    return _extension().ElementFormat(native.kind, native.itemsize, not dtype.isnative, ignored is not None, bits)
+def _task(parameters: TargetParameters, level: str = "auto", always_float: bool = False) -> Any:
+    return native.extension().CpuTask(native.task(parameters), level, always_float)

@@ -15,19 +15,18 @@ from typing import Any
 
 import torch
 
-from ..device import compiler, driver, records, work
-from ..device.work import Volumes, Weights
+from ..device import driver, plans
+from ..device.plans import Arrays
 from ..parameters import Border, TargetParameters, WeightParameters
+from . import cuda
 from .cuda import balanced_weights
 
 __all__ = ["balanced_weights", "inner_distance", "target_and_weights", "why_not"]  # weights ask cuCIM for nothing
 
-_BLOCK = (256, 1, 1)
-
 
 def why_not() -> str | None:
     """Runs where `cuda` does and cuCIM is installed."""
-    reason = driver.why_not()
+    reason = cuda.why_not()
     if reason is None and not driver.installed("cucim"):
         return f"cuCIM is not installed: pip install 'inner_distance_gpu[{driver.extra()}]'"
     return reason
@@ -35,7 +34,7 @@ def why_not() -> str | None:
 
 def inner_distance(labels: torch.Tensor, out: torch.Tensor, parameters: TargetParameters, threads: int = 1) -> None:
     """Targets of every volume in the leading axes, one EDT after the other."""
-    _targets(Volumes(labels, out, None, None, parameters))
+    _run(Arrays(labels, None, out, None), parameters, 1, "keep")
 
 
 def target_and_weights(
@@ -50,34 +49,36 @@ def target_and_weights(
     threads: int = 1,
 ) -> torch.Tensor:
     """Counts first, then targets and weights volume by volume."""
-    weights = Weights(labels, mask, weighing)
-    class_weight = weights.grow(numerators, denominators)
     values = torch.empty(labels.shape, dtype=torch.float32, device=labels.device)
-    volumes = Volumes(labels, out, mask, values, parameters, border == "mask")
-    volumes.job.slabs, volumes.job.class_weight = weights.record.slabs, class_weight
-    _targets(volumes)
+    counting = plans.call_of(
+        plans.prepare_weights, Arrays(labels, mask, None, None), weighing, counts=(numerators, denominators)
+    )
+    assert counting is not None  # slabs are whole volumes
+    count, settle, _ = counting.prepared.launches
+    counting.launch(count, settle)
+    _run(Arrays(labels, mask, out, values), parameters, counting.prepared.plan.slabs, border, counting)
     return values
 
 
-def _targets(volumes: Volumes) -> None:
-    job, plan, device = volumes.job, volumes.plan, volumes.device
-    grid_shape = [2 * n - 1 for n in job.n]
-    count, voxels = int(job.volumes), job.n[0] * job.n[1] * job.n[2]
-    flags = torch.zeros(count, dtype=torch.int32, device=device)
-    job.flags = flags.data_ptr()
-    grid = torch.empty([count, *grid_shape], dtype=torch.uint8, device=device)
-    doubled = records.Doubled(job=job, grid=grid.data_ptr())
-    work.run(work.launch(compiler.mark(job.label.width), -(-grid.numel() // 256), _BLOCK), doubled, device)
-    has_site = flags.tolist()  # the one read from the device
-    for volume in range(count):
-        distances = None
-        if has_site[volume]:
-            shape = [grid_shape[3 - len(plan.kept) + i] for i in range(len(plan.kept))]
-            distances = _distance(grid[volume].reshape(shape), plan.sampling)
-        doubled.distances = 0 if distances is None else distances.data_ptr()
-        doubled.volume = volume
-        work.run(work.launch(compiler.SAMPLE, -(-voxels // 256), _BLOCK), doubled, device)
-    volumes.finish()
+def _run(
+    arrays: Arrays, parameters: TargetParameters, slabs: int, border: Border, counting: plans.Call | None = None
+) -> None:
+    weighed = counting is not None
+    call = plans.call_of(plans.prepare_doubled, arrays, parameters, weighed, slabs, border == "mask")
+    assert call is not None  # in C order all leading axes are one
+    plan, device = call.prepared.plan, call.device
+    mark, sample = call.prepared.launches
+    if counting is not None:
+        call.records.weigh_with(counting.records.class_weight)
+    grid = torch.empty([plan.volumes, *plan.grid_shape], dtype=torch.uint8, device=device)
+    call.records.sample(grid.data_ptr(), 0, 0)
+    call.launch(mark)
+    flags = call.scratch[: 4 * plan.volumes].view(torch.int32)
+    for volume, has_site in enumerate(flags.tolist()):  # the one read from the device
+        distances = _distance(grid[volume], tuple(plan.spacing)) if has_site else None
+        call.records.sample(grid.data_ptr(), 0 if distances is None else distances.data_ptr(), volume)
+        call.launch(sample)
+    call.arrays.finish()
 
 
 def _distance(grid: torch.Tensor, sampling: tuple[float, ...]) -> torch.Tensor:

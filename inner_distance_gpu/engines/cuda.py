@@ -3,7 +3,7 @@
 Takes and returns torch tensors on the device. Nothing is read back and nothing waits: whether a volume has a site
 and what the classes weigh is decided on the device, so that a call can be captured in a CUDA graph (after one call
 outside it, which compiles; a capture that would have to compile raises). A call of a shape, type and parameters that
-were seen before costs no more Python than scratch, pointers and launches: see device/prepared.py. The order of launches
+were seen before costs no more Python than scratch, pointers and launches: see device/plans.py. The order of launches
 is: scan (distances or their squares along z, bits, counts), with a mask count, with weights settle, then pairs, where
 squares are whole numbers of 15 bits, or plane (everything else). Voxel size, scale and shape decide which of the two.
 
@@ -15,24 +15,21 @@ from __future__ import annotations
 
 import torch
 
-from ..device import driver, prepared
-from ..device.work import Weights
+from ..device import driver, plans
+from ..device import launcher as launching
+from ..device.plans import Arrays
 from ..parameters import Border, TargetParameters, WeightParameters
+from . import native
 
 
 def why_not() -> str | None:
-    """Runs where torch sees a CUDA device and CuPy is installed."""
-    return driver.why_not()
+    """Runs where torch sees a CUDA device, CuPy is installed and the extension module plans its launches."""
+    return driver.why_not() or native.why_not()
 
 
 def inner_distance(labels: torch.Tensor, out: torch.Tensor, parameters: TargetParameters, threads: int = 1) -> None:
     """Targets of every volume in the leading axes; `threads` is for host engines."""
-    call = prepared.call(labels, out, parameters)
-    if call is not None:
-        return call.targets()
-    values = torch.empty(labels.shape, dtype=out.dtype, device=out.device)
-    inner_distance(labels.contiguous(), values, parameters)
-    out.copy_(values)
+    _run(Arrays(labels, None, out, None), parameters, None, "keep")
 
 
 def balanced_weights(
@@ -44,9 +41,16 @@ def balanced_weights(
     threads: int = 1,
 ) -> torch.Tensor:
     """Weights slab by slab; `numerators` and `denominators` (slabs, classes) grow in place."""
-    work = Weights(labels, mask, parameters)
-    work.grow(numerators, denominators)
-    return work.weigh()
+    values = torch.empty(labels.shape, dtype=torch.float32, device=labels.device)
+    arrays = Arrays(labels, mask, None, values)
+    call = plans.call_of(plans.prepare_weights, arrays, parameters, counts=(numerators, denominators))
+    if call is None:
+        raise ValueError(
+            f"labels of shape {tuple(labels.shape)} in slabs of {parameters.slab}: expected at most 8 axes once "
+            "those that slabs do not divide are merged"
+        )
+    call.run()
+    return values
 
 
 def target_and_weights(
@@ -62,12 +66,18 @@ def target_and_weights(
 ) -> torch.Tensor:
     """Targets into `out`, weights as the result, counts in place."""
     values = torch.empty(labels.shape, dtype=torch.float32, device=labels.device)
-    call = prepared.call(labels, out, parameters, mask, values, weighing, border == "mask")
-    if call is not None:
-        call.targets_and_weights(numerators, denominators)
-        return values
-    near = torch.empty(out.shape, dtype=out.dtype, device=out.device)
-    mask = None if mask is None else mask.contiguous()
-    values = target_and_weights(labels.contiguous(), mask, near, numerators, denominators, parameters, weighing, border)
-    out.copy_(near)
+    _run(Arrays(labels, mask, out, values), parameters, weighing, border, (numerators, denominators))
     return values
+
+
+def _run(
+    arrays: Arrays,
+    parameters: TargetParameters,
+    weighing: WeightParameters | None,
+    border: Border,
+    counts: tuple[torch.Tensor, torch.Tensor] | None = None,
+) -> None:
+    limits = launching.launcher.limits(arrays.labels.device)
+    call = plans.call_of(plans.prepare_targets, arrays, parameters, weighing, border == "mask", limits, counts=counts)
+    assert call is not None  # in C order all leading axes are one
+    call.run()

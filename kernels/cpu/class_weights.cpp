@@ -21,12 +21,12 @@ struct Row {
 
 struct Grid {
   const LabelArray& labels;
-  const View& mask;
-  const ClassWeighing& w;
+  const StridedArray& mask;
+  const SlabWeights& w;
   std::vector<i64> blocks;  // per axis
   i64 slabs = 1, rows = 1, strip, strips;
 
-  Grid(const LabelArray& l, const View& m, const ClassWeighing& weighing) : labels(l), mask(m), w(weighing), blocks(l.view.shape.size()) {
+  Grid(const LabelArray& l, const StridedArray& m, const SlabWeights& weighing) : labels(l), mask(m), w(weighing), blocks(l.view.shape.size()) {
     const std::vector<i64>& shape = labels.view.shape;
     for (std::size_t a = 0; a < shape.size(); ++a) {
       blocks[a] = (shape[a] + w.slab[a] - 1) / w.slab[a];
@@ -73,7 +73,7 @@ struct StripSums {
 
 template <class T, class M> void class_weights_of(const Grid& grid, float* weights, int threads) {
   Team team(threads);
-  const ClassWeighing& w = grid.w;
+  const SlabWeights& w = grid.w;
   const auto classify = [&](const u8* label) {
     return class_of(grid.labels.format, w.classes, w.foreground, label_at<T>(grid.labels.format, label));
   };
@@ -126,7 +126,7 @@ template <class T, class M> void class_weights_of(const Grid& grid, float* weigh
 
 }  // namespace
 
-void class_weights(const LabelArray& labels, const View& mask, const ElementFormat& mask_format, float* weights, const ClassWeighing& w, int threads) {
+void class_weights(const LabelArray& labels, const StridedArray& mask, const ElementFormat& mask_format, float* weights, const SlabWeights& w, int threads) {
   const Grid grid(labels, mask, w);
   if (grid.rows * labels.view.shape.back() < (1 << 15)) threads = 1;
   with_mask_type(mask_format, [&](auto type) {

@@ -4,40 +4,34 @@
 #include <string>
 #include <vector>
 
+#include "plan.hpp"
 #include "volume.hpp"
 
 namespace half_grid {
 
 // Memory of a caller: strides in bytes, any sign.
-struct View {
+struct StridedArray {
   unsigned char* data = nullptr;
   std::vector<i64> shape, strides;
   int width = 0;  // bytes of an element
 };
 
-// What decides a target, checked and turned into units once.
-struct Plan {
-  Plan(std::vector<double> voxel_size, double scale, int background, bool saturate, double fill, std::string level,
-       bool always_float);
-  std::vector<double> voxel_size;
-  double scale;  // 0: world units
-  int background;
-  bool saturate;
-  float fill;
+// A task and the loops that run it.
+struct CpuTask : Task {
+  CpuTask(const Task& task, const std::string& level, bool always_float);
   const Level* level;
-  bool always_float;
-  Units units;
+  bool always_float;  // never in whole squares of 16 bits
 };
 
 // Labels: spatial axes last, volumes in front.
 struct LabelArray {
-  View view;
+  StridedArray view;
   ElementFormat format;
 };
 
 // What the fused call adds: weights of two classes, label = 0 and label ≠ 0.
-struct Weighing {
-  View mask;                // data null: ones
+struct FusedWeights {
+  StridedArray mask;                // data null: ones
   ElementFormat mask_format;
   float* weights;           // [out] contiguous, the labels' shape
   double* numerators;       // [i/o] (slabs, 2)
@@ -47,19 +41,19 @@ struct Weighing {
   bool border;              // weight 0 where the border of the array is nearer than the nearest site
 };
 
-void targets(const Plan& plan, const LabelArray& labels, const View& out, const Weighing* weighing, int threads);
+void targets(const CpuTask& task, const LabelArray& labels, const StridedArray& out, const FusedWeights* weighing, int threads);
 
 const Level* level_named(const std::string& name);  // "auto": the widest that runs here
 std::vector<std::string> levels();
 
 // Per slab counts and weights for any number of classes; see class_weights.cpp.
-struct ClassWeighing {
+struct SlabWeights {
   int classes;
   bool foreground;          // two classes, label = 0 and label ≠ 0
   std::vector<i64> slab;    // block extents
   double low, high;
   double *numerators, *denominators;  // [i/o] (slabs, classes)
 };
-void class_weights(const LabelArray& labels, const View& mask, const ElementFormat& mask_format, float* weights, const ClassWeighing& w, int threads);
+void class_weights(const LabelArray& labels, const StridedArray& mask, const ElementFormat& mask_format, float* weights, const SlabWeights& w, int threads);
 
 }  // namespace half_grid

@@ -1,28 +1,14 @@
 // From squared distances to what is stored: root, tanh, sign, background, unannotated voxels, border.
 
 struct Finish {
-  float factor;       // squared units -> argument of tanh, or world units
-  bool world, plain;  // plain: the factor is an ordinary float
-  bool usual;         // tanh, background 0, nothing unannotated, no border, contiguous rows
-  float lonely;       // the value of every voxel, before the sign, where there is no site
-  float border_y_z;   // squared border distance along z and y
+  float factor;      // from units to the argument of tanh, or to world units
+  bool usual;        // tanh, background 0, nothing unannotated, no border, contiguous rows
+  float border_y_z;  // squared border distance along z and y
 };
 
 static inline Finish finish_of(const Volume& v) {
-  Finish f;
-  f.lonely = f.border_y_z = 0;
-  f.world = v.scale <= 0;
-  const double factor = f.world ? v.unit : v.unit / v.scale;
-  f.factor = float(factor);
-  f.usual = !f.world && v.background == ZERO && !v.known && !v.keep && !v.far_beyond && v.out_stride[2] == 4;
-  f.plain = factor > 1e-30 && factor < 1e30;
-  float lanes[FloatLanes::N];
-  if (v.far_beyond) {
-    const double value = v.lonely * factor;
-    saturating_tanh(FloatLanes::all(float(value))).store(lanes);
-    f.lonely = f.world ? float(value) : lanes[0];
-  }
-  return f;
+  const bool usual = !v.plan->world_units && v.background == ZERO && !v.annotated && !v.keep && !v.has_no_site && v.out_stride[2] == 4;
+  return {float(v.plan->factor), usual, 0};
 }
 
 static inline FloatLanes squares_at(const float* p) { return FloatLanes::load(p); }
@@ -33,7 +19,7 @@ static inline u32 beyond_border(const Volume& v, const Finish& f, FloatLanes squ
   float border[FloatLanes::N];
   for (int i = 0; i < FloatLanes::N; ++i) {
     const i64 at = x + i, left = at < v.nx - 1 - at ? at : v.nx - 1 - at;
-    const float steps = float(2 * left + 1) * float(v.border_unit[2]);
+    const float steps = float(2 * left + 1) * float(v.plan->half[2]);
     const float square = v.nx > 1 ? steps * steps : 3.4e38f;
     border[i] = (square < f.border_y_z ? square : f.border_y_z) * float(1 + 2 * BORDER_SLACK);
   }
@@ -68,8 +54,8 @@ static inline i64 finish_usual(const Volume& v, const Finish& f, i64 z, i64 y, c
 // Squared distance, in units, from the row's voxels to the nearest border along z and y.
 static inline float border_square(const Volume& v, i64 z, i64 y) {
   const i64 back_z = z < v.nz - 1 - z ? z : v.nz - 1 - z, back_y = y < v.ny - 1 - y ? y : v.ny - 1 - y;
-  const double along_z = double(2 * back_z + 1) * v.border_unit[0], along_y = double(2 * back_y + 1) * v.border_unit[1];
-  double border = v.border_least;
+  const double along_z = double(2 * back_z + 1) * v.plan->half[0], along_y = double(2 * back_y + 1) * v.plan->half[1];
+  double border = v.plan->border_least;
   if (v.nz > 1 && along_z < border) border = along_z;
   if (v.ny > 1 && along_y < border) border = along_y;
   return float(border < 1.8e19 ? border * border : 3.4e38);
@@ -81,22 +67,22 @@ static inline void finish_row(const Volume& v, const Finish& f, i64 z, i64 y, i6
   constexpr int W = FloatLanes::N;
   const i64 row = (z * v.ny + y) * v.words + (x >> 5);
   const u32 inside = v.inside[row] >> (x & 31);
-  const bool idle = v.background != SIGNED && !v.known && !v.keep && (inside & lanes_below<V>(V::N)) == 0;
+  const bool idle = v.background != SIGNED && !v.annotated && !v.keep && (inside & lanes_below<V>(V::N)) == 0;
   u8* out = v.out + z * v.out_stride[0] + y * v.out_stride[1] + x * v.out_stride[2];
   alignas(64) float values[V::N];
   for (int i = 0; i < V::N; i += W) {
     const FloatLanes zero = FloatLanes::all(0.0f);
     if (idle) { zero.store(values + i); continue; }
-    FloatLanes t = FloatLanes::all(f.lonely);
-    FloatLanes s = FloatLanes::all(float(v.lonely * v.lonely < 3e38 ? v.lonely * v.lonely : 3.4e38));
+    FloatLanes t = FloatLanes::all(v.plan->no_site_value);
+    FloatLanes s = FloatLanes::all(v.plan->no_site_square);
     if (squares) {
       s = squares_at(squares + i);
       t = root(s) * FloatLanes::all(f.factor);
-      if (!f.world) t = saturating_tanh(t);
-      else if (!f.plain) {
+      if (!v.plan->world_units) t = saturating_tanh(t);
+      else if (!v.plan->factor_is_normal) {
         float exact[W];
         root(s).store(exact);
-        for (int j = 0; j < W; ++j) exact[j] = float(double(exact[j]) * v.unit);
+        for (int j = 0; j < W; ++j) exact[j] = float(double(exact[j]) * v.plan->unit);
         t = FloatLanes::load(exact);
       }
     }
@@ -112,10 +98,10 @@ static inline void finish_row(const Volume& v, const Finish& f, i64 z, i64 y, i6
     for (i64 i = 0; i < n; ++i)
       if (inside >> i & 1) values[i] = float(double(values[i]) * number_at(v.labels.format, p + (x + i) * v.labels.stride[2]));
   }
-  if (v.known) {
-    const u32 known = v.known[row] >> (x & 31);
+  if (v.annotated) {
+    const u32 annotated = v.annotated[row] >> (x & 31);
     for (int i = 0; i < V::N; i += W)
-      FloatLanes::choose(known >> i, FloatLanes::load(values + i), FloatLanes::all(v.fill)).store(values + i);
+      FloatLanes::choose(annotated >> i, FloatLanes::load(values + i), FloatLanes::all(v.fill)).store(values + i);
   }
   if (v.out_stride[2] == 4) {
     __builtin_memcpy(out, values, size_t(n) * 4);

@@ -18,9 +18,9 @@ namespace {
 
 void panels_of(const PlaneTask& task, bool whole) {
   if (whole) return panels<WholeLanes, u8>(task);
-  switch (task.volume->scan) {
-    case SCAN_NARROW: return panels<FloatLanes, u8>(task);
-    case SCAN_MEDIUM: return panels<FloatLanes, u16>(task);
+  switch (task.volume->plan->scan_bytes) {
+    case 1: return panels<FloatLanes, u8>(task);
+    case 2: return panels<FloatLanes, u16>(task);
     default: return panels<FloatLanes, u32>(task);
   }
 }
@@ -38,14 +38,14 @@ template <class V> i64 plane_bytes_of(const Volume& v) {
 }
 i64 plane_bytes(const Volume& v, bool whole) { return whole ? plane_bytes_of<WholeLanes>(v) : plane_bytes_of<FloatLanes>(v); }
 
-// n weights from bits, starting at a word: `foreground` where inside, 0 where not kept or not known (null: all are).
-void weigh(const u32* inside, const u32* keep, const u32* known, float background, float foreground, float* out, i64 n) {
+// n weights from bits, starting at a word: `foreground` where inside, 0 where not kept or not annotated (null: all are).
+void weigh(const u32* inside, const u32* keep, const u32* annotated, float background, float foreground, float* out, i64 n) {
   constexpr int W = FloatLanes::N;
   const FloatLanes zero = FloatLanes::all(0.0f), low = FloatLanes::all(background), high = FloatLanes::all(foreground);
   for (i64 x = 0; x < n; x += 32, ++inside) {
     u32 real = ~0u;
     if (keep) real &= *keep++;
-    if (known) real &= *known++;
+    if (annotated) real &= *annotated++;
     float tail[32];
     float* to = n - x < 32 ? tail : out + x;
     for (int i = 0; i < 32; i += W) {

@@ -114,11 +114,11 @@ template <class V, class K> static void panels(const PlaneTask& task) {
   u32 *some_voxels = (u32*)take(4 * (s.rows / TILE + 1)), *some_pairs = (u32*)take(4 * (s.rows / TILE + 1));  // of each chunk
   Parabola* hull = (Parabola*)take(0);
   for (i64 y = v.ny; y < s.rows; ++y) voxels[y] = pairs[y] = 0;
-  fill_cost(cost, 2 * s.rows + 64, v.square[1]);
+  fill_cost(cost, 2 * s.rows + 64, v.plan->square[1]);
   const i64 reach = v.near_only ? s.chunks : FAR_CHUNKS;
   const bool may_be_far = !v.near_only && s.chunks > FAR_CHUNKS + 1;
-  const Squares<V, K> from_z(v.square[0], 1), from_pairs(v.square[0], 0);
-  const V cap = V::all(E(v.cap)), none = V::all(V::NONE), vouched = V::at(cost + (may_be_far ? 8 * FAR_CHUNKS : 0));
+  const Squares<V, K> from_z(v.plan->square[0], 1), from_pairs(v.plan->square[0], 0);
+  const V cap = V::all(E(v.plan->cap)), none = V::all(V::NONE), vouched = V::at(cost + (may_be_far ? 8 * FAR_CHUNKS : 0));
   const i64 plane = task.z * v.ny * v.nx;
   for (i64 y = v.ny; y < s.rows; ++y) {
     none.store(whole + y * N);
@@ -192,7 +192,7 @@ template <class V, class K> static void panels(const PlaneTask& task) {
       if (may_be_far) far_lanes |= flagged(greatest(b), floor + vouched);
       for (int i = 0; i < TILE; ++i) V::choose(voxels[at * TILE + i], b[i], none).store(c + (at * TILE + i) * s.gap);
     }
-    if (far_lanes) search_flagged(far_lanes, whole, half, v.ny, N, v.square[1], c, s.gap, hull);
+    if (far_lanes) search_flagged(far_lanes, whole, half, v.ny, N, v.plan->square[1], c, s.gap, hull);
     for (i64 y = 0; y < v.ny; ++y) {
       c[y * s.gap + N] = right[y];
       right[y] = c[y * s.gap];
@@ -235,7 +235,7 @@ template <class V, class K> static void panels(const PlaneTask& task) {
       if (may_be_far) far_lanes |= flagged(greatest(b), floor + vouched);
       for (int i = 0; i < TILE; ++i) V::choose(pairs[at * TILE + i], b[i], none).store(d + (at * TILE + i) * N);
     }
-    if (far_lanes) search_flagged(far_lanes, whole, (const E*)nullptr, v.ny, N, v.square[1], d, N, hull);
+    if (far_lanes) search_flagged(far_lanes, whole, (const E*)nullptr, v.ny, N, v.plan->square[1], d, N, hull);
 
     for (i64 band = 0; band < s.bands; ++band) {
       if (!filled[band * s.panels() + panel]) continue;
@@ -259,7 +259,7 @@ template <class V> static void bands(const PlaneTask& task) {
   E *found = (E*)take(s.width * N * i64(sizeof(E))), *least = (E*)take(chunks * N * i64(sizeof(E)));
   E* turned = (E*)take(s.width * N * i64(sizeof(E)));
   Parabola* hull = (Parabola*)take(0);
-  fill_cost(cost, 2 * s.width + 64, v.square[2]);
+  fill_cost(cost, 2 * s.width + 64, v.plan->square[2]);
   const i64 reach = v.near_only ? chunks : FAR_CHUNKS;
   const bool may_be_far = !v.near_only && chunks > FAR_CHUNKS + 1;
   const V vouched = V::at(cost + (may_be_far ? 8 * FAR_CHUNKS : 0));
@@ -267,7 +267,7 @@ template <class V> static void bands(const PlaneTask& task) {
   Finish f = finish_of(v);
   for (i64 band = task.first; band < task.last; ++band) {
     const u8* filled = task.c + filled_at<V>(v) + band * s.panels();
-    if (!v.far_beyond) {
+    if (!v.has_no_site) {
       E *whole = (E*)task.c + band * s.width * N, *half = (E*)task.d + band * s.width * N;
       constexpr i64 PER_PANEL = N / TILE;
       V floor = none;
@@ -294,10 +294,10 @@ template <class V> static void bands(const PlaneTask& task) {
         if (may_be_far) far_lanes |= flagged(greatest(b), floor + vouched);
         for (int i = 0; i < TILE; ++i) b[i].store(found + (at * TILE + i) * N);
       }
-      if (far_lanes) search_flagged(far_lanes, whole, half, v.nx, N, v.square[2], found, N, hull);
+      if (far_lanes) search_flagged(far_lanes, whole, half, v.nx, N, v.plan->square[2], found, N, hull);
     }
     const i64 end = band * N + N < v.ny ? N : v.ny - band * N;
-    if (!v.far_beyond)
+    if (!v.has_no_site)
       for (i64 panel = 0; panel < s.panels(); ++panel)
         if (filled[panel]) transpose<V>(found + panel * N * N, N, turned + panel * N, s.width);
     // Row after row, so that memory is written in its own order.
@@ -307,7 +307,7 @@ template <class V> static void bands(const PlaneTask& task) {
       i64 x = f.usual ? finish_usual<V>(v, f, task.z, y, squares) : 0;
       if (v.keep) f.border_y_z = border_square(v, task.z, y);
       for (; x < v.nx; x += N)
-        finish_row<V>(v, f, task.z, y, x, v.nx - x < N ? v.nx - x : N, v.far_beyond ? nullptr : squares + x);
+        finish_row<V>(v, f, task.z, y, x, v.nx - x < N ? v.nx - x : N, v.has_no_site ? nullptr : squares + x);
     }
   }
 }

@@ -3,7 +3,7 @@
 //   labels  [inp]  (nz, ny, nx), any width, strides and byte order
 //   z, a, b [out]  (nz, ny, nx) distances along z in voxels, saturated at Scan<K>::none; see half_grid.hpp
 //   inside  [out]  (nz, ny, words) bits: annotated and label ≠ 0
-//   known   [out]  (nz, ny, words) bits: annotated, where labels can be unannotated
+//   annotated   [out]  (nz, ny, words) bits: annotated, where labels can be unannotated
 //   swept   [out]  (nz, ny) whether z, a and b hold anything there; see quiet rows below
 //   scratch [buf]  two z-levels of the group's label rows and the running distances; scan_scratch() bytes
 //
@@ -118,7 +118,7 @@ static inline bool sweep_faces(const T* __restrict__ here, const T* __restrict__
 
 template <class T> static i64 scan_bytes(const Volume& v, i64 rows) {
   const i64 row = padded(v.nx);
-  return 2 * (rows + 1) * row * i64(sizeof(T) + 1) + 4 * rows * row * v.scan + 4 * row + 2 * (rows + 1) + 256;
+  return 2 * (rows + 1) * row * i64(sizeof(T) + 1) + 4 * rows * row * v.plan->scan_bytes + 4 * row + 2 * (rows + 1) + 256;
 }
 
 template <class T, class K> static void sweep_down(ScanTask& task) {
@@ -150,7 +150,7 @@ template <class T, class K> static void sweep_down(ScanTask& task) {
       v.swept[line] = some[r] | some[below] | some_before[r];
       if (!v.swept[line]) {
         for (i64 w = 0; w < v.words; ++w) v.inside[bits + w] = 0;
-        task.count_known += nx;
+        task.count_annotated += nx;
         continue;
       }
       const T* c = here + r * row;
@@ -159,7 +159,7 @@ template <class T, class K> static void sweep_down(ScanTask& task) {
       if (!miss) {
         task.site |= sweep_row(c, before + r * row, here + below * row, dz, da, db, z_out, a_out, b_out, flags, nx);
         task.count_inside += pack_row(flags, nx, v.inside + bits);
-        task.count_known += nx;
+        task.count_annotated += nx;
         continue;
       }
       const u8* m = miss + r * row;
@@ -169,9 +169,9 @@ template <class T, class K> static void sweep_down(ScanTask& task) {
       for (i64 x = 0; x < nx; ++x) flags[x] = c[x] && !m[x] ? 255 : 0;
       task.count_inside += pack_row(flags, nx, v.inside + bits);
       for (i64 x = 0; x < nx; ++x) flags[x] = u8(~m[x]);
-      const i64 known = pack_row(flags, nx, v.known + bits);
-      task.count_known += known;
-      task.missing |= known != nx;
+      const i64 annotated = pack_row(flags, nx, v.annotated + bits);
+      task.count_annotated += annotated;
+      task.missing |= annotated != nx;
     }
   }
 }
@@ -208,9 +208,9 @@ template <class K> static void sweep_up(const ScanTask& task) {
 }
 
 template <class T> static void scan_of(ScanTask& task) {
-  switch (task.volume->scan) {
-    case SCAN_NARROW: sweep_down<T, u8>(task); break;
-    case SCAN_MEDIUM: sweep_down<T, u16>(task); break;
+  switch (task.volume->plan->scan_bytes) {
+    case 1: sweep_down<T, u8>(task); break;
+    case 2: sweep_down<T, u16>(task); break;
     default: sweep_down<T, u32>(task);
   }
 }
@@ -223,9 +223,9 @@ static void scan(ScanTask& task) {
     default: scan_of<u64>(task);
   }
   if (task.volume->nz == 1 || !task.site) return;
-  switch (task.volume->scan) {
-    case SCAN_NARROW: sweep_up<u8>(task); break;
-    case SCAN_MEDIUM: sweep_up<u16>(task); break;
+  switch (task.volume->plan->scan_bytes) {
+    case 1: sweep_up<u8>(task); break;
+    case 2: sweep_up<u16>(task); break;
     default: sweep_up<u32>(task);
   }
 }

@@ -1,6 +1,6 @@
 // What one volume needs to be computed: plain data, shared by the driver and the loops of every SIMD level.
 #pragma once
-#include "labels.hpp"
+#include "volume_plan.hpp"
 
 namespace half_grid {
 
@@ -11,30 +11,21 @@ struct Labels {
   ElementFormat format;
 };
 
-enum { SCAN_NARROW = 1, SCAN_MEDIUM = 2, SCAN_WIDE = 4 };  // bytes
-
 struct Volume {
+  const VolumePlan* plan;
   i64 nz, ny, nx;
   i64 words;           // 32-bit words per row of bits
   Labels labels;
   u8* out;             // [out] float32 [nz, ny, nx], any strides
   i64 out_stride[3];   //
-  void *z, *a, *b;     // [buf] scan distances [nz, ny, nx], `scan` bytes each, 64 bytes to spare
+  void *z, *a, *b;     // [buf] scan distances [nz, ny, nx], plan->scan_bytes each, 64 bytes to spare
   u8* swept;           // [buf] [nz, ny] 0: a row of background where z, a and b hold nothing
   u32* inside;         // [buf] bits [nz, ny, words]: annotated and label ≠ 0
-  u32* known;          // [buf] bits [nz, ny, words]: annotated; null where every voxel is
+  u32* annotated;      // [buf] bits [nz, ny, words]: annotated; null where every voxel is
   u32* keep;           // [out] bits [nz, ny, words]: not beyond the border; null where nobody asks
-  int scan;            // bytes per scan distance
   bool everywhere;     // search for background voxels and across unannotated ones too
   bool near_only;      // reach is short: the bounded search alone is exact and cheap
-  bool far_beyond;     // no site in the whole volume: every distance is `lonely`
-  double lonely;       // in units
-  double cap;          // squared units: no search goes beyond it
-  double square[3];    // squared units of half a voxel, per axis
-  double unit;         // world units
-  double scale;        // 0: world units
-  double border_unit[3]; // half a voxel in units, per axis
-  double border_least; // border distance along axes of one voxel, which are dropped from the shape
+  bool has_no_site;    // the whole volume: every distance is the plan's
   int background;
   float fill;
 };
@@ -47,7 +38,7 @@ struct ScanTask {
   bool may_miss;       // [in] labels can be unannotated
   bool site;           // [out] there is a site
   bool missing;        // [out] there is an unannotated voxel
-  i64 count_inside, count_known;  // [out] voxels
+  i64 count_inside, count_annotated;  // [out] voxels
 };
 
 // Panels of columns or bands of rows of one plane.
@@ -70,7 +61,7 @@ struct Level {
   i64 (*plane_scratch)(const Volume&, bool whole);  // panels and bands share it
   i64 (*plane_bytes)(const Volume&, bool whole);    // of C, and of D
   int lanes_whole, lanes_float;
-  void (*weigh)(const u32* inside, const u32* keep, const u32* known, float background, float foreground, float* out, i64 n);
+  void (*weigh)(const u32* inside, const u32* keep, const u32* annotated, float background, float foreground, float* out, i64 n);
 };
 
 const Level* level_baseline();

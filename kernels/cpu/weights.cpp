@@ -1,6 +1,6 @@
 // The fused call's weights: mask / (2 × clip(numerator / denominator)), for label = 0 and label ≠ 0.
 //
-//   inside, known, keep  [inp]  bits of the scan and of the border; see volume.hpp
+//   inside, annotated, keep  [inp]  bits of the scan and of the border; see volume.hpp
 //   mask                 [inp]  the labels' shape, any strides; null: ones
 //   numerators, denominators  [i/o]  (slabs, 2)
 //   weights              [out]  float32, the labels' shape, contiguous
@@ -15,7 +15,7 @@
 namespace half_grid {
 namespace {
 
-i64 volume_offset(i64 volume, const View& view, int lead) {
+i64 volume_offset(i64 volume, const StridedArray& view, int lead) {
   i64 offset = 0;
   for (int a = lead - 1; a >= 0; --a) {
     offset += volume % view.shape[std::size_t(a)] * view.strides[std::size_t(a)];
@@ -29,12 +29,12 @@ struct RowSum {
   i64 counted[2] = {0, 0};   // of them with mask ≠ 0: label = 0, label ≠ 0
 };
 
-template <class M> RowSum sum_row(const u8* p, i64 step, i64 n, const u32* inside, const u32* known) {
+template <class M> RowSum sum_row(const u8* p, i64 step, i64 n, const u32* inside, const u32* annotated) {
   RowSum row;
   typename SumOf<M>::type sum = 0;
   for (i64 x = 0; x < n; x += 32, ++inside) {
     const int end = int(std::min<i64>(32, n - x));
-    const u32 real = known ? *known++ : ~0u;
+    const u32 real = annotated ? *annotated++ : ~0u;
     u32 there = 0;
     for (int i = 0; i < end; ++i, p += step) {
       const auto value = number(load<M>(p));
@@ -50,19 +50,19 @@ template <class M> RowSum sum_row(const u8* p, i64 step, i64 n, const u32* insid
 }
 
 template <class M>
-void weigh_row(const u8* p, i64 step, i64 n, const u32* inside, const u32* keep, const u32* known, const double* weight, float* out) {
+void weigh_row(const u8* p, i64 step, i64 n, const u32* inside, const u32* keep, const u32* annotated, const double* weight, float* out) {
   for (i64 x = 0; x < n; ++x, p += step) {
     const i64 w = x >> 5;
     const int bit = int(x & 31);
-    const bool real = (!keep || keep[w] >> bit & 1) && (!known || known[w] >> bit & 1);
+    const bool real = (!keep || keep[w] >> bit & 1) && (!annotated || annotated[w] >> bit & 1);
     out[x] = real ? float(double(number(load<M>(p))) * weight[inside[w] >> bit & 1]) : 0.0f;
   }
 }
 
 }  // namespace
 
-Weigher::Weigher(const Plan& p, const LabelArray& labels, const Weighing& weighing, const Volume& model)
-    : plan(p), w(weighing), lead(int(labels.view.shape.size() - p.voxel_size.size())), ny(model.ny), nx(model.nx),
+Weigher::Weigher(const CpuTask& p, const LabelArray& labels, const FusedWeights& weighing, const Volume& model)
+    : task(p), w(weighing), lead(int(labels.view.shape.size() - p.voxel_size.size())), ny(model.ny), nx(model.nx),
       rows(model.nz * model.ny), weight(std::size_t(2 * weighing.slabs)) {
   if (!w.mask.data) return;
   int to = 2;  // rows are those of the shape without one-voxel axes
@@ -80,9 +80,9 @@ void Weigher::count(const std::vector<Volume>& volumes, const std::vector<Counte
     for (i64 i = 0; i < count; ++i) {
       const Counted& seen = counted[std::size_t(i)];
       double* numerators = w.numerators + 2 * (i % w.slabs);
-      numerators[0] += double(seen.known - seen.inside);
+      numerators[0] += double(seen.annotated - seen.inside);
       numerators[1] += double(seen.inside);
-      for (int c = 0; c < 2; ++c) w.denominators[2 * (i % w.slabs) + c] += double(seen.known);
+      for (int c = 0; c < 2; ++c) w.denominators[2 * (i % w.slabs) + c] += double(seen.annotated);
     }
   } else {
     std::vector<RowSum> sums(std::size_t(count * rows));
@@ -91,7 +91,7 @@ void Weigher::count(const std::vector<Volume>& volumes, const std::vector<Counte
       const i64 at = i % rows * v.words;
       const u8* p = mask_row(i / rows, i % rows);
       with_mask_type(w.mask_format, [&](auto type) {
-        sums[std::size_t(i)] = sum_row<decltype(type)>(p, step[2], nx, v.inside + at, v.known ? v.known + at : nullptr);
+        sums[std::size_t(i)] = sum_row<decltype(type)>(p, step[2], nx, v.inside + at, v.annotated ? v.annotated + at : nullptr);
       });
     });
     std::vector<MaskSum> per_slab(static_cast<std::size_t>(w.slabs));
@@ -111,9 +111,9 @@ void Weigher::write(const Volume& v, i64 volume, i64 first, i64 last) const {
   for (i64 row = first; row < last; ++row) {
     float* out = w.weights + (volume * rows + row) * nx;
     const i64 at = row * v.words;
-    const u32 *keep = v.keep ? v.keep + at : nullptr, *seen = v.known ? v.known + at : nullptr;
+    const u32 *keep = v.keep ? v.keep + at : nullptr, *seen = v.annotated ? v.annotated + at : nullptr;
     if (!w.mask.data) {
-      plan.level->weigh(v.inside + at, keep, seen, float(own[0]), float(own[1]), out, nx);
+      task.level->weigh(v.inside + at, keep, seen, float(own[0]), float(own[1]), out, nx);
       continue;
     }
     const u8* p = mask_row(volume, row);

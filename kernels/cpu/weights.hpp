@@ -9,12 +9,12 @@ namespace half_grid {
 
 // What a scan counted in one volume.
 struct Counted {
-  i64 inside, known;
+  i64 inside, annotated;
 };
 
 class Weigher {
  public:
-  Weigher(const Plan& plan, const LabelArray& labels, const Weighing& w, const Volume& model);
+  Weigher(const CpuTask& task, const LabelArray& labels, const FusedWeights& w, const Volume& model);
 
   // Adds to the counts and makes the weights; takes every volume of the call, in order.
   void count(const std::vector<Volume>& volumes, const std::vector<Counted>& counted, Team& team);
@@ -25,8 +25,8 @@ class Weigher {
  private:
   const u8* mask_row(i64 volume, i64 row) const;
 
-  const Plan& plan;
-  const Weighing& w;
+  const CpuTask& task;
+  const FusedWeights& w;
   int lead;
   i64 ny, nx, rows;
   i64 step[3] = {0, 0, 0};  // of the mask, in bytes

@@ -4,8 +4,6 @@
 
 namespace half_grid {
 
-constexpr int STEPS = 32;
-
 // Where a column is read: a voxel, the one below it along y and the one beside it along x; itself at the border.
 struct Column {
   const u8 *here, *below, *beside;
@@ -15,9 +13,9 @@ struct Column {
   bool real;  // not beyond the end of the row
 };
 
-// What a lane has read: the faces of its column, and of the row of its number which voxels are inside and known.
+// What a lane has read: the faces of its column, and of the row of its number which voxels are inside and annotated.
 struct Segment {
-  u32 z, a, b, inside, known;
+  u32 z, a, b, inside, annotated;
 };
 
 // A warp reads 32 neighbours along x.
@@ -40,8 +38,8 @@ template <class T, bool MAY_MISS> DEVICE_FN Segment read_columns(const ElementFo
     const u32 inside = __ballot_sync(~0u, column.real && !here.missing && here.code != 0);
     if (lane == i) found.inside = inside;
     if (MAY_MISS) {
-      const u32 known = __ballot_sync(~0u, column.real && !here.missing);
-      if (lane == i) found.known = known;
+      const u32 annotated = __ballot_sync(~0u, column.real && !here.missing);
+      if (lane == i) found.annotated = annotated;
     }
     here = behind;
   }
@@ -54,7 +52,7 @@ DEVICE_FN u32 differing(u32 a, u32 b) {
   return (((off & 0x7F7F7F7Fu) + 0x7F7F7F7Fu) | off) & 0x80808080u;
 }
 
-// Four words of four bytes, turned: byte i of word j becomes byte j of word i.
+// Four words of four bytes, transposed: byte i of word j becomes byte j of word i.
 DEVICE_FN void turn_bytes(u32 (&w)[4]) {
   const u32 a = __byte_perm(w[0], w[1], 0x5140), b = __byte_perm(w[2], w[3], 0x5140);
   const u32 c = __byte_perm(w[0], w[1], 0x7362), d = __byte_perm(w[2], w[3], 0x7362);
@@ -101,8 +99,8 @@ DEVICE_FN void read_four_columns(const Column& column, FourColumns& found) {
   for (int i = 0; i < 4; ++i) found.z[i] &= there, found.a[i] &= there, found.b[i] &= there, found.inside[i] &= there;
 }
 
-// 32 × 32 bits, a row per lane, turned: bit i of lane j becomes bit j of lane i (Warren 2012, "Hacker's Delight", 7-3).
-DEVICE_FN u32 turned(u32 word) {
+// 32 × 32 bits, a row per lane, transposed: bit i of lane j becomes bit j of lane i (Warren 2012, "Hacker's Delight", 7-3).
+DEVICE_FN u32 transposed(u32 word) {
   u32 mask = 0x0000FFFFu;
 #pragma unroll
   for (int apart = 16; apart; apart /= 2, mask ^= mask << apart) {

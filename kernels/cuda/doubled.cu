@@ -8,13 +8,6 @@
 
 namespace half_grid {
 
-struct Doubled {
-  Job job;
-  u8* grid;                // [out] of mark
-  const float* distances;  // [inp] of sample; null: the volume has no site
-  i64 volume;              // of sample
-};
-
 template <class T> DEVICE_FN bool is_site(const Job& job, const u8* p, const int* at) {
   int odd = -1;
   for (int a = 0; a < 3; ++a) {
@@ -52,13 +45,13 @@ __global__ void sample(BY_VALUE Doubled doubled) {
     const i64 row = divided(voxel, nx), level = divided(row, ny);
     Voxel v = {doubled.volume, int(level), int(row - level * ny), int(voxel - row * nx), false, false};
     const int side = class_at(job.label, 2, true, job.labels.data + at.label + along(job.labels, v));
-    v.known = side >= 0;
+    v.annotated = side >= 0;
     v.inside = side > 0;
-    float value = job.lonely, square = job.lonely_square;
+    float value = job.no_site_value, square = job.no_site_square;
     if (doubled.distances) {
       const float distance = doubled.distances[(i64(2 * v.z) * (2 * ny - 1) + 2 * v.y) * (2 * nx - 1) + 2 * v.x];
       square = distance * distance;
-      value = job.world ? float(double(distance) * job.unit) : saturating_tanh(distance * job.factor);
+      value = job.world_units ? float(double(distance) * job.unit) : saturating_tanh(distance * job.factor);
     }
     store(job, at, v, value, square);
   }

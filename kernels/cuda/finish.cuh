@@ -7,8 +7,8 @@ namespace half_grid {
 
 DEVICE_FN float unsigned_value(const Job& job, float square) {
   const float root = sqrtf(square);
-  if (!job.world) return saturating_tanh(root * job.factor);
-  return job.plain ? root * job.factor : float(double(root) * job.unit);
+  if (!job.world_units) return saturating_tanh(root * job.factor);
+  return job.factor_is_normal ? root * job.factor : float(double(root) * job.unit);
 }
 
 // Squared distance from a voxel's centre to the nearest border, with some slack: ties are no "larger".
@@ -27,7 +27,7 @@ DEVICE_FN float border_square(const Job& job, int z, int y, int x) {
 struct Voxel {
   i64 volume;
   int z, y, x;
-  bool inside, known;
+  bool inside, annotated;
 };
 
 DEVICE_FN i64 along(const View& view, const Voxel& v) { return v.z * view.step[0] + v.y * view.step[1] + v.x * view.step[2]; }
@@ -46,11 +46,11 @@ DEVICE_FN void store(const Job& job, const Offsets& at, const Voxel& v, float va
   float target = v.inside ? value : job.background == SIGNED ? 0.0f - value : 0.0f;
   if (job.background == TIMES_LABEL && v.inside)
     target = float(double(target) * number_at(job.label, job.labels.data + at.label + along(job.labels, v)));
-  if (!v.known) target = job.fill;
+  if (!v.annotated) target = job.fill;
   *reinterpret_cast<float*>(job.target.data + at.target + along(job.target, v)) = target;
   if (!job.weight.data) return;
   float weight = 0.0f;
-  if (v.known && !(job.bordered && square > border_square(job, v.z, v.y, v.x))) {
+  if (v.annotated && !(job.bordered && square > border_square(job, v.z, v.y, v.x))) {
     const double own = job.class_weight[(v.volume - divided(v.volume, job.slabs) * job.slabs) * 2 + (v.inside ? 1 : 0)];
     weight = float(job.mask.data ? number_at(job.mask_value, job.mask.data + at.mask + along(job.mask, v)) * own : own);
   }
@@ -69,7 +69,7 @@ struct Place {
 
   DEVICE_MEMBER Place(const Job& job, i64 volume_, int z_, int y_) : at(offsets_of(job, volume_)), volume(volume_), z(z_), y(y_) {
     bits = ((volume * job.n[0] + z) * job.n[1] + y) * job.words;
-    plain = job.background != TIMES_LABEL && !job.known && !job.bordered && !job.mask.data;
+    plain = job.background != TIMES_LABEL && !job.annotated && !job.bordered && !job.mask.data;
     outside = inside = 0.0f;
     if (job.weight.data) {
       const double* own = job.class_weight + (volume - divided(volume, job.slabs) * job.slabs) * 2;
@@ -120,8 +120,8 @@ struct Output {
 
 // The same for a voxel of any place.
 DEVICE_FN void store_at(const Job& job, const Place& place, int row, int x, bool inside, float value, float square) {
-  const bool known = !job.known || bit_at(job.known + place.bits + i64(row) * job.words, x);
-  store(job, place.at, {place.volume, place.z, place.y + row, x, inside, known}, value, square);
+  const bool annotated = !job.annotated || bit_at(job.annotated + place.bits + i64(row) * job.words, x);
+  store(job, place.at, {place.volume, place.z, place.y + row, x, inside, annotated}, value, square);
 }
 
 }  // namespace half_grid

@@ -2,7 +2,7 @@
 // and a reach that 16 bits hold. The answer is the same to the last bit, since both are exact.
 //
 //   scans    [inp]  Square, see tiles.cuh
-//   inside   [inp]  (volumes, nz, ny, words) bits, and known
+//   inside   [inp]  (volumes, nz, ny, words) bits, and annotated
 //   values   [inp]  (limit + 1) float32: the target of a packed square, before its sign
 //   C, D     [buf]  (2, pairs) of ROWS squares in shared memory
 //   target   [out]  (volumes, nz, ny, nx) float32, any steps; weight the same
@@ -17,26 +17,12 @@
 
 namespace half_grid {
 
-constexpr int PAIR_ROWS = 8;
-constexpr int PAIRS = 16;   // of a word of bits
-constexpr int PAIR_THREADS = 128;
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
 constexpr int PAIR_BLOCKS = 4;  // of a multiprocessor: two minima take more registers where they are no instruction
 #else
 constexpr int PAIR_BLOCKS = 5;
 #endif
-constexpr int COSTS = 144;  // 128 half steps reach NO_SQUARE whatever the unit, and a search looks 8 steps beyond its end
 constexpr u32 NONE_TWICE = NO_SQUARE | NO_SQUARE << 16;
-
-// Costs of m steps and of m + 1/2, each twice over.
-struct alignas(8) Cost {
-  u32 even, odd;
-};
-
-// ROWS squares of one x: the rows 2i and 2i + 1 in word i.
-struct alignas(16) Rows {
-  u32 two[PAIR_ROWS / 2];
-};
 
 // C or D of a band: the pairs' left voxels, then their right ones, so that neighbouring threads read neighbouring memory;
 // before the first and behind the last one more that holds NO_SQUARE.
@@ -309,16 +295,16 @@ DEVICE_FN void store_pairs(const Job& job, const Place& place, int x, u32 inside
   }
 }
 
-DEVICE_FN void store_lonely(const Job& job, const Place& place, int x, u32 inside) {
+DEVICE_FN void store_without_site(const Job& job, const Place& place, int x, u32 inside) {
   Output output(job, place, x);
 #pragma unroll 1
   for (int r = 0; r < PAIR_ROWS && r < job.n[1] - place.y; ++r, output.next_row(job), inside >>= 2) {
     if (place.plain) {
-      output.two(job, place, inside & 1, job.lonely, inside & 2, job.lonely);
+      output.two(job, place, inside & 1, job.no_site_value, inside & 2, job.no_site_value);
       continue;
     }
 #pragma unroll 1
-    for (int i = 0; i < output.voxels; ++i) store_at(job, place, r, x + i, inside >> i & 1, job.lonely, job.lonely_square);
+    for (int i = 0; i < output.voxels; ++i) store_at(job, place, r, x + i, inside >> i & 1, job.no_site_value, job.no_site_square);
   }
 }
 
@@ -369,7 +355,7 @@ __global__ void __launch_bounds__(PAIR_THREADS, PAIR_BLOCKS) pairs(BY_VALUE Job 
     } else {
       for (int t = int(threadIdx.x); 2 * t < job.n[2]; t += int(blockDim.x)) {
         const u32 bits = bits_of_pair(job, inside, band.y0, 2 * t);
-        store_lonely(job, place, 2 * t, bits);
+        store_without_site(job, place, 2 * t, bits);
       }
     }
   }

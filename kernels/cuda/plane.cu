@@ -1,7 +1,7 @@
 // One z-plane at a time, in bands of ROWS rows: C and D along y, then the answer along x; see half_grid.hpp.
 //
 //   scans    [inp]  scan distances of type K, see tiles.cuh
-//   inside   [inp]  (volumes, nz, ny, words) bits, and known
+//   inside   [inp]  (volumes, nz, ny, words) bits, and annotated
 //   C, D     [buf]  (nx) of ROWS floats, in shared memory or, where rows are too long for it, in job.rows
 //   target   [out]  (volumes, nz, ny, nx) float32, any steps; weight the same
 //
@@ -17,8 +17,6 @@
 #include "tiles.cuh"
 
 namespace half_grid {
-
-constexpr int ROWS = 4;
 
 struct alignas(16) Band {
   float row[ROWS];
@@ -180,7 +178,7 @@ DEVICE_FN void finish_band(const Job& job, const Band* c, const Band* d, const P
     for (int i = 0; i < ROWS; ++i, output.next_row(job)) {
       if (place.y + i >= job.n[1]) break;
       const bool inside = bit_at(job.inside + place.bits + i64(i) * job.words, x);
-      const float square = site ? best.row[i] : job.lonely_square, value = site ? unsigned_value(job, square) : job.lonely;
+      const float square = site ? best.row[i] : job.no_site_square, value = site ? unsigned_value(job, square) : job.no_site_value;
       if (place.plain) output.one(job, place, inside, value);
       else store_at(job, place, i, x, inside, value, square);
     }

@@ -3,7 +3,7 @@
 //   labels   [inp]  (volumes, nz, ny, nx), any width T and steps
 //   scans    [out]  distances or squares of type K, see tiles.cuh; and chunks, with squares
 //   inside   [out]  (volumes, nz, ny, words) bits: annotated and label ≠ 0
-//   known    [out]  the same: annotated; where labels can be unannotated
+//   annotated    [out]  the same: annotated; where labels can be unannotated
 //   flags    [out]  (volumes) whether there is a site, and an unannotated voxel
 //   values   [out]  where squares are packed: the target of each, for kernel `pairs`
 //   counted  [out]  (replicas, slabs, 2) voxels; integers, so that their order does not matter
@@ -19,17 +19,16 @@
 namespace half_grid {
 
 constexpr int SWEEP = 4;
-constexpr int KINDS = FAMILIES + 1;  // of words: the families' faces, and which voxels are inside
 
 // The words of a block's columns.
-struct Words {
+struct FaceBits {
   u32* at;  // (segments, CHUNK, KINDS, 32)
   DEVICE_MEMBER u32* of(int segment, int row, int kind) const { return at + ((segment * CHUNK + row) * KINDS + kind) * 32; }
 };
 
 // Steps from the last of the segment before down to its last face, and from the first of the segment behind up to its
 // first face; `far` where there is none nearer than that.
-DEVICE_FN u32 steps_before(const Words& words, int segment, int row, int family, int column, u32 far) {
+DEVICE_FN u32 steps_before(const FaceBits& words, int segment, int row, int family, int column, u32 far) {
   u32 steps = 0;
   for (int s = segment - 1; s >= 0 && steps < far; --s, steps += STEPS) {
     const u32 word = words.of(s, row, family)[column];
@@ -37,7 +36,7 @@ DEVICE_FN u32 steps_before(const Words& words, int segment, int row, int family,
   }
   return far;
 }
-DEVICE_FN u32 steps_behind(const Words& words, int segment, int segments, int row, int family, int column, u32 far) {
+DEVICE_FN u32 steps_behind(const FaceBits& words, int segment, int segments, int row, int family, int column, u32 far) {
   u32 steps = 0;
   for (int s = segment + 1; s < segments && steps < far; ++s, steps += STEPS) {
     const u32 word = words.of(s, row, family)[column];
@@ -52,10 +51,10 @@ DEVICE_FN u32 steps_up(u32 word, int first, u32 behind) {
 }
 
 // The same for two neighbours, one per half.
-DEVICE_FN u32 two_before(const Words& words, int segment, int row, int family, int column, u32 far) {
+DEVICE_FN u32 two_before(const FaceBits& words, int segment, int row, int family, int column, u32 far) {
   return steps_before(words, segment, row, family, column, far) | steps_before(words, segment, row, family, column + 1, far) << 16;
 }
-DEVICE_FN u32 two_behind(const Words& words, int segment, int segments, int row, int family, int column, u32 far) {
+DEVICE_FN u32 two_behind(const FaceBits& words, int segment, int segments, int row, int family, int column, u32 far) {
   return steps_behind(words, segment, segments, row, family, column, far) | steps_behind(words, segment, segments, row, family, column + 1, far) << 16;
 }
 
@@ -81,19 +80,19 @@ DEVICE_FN Column column_of(const Job& job, const Task& task, int segment, int ro
   return column;
 }
 
-// Bits, flags and counts of a row of a segment. `inside` and `known` are words along x, step by step in the lanes.
-DEVICE_FN void tell(const Job& job, const Task& task, int segment, int row, u32 inside, u32 known, bool face, u64* counted) {
+// Bits, flags and counts of a row of a segment. `inside` and `annotated` are words along x, step by step in the lanes.
+DEVICE_FN void publish_row(const Job& job, const Task& task, int segment, int row, u32 inside, u32 annotated, bool face, u64* counted) {
   const int lane = int(threadIdx.x), z = segment * STEPS + lane;
   const bool own = z < job.n[0];
   const i64 at = ((task.volume * job.n[0] + z) * job.n[1] + task.y + row) * job.words + task.tile;
-  u32 counts = 0;  // inside, and known · 2¹⁶: at most 32 · 32 of each
+  u32 counts = 0;  // inside, and annotated · 2¹⁶: at most 32 · 32 of each
   if (own) {
     job.inside[at] = inside;
-    if (job.known) job.known[at] = known;
-    counts = u32(__popc(inside)) | u32(__popc(known)) << 16;
+    if (job.annotated) job.annotated[at] = annotated;
+    counts = u32(__popc(inside)) | u32(__popc(annotated)) << 16;
   }
   u32 news = __ballot_sync(~0u, face) ? HAS_SITE : 0;
-  if (__ballot_sync(~0u, own && known != task.real)) news |= HAS_MISSING;
+  if (__ballot_sync(~0u, own && annotated != task.real)) news |= HAS_MISSING;
   // Read first: thousands of warps have the same to say.
   u32* flags = job.flags + task.volume;
   if (lane == 0 && (news & ~*static_cast<volatile u32*>(flags))) atomicOr(flags, news);
@@ -106,15 +105,15 @@ DEVICE_FN void tell(const Job& job, const Task& task, int segment, int row, u32 
   if (count) atomicAdd(counted + 1, u64(count));
 }
 
-template <class T> DEVICE_FN void read_row(const Job& job, const Task& task, const Words& words, int segment, int row, u64* counted) {
+template <class T> DEVICE_FN void read_row(const Job& job, const Task& task, const FaceBits& words, int segment, int row, u64* counted) {
   const int lane = int(threadIdx.x);
   const Column column = column_of(job, task, segment, row, task.tile * 32 + lane);
-  const Segment found = job.known ? read_columns<T, true>(job.label, column) : read_columns<T, false>(job.label, column);
+  const Segment found = job.annotated ? read_columns<T, true>(job.label, column) : read_columns<T, false>(job.label, column);
   words.of(segment, row, 0)[lane] = found.z;
   words.of(segment, row, 1)[lane] = found.a;
   words.of(segment, row, 2)[lane] = found.b;
   words.of(segment, row, FAMILIES)[lane] = found.inside;  // along x: for `is_idle` that does not matter
-  tell(job, task, segment, row, found.inside, job.known ? found.known : task.real, found.z || found.a || found.b, counted);
+  publish_row(job, task, segment, row, found.inside, job.annotated ? found.annotated : task.real, found.z || found.a || found.b, counted);
 }
 
 struct alignas(16) FourWords {
@@ -122,7 +121,7 @@ struct alignas(16) FourWords {
 };
 
 // All rows at once: eight lanes for each.
-DEVICE_FN void read_four_rows(const Job& job, const Task& task, const Words& words, int segment, u64* counted) {
+DEVICE_FN void read_four_rows(const Job& job, const Task& task, const FaceBits& words, int segment, u64* counted) {
   const int lane = int(threadIdx.x), row = lane >> 3, place = (lane & 7) * 4, x = task.tile * 32 + place, nx = job.n[2];
   Column column = column_of(job, task, segment, row, x < nx ? x : nx - 4);
   column.real = x < nx && task.y + row < job.n[1];
@@ -141,17 +140,17 @@ DEVICE_FN void read_four_rows(const Job& job, const Task& task, const Words& wor
 #pragma unroll
   for (int r = 0; r < CHUNK; ++r) {
     if (r >= task.rows) break;
-    tell(job, task, segment, r, turned(words.of(segment, r, FAMILIES)[lane]), task.real, r == 0 && faces != 0, counted);
+    publish_row(job, task, segment, r, transposed(words.of(segment, r, FAMILIES)[lane]), task.real, r == 0 && faces != 0, counted);
   }
 }
 
 // The distances of one segment. Face i lies at step i (families a and b), or between the steps i and i + 1 (family z,
 // where k stands for k + 1/2).
 template <class K> struct Writer {
-  DEVICE_MEMBER static void segment(const Job& job, const Task& task, const Words& words, int segment, int segments, const Stored<K>& stored);
+  DEVICE_MEMBER static void segment(const Job& job, const Task& task, const FaceBits& words, int segment, int segments, const Stored<K>& stored);
 };
 
-template <class K> DEVICE_MEMBER void Writer<K>::segment(const Job& job, const Task& task, const Words& words, int segment, int segments, const Stored<K>& stored) {
+template <class K> DEVICE_MEMBER void Writer<K>::segment(const Job& job, const Task& task, const FaceBits& words, int segment, int segments, const Stored<K>& stored) {
   const int lane = int(threadIdx.x), first = segment * STEPS, steps = int(smaller(STEPS, job.n[0] - first));
   const i64 level = row_at(job, job.n[1]);
 #pragma unroll 1
@@ -183,8 +182,8 @@ template <class K> DEVICE_MEMBER void Writer<K>::segment(const Job& job, const T
 
 // A chunk of background without a face, where nobody asks for background: its samples are never the best (half_grid.hpp),
 // whatever is nearest beyond. Sites across unannotated voxels could be, so there all is swept.
-DEVICE_FN bool is_idle(const Job& job, const Words& words, int segment, int rows) {
-  if (job.known || job.everywhere) return false;
+DEVICE_FN bool is_idle(const Job& job, const FaceBits& words, int segment, int rows) {
+  if (job.annotated || job.everywhere) return false;
   u32 any = 0;
   for (int i = 0; i < rows * KINDS; ++i) any |= words.of(segment, 0, 0)[i * 32 + int(threadIdx.x)];
   return __ballot_sync(~0u, any != 0) == 0;
@@ -204,7 +203,7 @@ DEVICE_FN void write_nothing(const Job& job, const Task& task, int segment) {
 }
 
 // Squares: sixteen lanes take a row, two neighbours along x in each word. Steps are counted twice: as bytes of a table.
-template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Task& task, const Words& words, int segment, int segments, const Stored<Square>& stored) {
+template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Task& task, const FaceBits& words, int segment, int segments, const Stored<Square>& stored) {
   if (is_idle(job, words, segment, task.rows)) return write_nothing(job, task, segment);
   const int lane = int(threadIdx.x), pair = lane & 15, x = task.tile * 32 + 2 * pair, first = segment * STEPS;
   const int steps = int(smaller(STEPS, job.n[0] - first)), odd_row = lane >> 4;
@@ -269,7 +268,7 @@ template <class T> DEVICE_FN bool lie_in_fours(const Job& job) {
   const View& view = job.labels;
   i64 all = i64(reinterpret_cast<u64>(view.data)) | view.step[0] | view.step[1] | job.n[2];
   for (int a = 0; a < LEADING; ++a) all |= job.leading[a] == 1 ? 0 : view.lead[a];
-  return sizeof(T) == 1 && !job.known && view.step[2] == 1 && (all & 3) == 0;
+  return sizeof(T) == 1 && !job.annotated && view.step[2] == 1 && (all & 3) == 0;
 }
 
 template <class T, class K> __global__ void __launch_bounds__(256, 2) scan(BY_VALUE Job job) {
@@ -277,7 +276,7 @@ template <class T, class K> __global__ void __launch_bounds__(256, 2) scan(BY_VA
   const int warp = int(threadIdx.y), warps = int(blockDim.y);
   const i64 tasks = job.volumes * chunks * job.words;
   u8* const shared = reinterpret_cast<u8*>(dynamic_shared());
-  const Words words = {job.segments ? reinterpret_cast<u32*>(job.segments) + i64(blockIdx.x) * segments * CHUNK * KINDS * 32
+  const FaceBits words = {job.segments ? reinterpret_cast<u32*>(job.segments) + i64(blockIdx.x) * segments * CHUNK * KINDS * 32
                                     : reinterpret_cast<u32*>(shared + Stored<K>::BYTES)};
   const Stored<K> stored(job, shared);
   stored.prepare(job, int(threadIdx.y) * 32 + int(threadIdx.x), warps * 32);

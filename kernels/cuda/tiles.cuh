@@ -17,11 +17,6 @@
 
 namespace half_grid {
 
-constexpr int FAMILIES = 3;
-constexpr int TILE = FAMILIES * 32;
-constexpr int CHUNK = 4;
-constexpr int CHUNK_TILE = 2 * 32;
-
 struct Square {
   u16 packed;
 };
@@ -53,20 +48,19 @@ template <class K> struct Stored {
 
 // Squares are looked up: first those of k + 1/2 steps, then those of k.
 template <> struct Stored<Square> {
-  static constexpr int STEPS_AT_MOST = 256;  // `far` is at most 129
-  static constexpr int BYTES = 2 * STEPS_AT_MOST * int(sizeof(u16));
+  static constexpr int BYTES = 2 * SQUARES_AT_MOST * int(sizeof(u16));  // `far` is at most 129
   u32 far;
   u16* table;
   DEVICE_MEMBER Stored(const Job& job, void* shared) : far(u32(job.deepest)), table(static_cast<u16*>(shared)) {}
   DEVICE_MEMBER void prepare(const Job& job, int thread, int threads) const {
     const u32 twice = u32(job.twice[0]), odd = packed_square(twice / 2);
-    for (int k = thread; k < STEPS_AT_MOST; k += threads)
-      table[k] = clipped(packed_odd(twice, odd, u32(k))), table[STEPS_AT_MOST + k] = clipped(packed_even(twice, u32(k)));
+    for (int k = thread; k < SQUARES_AT_MOST; k += threads)
+      table[k] = clipped(packed_odd(twice, odd, u32(k))), table[SQUARES_AT_MOST + k] = clipped(packed_even(twice, u32(k)));
   }
   DEVICE_MEMBER static u16 clipped(u32 square) { return u16(square < NO_SQUARE ? square : NO_SQUARE); }
   // Two squares from twice two numbers of steps, which is where they lie.
   DEVICE_MEMBER u32 two(u32 twice_steps, bool half) const {
-    const u8* base = reinterpret_cast<const u8*>(table) + (half ? 0 : STEPS_AT_MOST * int(sizeof(u16)));
+    const u8* base = reinterpret_cast<const u8*>(table) + (half ? 0 : SQUARES_AT_MOST * int(sizeof(u16)));
     return *reinterpret_cast<const u16*>(base + (twice_steps & 0xFFFF)) | u32(*reinterpret_cast<const u16*>(base + (twice_steps >> 16))) << 16;
   }
 };

@@ -10,31 +10,6 @@
 
 namespace half_grid {
 
-constexpr int AXES = 8;
-constexpr i64 PART = 16384;  // voxels; with THREADS it fixes the order of a sum
-constexpr int THREADS = 256;
-
-// An array in blocks, after axes that lie alike are merged; unused axes have one voxel. Steps in bytes.
-struct Weighing {
-  u8 *labels, *mask;        // mask null: ones
-  i64 shape[AXES], slab[AXES], label_step[AXES], mask_step[AXES];
-  ElementFormat label, mask_value;
-  i64 slabs, parts;         // parts of a slab
-  int classes, foreground;  // foreground: label = 0 and label ≠ 0
-  i64 replicas;             // of `counted`, one behind the other: the scan's blocks take turns
-  u64* counted;             // [buf] (replicas, slabs, classes)
-  struct Sum* sums;         // [buf] (slabs, parts); null in settle: the counts are the sums
-  const double *numerators_before, *denominators_before;  // [inp] (slabs, classes); null: 0 of 1
-  double *numerators, *denominators, *class_weight;       // [out] (slabs, classes)
-  float* weights;           // [out] C order
-  double low, high;         // clip of a fraction
-};
-
-struct Sum {
-  double real;
-  i64 high, low;  // of integers: high · 2³² + low
-};
-
 // Voxels of a class, over all replicas.
 DEVICE_FN u64 counted_of(const Weighing& w, i64 at) {
   u64 voxels = 0;
@@ -132,8 +107,8 @@ __global__ void settle(BY_VALUE Weighing w) {
     const double total = total_of(sum_of_block(sum, buffer));
     for (i64 c = threadIdx.x; c < w.classes; c += blockDim.x) {
       const i64 at = slab * w.classes + c;
-      const double numerator = (w.numerators_before ? w.numerators_before[at] : 0.0) + double(counted_of(w, at));
-      const double denominator = (w.denominators_before ? w.denominators_before[at] : 1.0) + total;
+      const double numerator = w.numerators[at] + double(counted_of(w, at));
+      const double denominator = w.denominators[at] + total;
       double fraction = numerator / denominator;
       fraction = fraction < w.low ? w.low : fraction > w.high ? w.high : fraction;
       w.numerators[at] = numerator;

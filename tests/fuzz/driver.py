@@ -12,6 +12,6 @@ import atheris  # noqa: E402
 with atheris.instrument_imports(include=["inner_distance_gpu"]):
     from fuzz import target
 
-assert target.cpu._host.__file__.startswith(tree), target.cpu._host.__file__
+assert target.native.module.__file__.startswith(tree), target.native.module.__file__
 atheris.Setup([sys.argv[0], *arguments], target.one_input)
 atheris.Fuzz()

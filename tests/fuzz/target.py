@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from inner_distance_gpu import ClassCounts, InnerDistanceTransform, balanced_weights, inner_distance
-from inner_distance_gpu.engines import cpu
+from inner_distance_gpu.engines import cpu, native
 
 REFUSED = (ValueError, TypeError)
 REFUSED_BY_BINDING = (ValueError, TypeError, BufferError, MemoryError, OverflowError)
@@ -332,16 +332,17 @@ def plans_of(source):
         bool(source.below(2)),
         source.number([0.0, math.nan]),
     )
-    level, always_float = source.choice(["auto", "auto", *cpu._host.levels(), "none"]), bool(source.below(2))
-    cpu._host.Plan(*numbers, level, always_float)
-    return [cpu._host.Plan(*numbers, name, always_float) for name in cpu._host.levels()], len(sizes)
+    level, always_float = source.choice(["auto", "auto", *native.module.levels(), "none"]), bool(source.below(2))
+    task = native.module.Task(*numbers)
+    native.module.CpuTask(task, level, always_float)
+    return [native.module.CpuTask(task, name, always_float) for name in native.module.levels()], len(sizes)
 
 
 def format_of(source, dtype):
     kind = source.choice([dtype.kind, dtype.kind, dtype.kind, *"buif", "V", ""])
     width = source.choice([dtype.itemsize, dtype.itemsize, dtype.itemsize, 1, 2, 3, 4, 8])
     ignored = source.choice([0, 1, 3, source.integer() & (2**64 - 1)])
-    return cpu._host.ElementFormat(kind, width, bool(source.below(2)), bool(source.below(2)), ignored)
+    return native.module.ElementFormat(kind, width, bool(source.below(2)), bool(source.below(2)), ignored)
 
 
 def bits_of(source, shape):
@@ -380,14 +381,14 @@ def binding_targets(source):
         threads = source.choice([1, 1, 2, source.integer() >> 32])
         if source.below(2):
             for plan in plans:
-                cpu._host.targets(plan, labels, element_format, out, threads)
+                native.module.targets(plan, labels, element_format, out, threads)
                 if plan is plans[0]:
                     first = out.tobytes()
             assert out.tobytes() == first, "the bits depend on the SIMD level"
             return
         mask, mask_type = (None, np.dtype("u1")) if source.below(2) else bits_of(source, shape)
         slabs = shape[-dims - 1] if len(shape) > dims and source.below(2) else 1
-        cpu._host.targets_and_weights(
+        native.module.targets_and_weights(
             plans[source.below(len(plans))],
             labels,
             element_format,
@@ -416,7 +417,7 @@ def binding_weights(source):
         if source.rarely():
             slab = [source.integer() for _ in range(len(shape))]
         classes = source.choice([1, 2, 3])
-        cpu._host.class_weights(
+        native.module.class_weights(
             labels,
             format_of(source, dtype),
             mask,

@@ -1,4 +1,4 @@
-"""The records that kernels take, field by field as in `kernels/cuda/*.cu*`; tests compare sizes and offsets."""
+"""The records that kernels take, field by field as in `kernels/job.hpp`: tests look into them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,7 @@ from typing import Any
 
 LEADING, AXES = 4, 8
 HAS_SITE, HAS_MISSING = 1, 2
-PART, THREADS = 16384, 256  # voxels of a partial sum, threads that make it: together they fix its order
-ROWS, STEPS, FAMILIES = 4, 32, 3  # rows of a band; steps of a scan segment; families of faces
-PAIR_ROWS, PAIRS, COSTS = 8, 16, 144  # of kernel `pairs`: rows of a band; pairs in a word of bits; costs in a table
-PAIR_THREADS = 128  # at most, of a block
-PAIR_BYTES = 2 * 2 * 2 * PAIR_ROWS  # shared memory of a pair: squares of C and D
-TILE, CHUNK, CHUNK_TILE = FAMILIES * 32, 4, 2 * 32  # scan distances that lie together; rows of a chunk, and its least
-KINDS = FAMILIES + 1  # of words that the scan keeps of a column
-SQUARES_BYTES = 2 * 256 * 2  # of its table of squares
-SUM_BYTES = 24
+ROWS, STEPS, PART = 4, 32, 16384
 
 _i32, _i64, _u64, _f32, _f64, _pointer = (
     ctypes.c_int32,
@@ -62,7 +54,7 @@ class Job(ctypes.Structure):
         ("scans", _pointer),
         ("chunks", _pointer),
         ("inside", _pointer),
-        ("known", _pointer),
+        ("annotated", _pointer),
         ("flags", _pointer),
         ("counted", _pointer),
         ("class_weight", _pointer),
@@ -77,12 +69,12 @@ class Job(ctypes.Structure):
         ("border_least", _f32),
         ("cap", _f32),
         ("factor", _f32),
-        ("lonely", _f32),
-        ("lonely_square", _f32),
+        ("no_site_value", _f32),
+        ("no_site_square", _f32),
         ("fill", _f32),
         ("background", _i32),
-        ("world", _i32),
-        ("plain", _i32),
+        ("world_units", _i32),
+        ("factor_is_normal", _i32),
         ("everywhere", _i32),
         ("bordered", _i32),
         ("replicas", _i32),
@@ -112,8 +104,6 @@ class Weighing(ctypes.Structure):
         ("replicas", _i64),
         ("counted", _pointer),
         ("sums", _pointer),
-        ("numerators_before", _pointer),
-        ("denominators_before", _pointer),
         ("numerators", _pointer),
         ("denominators", _pointer),
         ("class_weight", _pointer),
