@@ -39,11 +39,10 @@ static inline Finish finish_of(const Volume& v) {
   f.factor = float(factor);
   f.usual = !f.world && v.background == ZERO && !v.known && !v.keep && !v.far_beyond && v.out_stride[2] == 4;
   f.plain = factor > 1e-30 && factor < 1e30;
-  float lanes[FloatLanes::N];
   if (v.far_beyond) {
+    // In double, as device/geometry.py and the reference have it: this value is no result of the vector loops.
     const double value = v.lonely * factor;
-    saturating_tanh(FloatLanes::all(float(value))).store(lanes);
-    f.lonely = f.world ? float(value) : lanes[0];
+    f.lonely = float(f.world ? value : value >= SATURATION ? 1.0 : __builtin_tanh(value));
   }
   return f;
 }
