@@ -173,7 +173,7 @@ def cuda(monkeypatch):
     cupy_cuda.driver = fake
     monkeypatch.setitem(sys.modules, "cupy", types.ModuleType("cupy"))
     monkeypatch.setitem(sys.modules, "cupy.cuda", cupy_cuda)
-    monkeypatch.setattr(launching, "_supported", lambda: (75, 80, 90, 100))
+    monkeypatch.setattr(launching, "supported", lambda: (75, 80, 90, 100))
 
     class Device:
         def __init__(self, device):
@@ -259,11 +259,28 @@ def test_nothing_is_compiled_in_a_capture(cuda, monkeypatch):
     [((9, 0), "sm_90"), ((8, 6), "sm_80"), ((12, 1), "compute_100"), ((7, 5), "sm_75"), ((10, 3), "sm_100")],
 )
 def test_the_nearest_architecture_is_taken(capability, target):
-    assert compiler.target_for(capability, (75, 80, 90, 100))[0] == target
+    assert compiler.target_for(capability, (75, 80, 90, 100)) == target
+
+
+@pytest.mark.parametrize(
+    ("capability", "target"),
+    [
+        ((10, 3), "sm_100"),  # 10.1 is embedded: its machine code does not load on 10.3
+        ((10, 1), "sm_101"),
+        ((8, 9), "sm_86"),
+        ((8, 8), "compute_86"),  # embedded, as 8.7 is, but another one
+        ((8, 7), "sm_87"),
+        ((11, 0), "compute_100"),
+        ((12, 1), "sm_120"),
+        ((13, 0), "compute_120"),
+    ],
+)
+def test_machine_code_stays_on_its_side_of_embedded_and_discrete(capability, target):
+    assert compiler.target_for(capability, (72, 75, 80, 86, 87, 90, 100, 101, 120)) == target
 
 
 def test_devices_too_old_for_the_compiler_are_named():
-    with pytest.raises(compiler.CompileError, match=r"7\.5 and above, the device has 7\.0"):
+    with pytest.raises(compiler.CompileError, match=r"7\.5 and above, the device has 7\.0: it takes the NVRTC"):
         compiler.target_for((7, 0), (75, 80))
 
 
@@ -276,6 +293,7 @@ def machine(monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(driver, "driver_version", lambda: (13, 1))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
     monkeypatch.setattr(driver, "installed", lambda package: True)
     return monkeypatch
 
@@ -284,6 +302,16 @@ def test_everything_is_there(machine):
     assert engines.available()["cuda"] is None
     assert engines.available()["cucim"] is None
     assert engines.fastest() == "cuda"
+
+
+def test_a_compiler_that_begins_above_the_device_is_said(machine):
+    machine.setattr(compiler, "supported", lambda: (75, 80, 90))
+    assert engines.available()["cuda"] is None
+    machine.setattr(torch.cuda, "get_device_capability", lambda: (7, 0))
+    for engine in ("cuda", "cucim"):
+        assert "compute capability 7.5 and above, the device has 7.0" in engines.available()[engine]
+    machine.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
+    assert engines.available()["cuda"] is None
 
 
 def test_what_is_missing_is_said(machine):

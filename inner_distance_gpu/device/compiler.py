@@ -54,6 +54,11 @@ ALL = (
 )
 
 
+# Jetson, Drive and the like: their machine code and that of discrete devices of the same major version do not mix.
+_EMBEDDED = frozenset({53, 62, 72, 87, 88, 101, 110})
+_YOUNG = (8, 0)  # every NVRTC up to 13 compiles for these and later ones; 13 no longer does so below 7.5
+
+
 class CompileError(RuntimeError):
     """A kernel did not compile: a bug of this package, or an NVRTC too old for it. The message has the log."""
 
@@ -78,20 +83,47 @@ def sources() -> dict[str, str]:
     return found
 
 
-def target_for(capability: tuple[int, int], supported: tuple[int, ...]) -> tuple[str, bool]:
-    """The architecture to compile for, and whether as machine code: the device's own, or the nearest below it.
+def why_not(capability: tuple[int, int]) -> str | None:
+    """None where NVRTC compiles for a device of that compute capability, else what to do.
 
-    Machine code runs on the same major version from its minor version on; else PTX has to do.
+    NVRTC is asked, and CuPy imported for it, only for devices that a release of it has left behind, or soon will.
+    """
+    if capability >= _YOUNG:
+        return None
+    try:
+        target_for(capability, supported())
+    except (CompileError, ImportError, OSError) as error:  # the latter two: a CuPy that finds no NVRTC
+        return str(error)
+    return None
+
+
+@functools.cache
+def supported() -> tuple[int, ...]:
+    """The architectures that the installed NVRTC compiles for."""
+    from cupy.cuda import nvrtc
+
+    return tuple(nvrtc.getSupportedArchs())
+
+
+def target_for(capability: tuple[int, int], supported: tuple[int, ...]) -> str:
+    """The architecture to compile for: "sm_…" is machine code, "compute_…" PTX, which the driver translates.
+
+    Machine code for the device itself, or for the nearest minor version below of the same major version, but not across
+    the border between discrete and embedded devices: that runs on neither. Else PTX for the nearest below, which runs on
+    every later device but takes a driver that is as new as NVRTC.
     """
     wanted = 10 * capability[0] + capability[1]
-    below = [number for number in supported if number <= wanted]
+    below = sorted(number for number in supported if number <= wanted)
     if not below:
         raise CompileError(
-            f"this NVRTC compiles for compute capability {min(supported) / 10} and above, the device has {wanted / 10}"
+            f"this NVRTC compiles for compute capability {min(supported) / 10} and above, the device has {wanted / 10}: "
+            f"it takes the NVRTC and the CuPy of an older CUDA, and a torch that is built for it"
         )
-    nearest = max(below)
-    binary = nearest // 10 == capability[0]
-    return (f"sm_{nearest}" if binary else f"compute_{nearest}"), binary
+    alike = [n for n in below if n // 10 == capability[0] and (n in _EMBEDDED) == (wanted in _EMBEDDED)]
+    if wanted in below or (alike and wanted not in _EMBEDDED):
+        return f"sm_{alike[-1]}"
+    discrete = [number for number in below if number not in _EMBEDDED]
+    return f"compute_{(discrete or below)[-1]}"
 
 
 def compile_kernel(kernel: Kernel, architecture: str, extra: tuple[str, ...] = ()) -> Machine:
