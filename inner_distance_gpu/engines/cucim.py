@@ -2,7 +2,8 @@
 
 The second, independent answer on the device: nothing but the meaning of labels and the last step from a distance to
 a target is shared with `cuda`. It takes 8 times the voxels in 3D, pads them to a cube, and reads back which volumes
-have a site, since the EDT must not be called on one that has none.
+have a site, since the EDT must not be called on one that has none. cuCIM (26.10, read in its source) pads every axis of
+the doubled grid to the longest, in steps of 32, and counts points in 32 bits: larger volumes are refused.
 
 For voxel sizes that differ between axes cuCIM decides in float32 which of two sites is nearer (read in its source),
 so the site it takes may be farther in the last digits; how far is still to be compared on a device. Equal sizes are
@@ -15,7 +16,7 @@ from typing import Any
 
 import torch
 
-from ..device import compiler, driver, records, work
+from ..device import compiler, driver, records, streams, work
 from ..device.work import Volumes, Weights
 from ..parameters import Border, TargetParameters, WeightParameters
 from .cuda import balanced_weights
@@ -23,6 +24,8 @@ from .cuda import balanced_weights
 __all__ = ["balanced_weights", "inner_distance", "target_and_weights", "why_not"]  # weights ask cuCIM for nothing
 
 _BLOCK = (256, 1, 1)
+_PADDED = 32
+_INDICES = 2**31
 
 
 def why_not() -> str | None:
@@ -61,6 +64,7 @@ def target_and_weights(
 
 def _targets(volumes: Volumes) -> None:
     job, plan, device = volumes.job, volumes.plan, volumes.device
+    _check_extents([job.n[axis] for axis in range(3 - len(plan.kept), 3)])
     grid_shape = [2 * n - 1 for n in job.n]
     count, voxels = int(job.volumes), job.n[0] * job.n[1] * job.n[2]
     flags = torch.zeros(count, dtype=torch.int32, device=device)
@@ -80,6 +84,22 @@ def _targets(volumes: Volumes) -> None:
     volumes.finish()
 
 
+def largest_axis(dims: int) -> int:
+    """The most voxels along an axis of a volume with that many axes of more than one voxel."""
+    padded = int(_INDICES ** (1 / max(dims, 2)) + 1e-9) // _PADDED * _PADDED  # a line is padded to a square
+    return (padded + 1) // 2
+
+
+def _check_extents(spatial: list[int]) -> None:
+    most = largest_axis(len(spatial))
+    if max(spatial, default=1) > most:
+        raise ValueError(
+            f"engine='cucim': labels with an axis of {max(spatial)} voxels (spatial shape {tuple(spatial)} without axes of "
+            f"one): cuCIM's distance transform indexes the doubled grid, padded to equal axes, in 32 bits, which holds up to "
+            f"{most} voxels along each of {len(spatial)} axes; use engine='cuda', or 'cpu' for host arrays"
+        )
+
+
 def _distance(grid: torch.Tensor, sampling: tuple[float, ...]) -> torch.Tensor:
     """cuCIM's EDT of one doubled grid, in units, contiguous."""
     if grid.ndim == 1:  # cuCIM knows 2D and 3D
@@ -88,8 +108,7 @@ def _distance(grid: torch.Tensor, sampling: tuple[float, ...]) -> torch.Tensor:
     from cucim.core.operations import morphology
 
     transform: Any = morphology.distance_transform_edt
-    stream: Any = cupy.cuda.ExternalStream(torch.cuda.current_stream(grid.device).cuda_stream, grid.device.index)
-    with cupy.cuda.Device(grid.device.index), stream:
+    with cupy.cuda.Device(grid.device.index), streams.in_cupy(grid.device):
         # With one sampling for all axes cuCIM scales at the end, in place.
         distances = transform(cupy.from_dlpack(grid), sampling=list(sampling))
         # The stream orders cuCIM's memory: CuPy's pool does not give it away before the kernel that reads it.
