@@ -1,6 +1,6 @@
 """Are torch's and CuPy's streams ordered both ways, and is CuPy's memory read and written as it lies?
 
-A CuPy made of NumPy arrays, and streams that note who waits for whom: kernels run on the host, so the notes are the test.
+A CuPy made of NumPy arrays, and streams that note who waits for whom. Kernels run on the host.
 """
 
 import ctypes
@@ -13,8 +13,8 @@ import torch
 from host_launcher import HostLauncher, on_host  # noqa: F401
 
 from inner_distance_gpu import InnerDistanceTransform, arrays, balanced_weights, inner_distance
-from inner_distance_gpu.device import streams
 from inner_distance_gpu.device import launcher as launching
+from inner_distance_gpu.device import streams
 
 LABELS = np.array([[0, 0, 1, 1, 2, 2, 2]] * 3, np.int32)
 DEVICE = torch.device("cuda", 1)
@@ -39,7 +39,9 @@ class Array:
         made.values = values
         return made
 
-    data = property(lambda self: types.SimpleNamespace(ptr=self.values.ctypes.data, device=self.device, keeps=self.values))
+    data = property(
+        lambda self: types.SimpleNamespace(ptr=self.values.ctypes.data, device=self.device, keeps=self.values)
+    )
     device = property(lambda self: types.SimpleNamespace(id=1))
     shape = property(lambda self: self.values.shape)
     strides = property(lambda self: self.values.strides)

@@ -57,11 +57,10 @@ def test_a_negated_out_shares_memory_with_labels():
 @pytest.mark.parametrize("place", ["labels", "mask", "out"])
 def test_tensors_without_memory_are_refused(place):
     zeros = torch._efficientzerotensor(LABELS.shape, dtype=torch.float32)
+    call = InnerDistanceTransform((4, 4), 5) if place == "mask" else inner_distance
+    arguments = {"labels": LABELS} | ({} if place == "mask" else {"voxel_size": (4, 4)}) | {place: zeros}
     with pytest.raises(TypeError, match=rf"{place}: a zero \(.*\) tensor \(shape \(3, 7\)\) is not accepted"):
-        if place == "mask":
-            InnerDistanceTransform((4, 4), 5)(LABELS, zeros)
-        else:
-            inner_distance(**{"labels": LABELS, "voxel_size": (4, 4), place: zeros})
+        call(**arguments)
 
 
 @pytest.mark.parametrize("dtype", [torch.int16, torch.float32, torch.int64])

@@ -1,8 +1,8 @@
 """Compiled kernels on disk: NVRTC takes a second or more for the kernels of a first call, a file a millisecond.
 
 One file per kernel in `$XDG_CACHE_HOME/inner_distance_gpu` (`~/.cache` where that is not set), named by everything that
-decides the machine code. A file that is cut short or altered is made anew. A folder that cannot be written, or an account
-without a home, is no error: then every process compiles its own.
+decides the machine code. A file that is cut short or altered is made anew. A folder that cannot be written, or an
+account without a home, is no error: then every process compiles its own.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def compiled(kernel: Kernel, architecture: str) -> Machine:
 
 
 def folder() -> Path | None:
-    """Where compiled kernels are kept; None for an account without a home. Relative paths are no places to keep them."""
+    """Where compiled kernels are kept; None for an account without a home. Relative paths are not taken."""
     named = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not named.is_absolute():
         try:

@@ -108,16 +108,16 @@ def supported() -> tuple[int, ...]:
 def target_for(capability: tuple[int, int], supported: tuple[int, ...]) -> str:
     """The architecture to compile for: "sm_…" is machine code, "compute_…" PTX, which the driver translates.
 
-    Machine code for the device itself, or for the nearest minor version below of the same major version, but not across
-    the border between discrete and embedded devices: that runs on neither. Else PTX for the nearest below, which runs on
-    every later device but takes a driver that is as new as NVRTC.
+    Machine code for the device itself, or for the nearest minor version below of the same major version, but not
+    across the border between discrete and embedded devices. Else PTX for the nearest below, which runs on every later
+    device but takes a driver that is as new as NVRTC.
     """
     wanted = 10 * capability[0] + capability[1]
     below = sorted(number for number in supported if number <= wanted)
     if not below:
         raise CompileError(
-            f"this NVRTC compiles for compute capability {min(supported) / 10} and above, the device has {wanted / 10}: "
-            f"it takes the NVRTC and the CuPy of an older CUDA, and a torch that is built for it"
+            f"this NVRTC compiles for compute capability {min(supported) / 10} and above, the device has {wanted / 10}; "
+            "install a torch and a CuPy for an older CUDA"
         )
     alike = [n for n in below if n // 10 == capability[0] and (n in _EMBEDDED) == (wanted in _EMBEDDED)]
     if wanted in below or (alike and wanted not in _EMBEDDED):

@@ -20,6 +20,7 @@ from .launcher import Launch, Limits
 from .work import ScratchLayout, Volumes, Weights, launch
 
 Tensor = torch.Tensor
+_BLOCKS_BYTES = 1 << 28  # that blocks may take together, whatever the volumes are
 
 # The pointers of a record lie side by side: one call puts them all in.
 _JOB_SCRATCH = ("scans", "chunks", "inside", "known", "flags", "counted", "class_weight", "segments", "values", "rows")
@@ -184,7 +185,7 @@ def half_grid(volumes: Volumes, limits: Limits) -> tuple[Launch, Launch, dict[st
     grid, shared = job.volumes * chunk_rows * job.words, records.SQUARES_BYTES if packed else 0
     words_bytes = segments * records.CHUNK * records.KINDS * 32 * 4
     if shared + words_bytes > limits.shared_bytes:
-        grid = min(grid, 4 * limits.multiprocessors)
+        grid = _at_once(grid, words_bytes, limits, pieces)
         pieces["segments"] = grid * words_bytes
     else:
         shared += words_bytes
@@ -205,7 +206,17 @@ def _plane(job: records.Job, scan_bytes: int, limits: Limits, pieces: dict[str, 
     grid, shared = job.volumes * nz * -(-ny // records.ROWS), 2 * nx * records.ROWS * 4
     long = shared > limits.shared_bytes
     if long:
-        grid = min(grid, 4 * limits.multiprocessors)
+        grid = _at_once(grid, shared, limits, pieces)
         pieces["rows"] = grid * shared
         shared = 0
     return launch(compiler.plane(scan_bytes, long), grid, (min(256, -(-nx // 32) * 32), 1, 1), shared)
+
+
+def _at_once(blocks: int, bytes_each: int, limits: Limits, pieces: dict[str, int]) -> int:
+    """How many blocks get scratch of their own; kernels go through the rest in turns.
+
+    Enough to fill the device, as long as they take no more memory than all that the volumes need anyway, or a quarter of
+    a gibibyte: rows of millions of voxels would take all there is.
+    """
+    most = max(_BLOCKS_BYTES, sum(pieces.values())) // bytes_each
+    return max(1, min(blocks, 4 * limits.multiprocessors, most))

@@ -38,7 +38,7 @@ def why_not() -> str | None:
 
 def inner_distance(labels: torch.Tensor, out: torch.Tensor, parameters: TargetParameters, threads: int = 1) -> None:
     """Targets of every volume in the leading axes, one EDT after the other."""
-    _targets(Volumes(labels, out, None, None, parameters))
+    _targets(_volumes(labels, out, None, None, parameters, False))
 
 
 def target_and_weights(
@@ -53,10 +53,10 @@ def target_and_weights(
     threads: int = 1,
 ) -> torch.Tensor:
     """Counts first, then targets and weights volume by volume."""
+    values = torch.empty(labels.shape, dtype=torch.float32, device=labels.device)
+    volumes = _volumes(labels, out, mask, values, parameters, border == "mask")
     weights = Weights(labels, mask, weighing)
     class_weight = weights.grow(numerators, denominators)
-    values = torch.empty(labels.shape, dtype=torch.float32, device=labels.device)
-    volumes = Volumes(labels, out, mask, values, parameters, border == "mask")
     volumes.job.slabs, volumes.job.class_weight = weights.record.slabs, class_weight
     _targets(volumes)
     return values
@@ -64,7 +64,6 @@ def target_and_weights(
 
 def _targets(volumes: Volumes) -> None:
     job, plan, device = volumes.job, volumes.plan, volumes.device
-    _check_extents([job.n[axis] for axis in range(3 - len(plan.kept), 3)])
     grid_shape = [2 * n - 1 for n in job.n]
     count, voxels = int(job.volumes), job.n[0] * job.n[1] * job.n[2]
     flags = torch.zeros(count, dtype=torch.int32, device=device)
@@ -90,14 +89,25 @@ def largest_axis(dims: int) -> int:
     return (padded + 1) // 2
 
 
-def _check_extents(spatial: list[int]) -> None:
-    most = largest_axis(len(spatial))
-    if max(spatial, default=1) > most:
+def _volumes(
+    labels: torch.Tensor,
+    target: torch.Tensor,
+    mask: torch.Tensor | None,
+    weight: torch.Tensor | None,
+    parameters: TargetParameters,
+    bordered: bool,
+) -> Volumes:
+    """The volumes, if cuCIM can index them."""
+    spatial = labels.shape[labels.ndim - len(parameters.voxel_size) :]
+    axes = sum(n > 1 for n in spatial)
+    most = largest_axis(axes)
+    if max(spatial) > most:
         raise ValueError(
-            f"engine='cucim': labels with an axis of {max(spatial)} voxels (spatial shape {tuple(spatial)} without axes of "
-            f"one): cuCIM's distance transform indexes the doubled grid, padded to equal axes, in 32 bits, which holds up to "
-            f"{most} voxels along each of {len(spatial)} axes; use engine='cuda', or 'cpu' for host arrays"
+            f"engine='cucim': labels of shape {tuple(labels.shape)} have an axis of {max(spatial)} voxels: cuCIM indexes "
+            f"the doubled grid, padded to equal axes, in 32 bits, which holds up to {most} voxels along each of {axes} "
+            "axes of more than one voxel; use engine='cuda', or 'cpu' for host arrays"
         )
+    return Volumes(labels, target, mask, weight, parameters, bordered)
 
 
 def _distance(grid: torch.Tensor, sampling: tuple[float, ...]) -> torch.Tensor:
