@@ -41,8 +41,8 @@ def folder() -> Path | None:
     return named / "inner_distance_gpu" if named.is_absolute() else None
 
 
-def kernels_version() -> tuple[object, ...]:
-    """What decides machine code, but for the kernel and the architecture."""
+def kernels_version() -> tuple[tuple[str, ...], tuple[int, int], str]:
+    """What decides machine code, but for the kernel and the architecture: options, NVRTC, a hash of the sources."""
     from cupy.cuda import nvrtc
 
     return (compiler.OPTIONS, nvrtc.getVersion(), _sources_hash())
@@ -73,6 +73,14 @@ def read(name: str) -> bytes | None:
         return None
     rest = content[_HASH_BYTES:]
     return rest if hashlib.sha256(rest).digest() == content[:_HASH_BYTES] else None
+
+
+def remove(name: str) -> None:
+    """Keep nothing under that name any more."""
+    place = folder()
+    if place is not None:
+        with contextlib.suppress(OSError):
+            (place / name).unlink()
 
 
 def write(name: str, content: bytes) -> None:

@@ -116,8 +116,8 @@ def target_for(capability: tuple[int, int], supported: tuple[int, ...]) -> str:
     below = sorted(number for number in supported if number <= wanted)
     if not below:
         raise CompileError(
-            f"this NVRTC compiles for compute capability {min(supported) / 10} and above, the device has {wanted / 10}; "
-            "install a torch and a CuPy for an older CUDA"
+            f"this NVRTC compiles for compute capability {min(supported) / 10} and above, the device has {wanted / 10}"
+            "; install a torch and a CuPy for an older CUDA"
         )
     alike = [n for n in below if n // 10 == capability[0] and (n in _EMBEDDED) == (wanted in _EMBEDDED)]
     if wanted in below or (alike and wanted not in _EMBEDDED):

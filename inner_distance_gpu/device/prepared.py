@@ -215,8 +215,8 @@ def _plane(job: records.Job, scan_bytes: int, limits: Limits, pieces: dict[str, 
 def _at_once(blocks: int, bytes_each: int, limits: Limits, pieces: dict[str, int]) -> int:
     """How many blocks get scratch of their own; kernels go through the rest in turns.
 
-    Enough to fill the device, as long as they take no more memory than all that the volumes need anyway, or a quarter of
-    a gibibyte: rows of millions of voxels would take all there is.
+    Enough to fill the device, as long as they take no more memory than all that the volumes need anyway, or a quarter
+    of a gibibyte: rows of millions of voxels would take all there is.
     """
     most = max(_BLOCKS_BYTES, sum(pieces.values())) // bytes_each
     return max(1, min(blocks, 4 * limits.multiprocessors, most))

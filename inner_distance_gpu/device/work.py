@@ -116,6 +116,15 @@ def _threads(work: int) -> int:
     return min(records.THREADS, max(32, 1 << (work - 1).bit_length()))
 
 
+def balanced_weights(
+    labels: Tensor, mask: Tensor | None, numerators: Tensor, denominators: Tensor, parameters: WeightParameters
+) -> Tensor:
+    """Weights slab by slab; `numerators` and `denominators` (slabs, classes) grow in place."""
+    weights = Weights(labels, mask, parameters)
+    weights.grow(numerators, denominators)
+    return weights.weigh()
+
+
 class Weights:
     """Counts and weights of an array in blocks: the record without scratch and counts, and the launches."""
 

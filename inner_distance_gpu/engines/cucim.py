@@ -19,9 +19,6 @@ import torch
 from ..device import compiler, driver, records, streams, work
 from ..device.work import Volumes, Weights
 from ..parameters import Border, TargetParameters, WeightParameters
-from .cuda import balanced_weights
-
-__all__ = ["balanced_weights", "inner_distance", "target_and_weights", "why_not"]  # weights ask cuCIM for nothing
 
 _BLOCK = (256, 1, 1)
 _PADDED = 32
@@ -39,6 +36,18 @@ def why_not() -> str | None:
 def inner_distance(labels: torch.Tensor, out: torch.Tensor, parameters: TargetParameters, threads: int = 1) -> None:
     """Targets of every volume in the leading axes, one EDT after the other."""
     _targets(_volumes(labels, out, None, None, parameters, False))
+
+
+def balanced_weights(
+    labels: torch.Tensor,
+    mask: torch.Tensor | None,
+    numerators: torch.Tensor,
+    denominators: torch.Tensor,
+    parameters: WeightParameters,
+    threads: int = 1,
+) -> torch.Tensor:
+    """Weights slab by slab, which ask cuCIM for nothing; `numerators` and `denominators` grow in place."""
+    return work.balanced_weights(labels, mask, numerators, denominators, parameters)
 
 
 def target_and_weights(
@@ -103,9 +112,9 @@ def _volumes(
     most = largest_axis(axes)
     if max(spatial) > most:
         raise ValueError(
-            f"engine='cucim': labels of shape {tuple(labels.shape)} have an axis of {max(spatial)} voxels: cuCIM indexes "
-            f"the doubled grid, padded to equal axes, in 32 bits, which holds up to {most} voxels along each of {axes} "
-            "axes of more than one voxel; use engine='cuda', or 'cpu' for host arrays"
+            f"engine='cucim': labels of shape {tuple(labels.shape)} have an axis of {max(spatial)} voxels: cuCIM "
+            f"indexes the doubled grid, padded to equal axes, in 32 bits, which holds up to {most} voxels along each "
+            f"of {axes} axes of more than one voxel; use engine='cuda', or 'cpu' for host arrays"
         )
     return Volumes(labels, target, mask, weight, parameters, bordered)
 

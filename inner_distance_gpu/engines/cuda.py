@@ -1,11 +1,12 @@
 """Engine `cuda`: the half-grid transform in two kernels (`kernels/cuda`), batch and channels in the same launches.
 
-Takes and returns torch tensors on the device. Nothing is read back and nothing waits: whether a volume has a site
-and what the classes weigh is decided on the device, so that a call can be captured in a CUDA graph (after one call
-outside it, which compiles; a capture that would have to compile raises). A call of a shape, type and parameters that
-were seen before costs no more Python than scratch, pointers and launches: see device/prepared.py. The order of launches
-is: scan (distances or their squares along z, bits, counts), with a mask count, with weights settle, then pairs, where
-squares are whole numbers of 15 bits, or plane (everything else). Voxel size, scale and shape decide which of the two.
+Takes and returns torch tensors on the device. Nothing is read back and nothing waits, but for a known-answer test in
+the first call on a device (device/self_test.py): whether a volume has a site and what the classes weigh is decided on
+the device, so that a call can be captured in a CUDA graph (after one call outside it, which compiles; a capture that
+would have to compile raises). A call of a shape, type and parameters that were seen before costs no more Python than
+scratch, pointers and launches: see device/prepared.py. The order of launches is: scan (distances or their squares along
+z, bits, counts), with a mask count, with weights settle, then pairs, where squares are whole numbers of 15 bits, or
+plane (everything else). Voxel size, scale and shape decide which of the two.
 
 The work per voxel is bounded by the reach, 2 · 9.02 · scale / voxel size samples per axis, and for world units
 (`scale=None`) by twice the extent of the volume.
@@ -15,8 +16,7 @@ from __future__ import annotations
 
 import torch
 
-from ..device import driver, prepared
-from ..device.work import Weights
+from ..device import driver, prepared, self_test, work
 from ..parameters import Border, TargetParameters, WeightParameters
 
 
@@ -27,6 +27,7 @@ def why_not() -> str | None:
 
 def inner_distance(labels: torch.Tensor, out: torch.Tensor, parameters: TargetParameters, threads: int = 1) -> None:
     """Targets of every volume in the leading axes; `threads` is for host engines."""
+    self_test.check(labels.device)
     call = prepared.call(labels, out, parameters)
     if call is not None:
         return call.targets()
@@ -44,9 +45,8 @@ def balanced_weights(
     threads: int = 1,
 ) -> torch.Tensor:
     """Weights slab by slab; `numerators` and `denominators` (slabs, classes) grow in place."""
-    work = Weights(labels, mask, parameters)
-    work.grow(numerators, denominators)
-    return work.weigh()
+    self_test.check(labels.device)
+    return work.balanced_weights(labels, mask, numerators, denominators, parameters)
 
 
 def target_and_weights(
@@ -61,6 +61,7 @@ def target_and_weights(
     threads: int = 1,
 ) -> torch.Tensor:
     """Targets into `out`, weights as the result, counts in place."""
+    self_test.check(labels.device)
     values = torch.empty(labels.shape, dtype=torch.float32, device=labels.device)
     call = prepared.call(labels, out, parameters, mask, values, weighing, border == "mask")
     if call is not None:
