@@ -8,6 +8,7 @@ could not translate its PTX.
 from __future__ import annotations
 
 import functools
+import os
 from dataclasses import dataclass
 from importlib import resources
 from typing import Literal
@@ -83,11 +84,19 @@ def sources() -> dict[str, str]:
     return found
 
 
-def why_not(capability: tuple[int, int]) -> str | None:
-    """None where NVRTC compiles for a device of that compute capability, else what to do.
+def why_not() -> str | None:
+    """None where NVRTC compiles for torch's current device, else what to do.
 
     NVRTC is asked, and CuPy imported for it, only for devices that a release of it has left behind, or soon will.
     """
+    import torch
+
+    if os.environ.get("PYTORCH_NVML_BASED_CUDA_CHECK") == "1" and not torch.cuda.is_initialized():
+        return None  # who sets this wants to fork after asking, which a CUDA that was started does not survive
+    try:
+        capability = _capability(torch.cuda.current_device())
+    except RuntimeError as error:  # the device is there, but for instance another process has it for itself
+        return f"torch cannot start CUDA: {error}"
     if capability >= _YOUNG:
         return None
     try:
@@ -95,6 +104,13 @@ def why_not(capability: tuple[int, int]) -> str | None:
     except (CompileError, ImportError, OSError) as error:  # the latter two: a CuPy that finds no NVRTC
         return str(error)
     return None
+
+
+@functools.cache
+def _capability(index: int) -> tuple[int, int]:
+    import torch
+
+    return torch.cuda.get_device_capability(index)
 
 
 @functools.cache

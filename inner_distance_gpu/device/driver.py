@@ -44,7 +44,7 @@ def why_not() -> str | None:
         return f"CuPy is not installed: pip install 'inner_distance_gpu[{extra()}]'"
     from . import compiler
 
-    return compiler.why_not(torch.cuda.get_device_capability())
+    return compiler.why_not()
 
 
 def extra() -> str:
