@@ -228,6 +228,9 @@ CUDA = [
     ("job.cuh", "offset += (volume - next * leading[a]) * view.lead[a];", "offset += (volume - next * leading[a]) * view.lead[LEADING - 1];", DEVICE),
 ]
 
+LAYOUTS = ("tests/test_memory_layouts.py",)
+STREAMS = ("tests/test_cupy_order.py",)
+SELF_TEST = ("tests/test_self_test.py", "tests/test_self_test_runs.py")
 HALO = ("tests/test_blockwise.py",)
 COUNTS = ("tests/test_counts.py",)
 BAD = ("tests/test_bad_input.py",)
@@ -257,6 +260,18 @@ PACKAGE = [
     ("device/records.py", '("words", _i32),\n        ("unit"', '("unit"', DEVICE),
     ("device/work.py", "self._copy_to.copy_(self.target)", "pass", DEVICE),
     ("device/launcher.py", "key = (kernel, index)", "key = (kernel, 0)", LAUNCH),
+    ("device/cache.py", "os.unlink(file.name)", "pass", ("tests/test_device_cache.py",)),
+    ("device/compiler.py", "and (n in _EMBEDDED) == (wanted in _EMBEDDED)", "", LAUNCH),
+    ("device/prepared.py", "max(_BLOCKS_BYTES, sum(pieces.values()))", "max(_BLOCKS_BYTES, 2**62)", LAUNCH),
+    ("device/streams.py", "tensor.record_stream(theirs)", "pass", STREAMS),
+    ("device/streams.py", "        self.tensor = None\n", "        pass\n", STREAMS),
+    ("device/self_test.py", "if len(differ):", "if False:", SELF_TEST),
+    ("device/self_test.py", "or torch.cuda.is_current_stream_capturing()", "", SELF_TEST),
+    ("arrays.py", "n.is_contiguous() and not n.is_neg()", "True", LAYOUTS),
+    ("arrays.py", "and out.on_host and not _is_negated(out):", "and out.on_host:", LAYOUTS),
+    ("arrays.py", "streams.cupy_waits(self.device)", "pass", STREAMS),
+    ("arrays.py", "streams.torch_waits(device)", "pass", STREAMS),
+    ("arrays.py", "if values.data.ptr % size or not _whole_steps(values):", "if not _whole_steps(values):", STREAMS),
     ("blockwise/grid.py", "math.ceil(reach * parameters.scale / size)", "int(reach * parameters.scale / size)", HALO),
     ("blockwise/lazy.py", "min(reach[axis - leading], array.shape[axis] - 1)", "min(reach[axis - leading], 5)", HALO),
     ("blockwise/lazy.py", "depth = {axis: (0, 1) if axis in spatial", "depth = {axis: (0, 0) if axis in spatial", HALO),

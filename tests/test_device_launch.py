@@ -316,8 +316,8 @@ def machine(monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(driver, "driver_version", lambda: (13, 1))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    monkeypatch.setattr(compiler, "_capability", lambda index: (9, 0))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(compiler, "_capability", lambda index: (9, index))
     monkeypatch.setattr(driver, "installed", lambda package: True)
     return monkeypatch
 
@@ -331,21 +331,21 @@ def test_everything_is_there(machine):
 def test_a_compiler_that_begins_above_the_device_is_said(machine):
     machine.setattr(compiler, "supported", lambda: (75, 80, 90))
     assert engines.available()["cuda"] is None
-    machine.setattr(compiler, "_capability", lambda index: (7, 0))
+    machine.setattr(compiler, "_capability", lambda index: (6 + index, 0))
     for engine in ("cuda", "cucim"):
         assert "compute capability 7.5 and above, the device has 7.0" in engines.available()[engine]
     machine.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     assert engines.available()["cuda"] is None, "nothing may be started"
     machine.delenv("PYTORCH_NVML_BASED_CUDA_CHECK")
-    machine.setattr(compiler, "_capability", lambda index: (7, 5))
+    machine.setattr(compiler, "_capability", lambda index: (7, 5 * index))
     assert engines.available()["cuda"] is None
 
 
 def test_a_device_that_cannot_be_started_is_said(machine):
-    def busy():
+    def busy(index):
         raise RuntimeError("CUDA-capable device(s) is/are busy or unavailable")
 
-    machine.setattr(torch.cuda, "current_device", busy)
+    machine.setattr(compiler, "_capability", busy)
     assert "torch cannot start CUDA: CUDA-capable device(s) is/are busy" in engines.available()["cuda"]
 
 

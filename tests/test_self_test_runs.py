@@ -225,6 +225,14 @@ def test_info_says_it(machine, monkeypatch, call):
     assert "known-answer test on cuda:0 passed" in " ".join(call("info")[1].split())
 
 
+def test_info_survives_a_cupy_that_does_not_load(machine, monkeypatch):
+    def broken():
+        raise ImportError("libnvrtc.so.13 is missing")
+
+    monkeypatch.setattr(cache, "kernels_version", broken)
+    assert self_test.state(DEVICE) == "unknown: libnvrtc.so.13 is missing"
+
+
 def test_verify_says_it(machine, monkeypatch, call, tmp_path):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     np.save(tmp_path / "labels.npy", np.eye(8, dtype=np.uint8))

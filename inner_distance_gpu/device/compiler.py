@@ -85,7 +85,7 @@ def sources() -> dict[str, str]:
 
 
 def why_not() -> str | None:
-    """None where NVRTC compiles for torch's current device, else what to do.
+    """None where NVRTC compiles for one of the devices that torch sees, else what to do.
 
     NVRTC is asked, and CuPy imported for it, only for devices that a release of it has left behind, or soon will.
     """
@@ -94,13 +94,14 @@ def why_not() -> str | None:
     if os.environ.get("PYTORCH_NVML_BASED_CUDA_CHECK") == "1" and not torch.cuda.is_initialized():
         return None  # who sets this wants to fork after asking, which a CUDA that was started does not survive
     try:
-        capability = _capability(torch.cuda.current_device())
+        capabilities = [_capability(index) for index in range(torch.cuda.device_count())]
     except RuntimeError as error:  # the device is there, but for instance another process has it for itself
         return f"torch cannot start CUDA: {error}"
-    if capability >= _YOUNG:
+    newest = max(capabilities, default=_YOUNG)
+    if newest >= _YOUNG:
         return None
     try:
-        target_for(capability, supported())
+        target_for(newest, supported())
     except (CompileError, ImportError, OSError) as error:  # the latter two: a CuPy that finds no NVRTC
         return str(error)
     return None
@@ -110,7 +111,8 @@ def why_not() -> str | None:
 def _capability(index: int) -> tuple[int, int]:
     import torch
 
-    return torch.cuda.get_device_capability(index)
+    properties = torch.cuda.get_device_properties(index)
+    return properties.major, properties.minor
 
 
 @functools.cache

@@ -78,7 +78,10 @@ def state(device: torch.device) -> str:
     wrong = _settled.get(device.index)
     if wrong:
         return wrong
-    passed = wrong == "" or _remembered(_identity(device))
+    try:
+        passed = wrong == "" or _remembered(_identity(device))
+    except (ImportError, OSError, RuntimeError) as error:  # CuPy is there, but does not load
+        return f"unknown: {error}"
     return "passed" if passed else "not run yet: the first call on the device does"
 
 

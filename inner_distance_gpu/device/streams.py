@@ -27,8 +27,8 @@ class _Kept:
     """A tensor, and the stream that its memory is recorded on: freeing the memory takes the stream, so it goes last."""
 
     def __init__(self, tensor: torch.Tensor, stream: Any) -> None:
-        self.tensor: torch.Tensor | None = tensor
         self.stream = stream
+        self.tensor: torch.Tensor | None = tensor
 
     def __del__(self) -> None:
         self.tensor = None
