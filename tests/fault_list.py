@@ -228,6 +228,7 @@ CUDA = [
     ("job.cuh", "offset += (volume - next * leading[a]) * view.lead[a];", "offset += (volume - next * leading[a]) * view.lead[LEADING - 1];", DEVICE),
 ]
 
+LIMITS = ("tests/test_device_limits.py",)
 LAYOUTS = ("tests/test_memory_layouts.py",)
 STREAMS = ("tests/test_cupy_order.py",)
 SELF_TEST = ("tests/test_self_test.py", "tests/test_self_test_runs.py")
@@ -261,8 +262,8 @@ PACKAGE = [
     ("device/work.py", "self._copy_to.copy_(self.target)", "pass", DEVICE),
     ("device/launcher.py", "key = (kernel, index)", "key = (kernel, 0)", LAUNCH),
     ("device/cache.py", "os.unlink(file.name)", "pass", ("tests/test_device_cache.py",)),
-    ("device/compiler.py", "and (n in _EMBEDDED) == (wanted in _EMBEDDED)", "", LAUNCH),
-    ("device/prepared.py", "max(_BLOCKS_BYTES, sum(pieces.values()))", "max(_BLOCKS_BYTES, 2**62)", LAUNCH),
+    ("device/compiler.py", "and (n in _EMBEDDED) == (wanted in _EMBEDDED)", "", LIMITS),
+    ("device/prepared.py", "max(_BLOCKS_BYTES, sum(pieces.values()))", "max(_BLOCKS_BYTES, 2**62)", LIMITS),
     ("device/streams.py", "tensor.record_stream(theirs)", "pass", STREAMS),
     ("device/streams.py", "        self.tensor = None\n", "        pass\n", STREAMS),
     ("device/self_test.py", "if len(differ):", "if False:", SELF_TEST),

@@ -1,0 +1,60 @@
+"""Are scratch and machine code chosen within what a device has and loads?"""
+
+import pytest
+import torch
+
+from inner_distance_gpu.device import compiler, prepared
+from inner_distance_gpu.device.launcher import Limits
+from inner_distance_gpu.parameters import TargetParameters
+
+
+@pytest.mark.parametrize("shape", [(1, 600, 1_000_000), (600, 1, 5_000_000)])
+def test_scratch_of_long_rows_is_bounded_by_that_of_the_volumes(shape):
+    """528 blocks would take 17 GB and 84 GB. What blocks need of long columns is never more than the columns' scans."""
+    layout = prepared.Layout(torch.Size(shape), (shape[1] * shape[2], shape[2], 1), torch.uint8)
+    parameters = TargetParameters.checked((1, 1.01, 1), 9, "zero", "extent", None, 0.0)
+    limits = Limits(132, 227 << 10)
+    found = prepared.prepare(layout, layout._replace(dtype=torch.float32), None, parameters, None, False, limits)
+    rows = found.scratch.size - found.scratch.at["rows"]
+    assert max(found.scratch.at, key=found.scratch.at.get) == "rows"
+    assert 1 <= found.plane.grid <= 4 * 132
+    assert found.plane.grid * 32 * shape[2] <= rows <= max(1 << 28, found.scratch.at["rows"])
+
+
+def test_one_block_is_always_there():
+    layout = prepared.Layout(torch.Size((1, 1, 2**30)), (2**30, 2**30, 1), torch.uint8)
+    parameters = TargetParameters.checked((1, 1.01, 1), 9, "zero", "extent", None, 0.0)
+    found = prepared.prepare(
+        layout, layout._replace(dtype=torch.float32), None, parameters, None, False, Limits(132, 0)
+    )
+    assert (found.scan.grid, found.plane.grid) == (4 * 132, 1)
+
+
+@pytest.mark.parametrize(
+    ("capability", "target"),
+    [((9, 0), "sm_90"), ((8, 6), "sm_80"), ((12, 1), "compute_100"), ((7, 5), "sm_75"), ((10, 3), "sm_100")],
+)
+def test_the_nearest_architecture_is_taken(capability, target):
+    assert compiler.target_for(capability, (75, 80, 90, 100)) == target
+
+
+@pytest.mark.parametrize(
+    ("capability", "target"),
+    [
+        ((10, 3), "sm_100"),  # 10.1 is embedded: its machine code does not load on 10.3
+        ((10, 1), "sm_101"),
+        ((8, 9), "sm_86"),
+        ((8, 8), "compute_86"),  # embedded, as 8.7 is, but another one
+        ((8, 7), "sm_87"),
+        ((11, 0), "compute_100"),
+        ((12, 1), "sm_120"),
+        ((13, 0), "compute_120"),
+    ],
+)
+def test_machine_code_stays_on_its_side_of_embedded_and_discrete(capability, target):
+    assert compiler.target_for(capability, (72, 75, 80, 86, 87, 90, 100, 101, 120)) == target
+
+
+def test_devices_too_old_for_the_compiler_are_named():
+    with pytest.raises(compiler.CompileError, match=r"7\.5 and above, the device has 7\.0; install a torch and a CuPy"):
+        compiler.target_for((7, 0), (75, 80))
