@@ -25,9 +25,8 @@ def inputs():
     return labels, np.broadcast_to(mask, SHAPE).copy()
 
 
-def record():
+def record(labels, mask):
     """The arrays of the file by name."""
-    labels, mask = inputs()
     arrays = {"labels": labels, "mask": mask}
     for case in self_test.CASES:
         for result in self_test.compute(case, labels, mask, torch.device("cpu")):
@@ -38,4 +37,4 @@ def record():
 if __name__ == "__main__":
     launcher.launcher = HostLauncher()
     with open(str(self_test.FILE), "wb") as file:
-        np.savez_compressed(file, **record())
+        np.savez_compressed(file, **record(*inputs()))
