@@ -52,9 +52,7 @@ class WeightTask:
     def __init__(self, classes: int, foreground: bool, slab: Sequence[int], low: float, high: float) -> None: ...
 
 class Limits:
-    def __init__(
-        self, multiprocessors: int, shared_bytes: int, scratch_bytes: int, scan_bytes: int, packs: bool
-    ) -> None: ...
+    def __init__(self, multiprocessors: int, shared_bytes: int, scan_bytes: int, packs: bool) -> None: ...
 
 class Launch:
     file: str

@@ -216,7 +216,10 @@ def target(
     """The target of accepted labels, into `out` (accepted as `destination`) or new memory."""
     runner, home = _choose(engine, labels)
     values, in_place = home.destination(destination, labels.shape)
-    runner.inner_distance(home.take(labels), values, parameters, threads)
+    try:
+        runner.inner_distance(home.take(labels), values, parameters, threads)
+    finally:
+        home.settle()
     if destination is None:
         return home.give(values, labels)
     if not in_place:
@@ -242,9 +245,12 @@ def weights(
     if check and not parameters.foreground:
         check_classes(arrays.to_host(labels), parameters.num_classes, parameters.ignore_label)
     numerators, denominators = home.take_counts(before, in_place=counts is None)
-    values = runner.balanced_weights(
-        home.take(labels), home.take_mask(given, labels.shape), numerators, denominators, parameters, threads
-    )
+    try:
+        values = runner.balanced_weights(
+            home.take(labels), home.take_mask(given, labels.shape), numerators, denominators, parameters, threads
+        )
+    finally:
+        home.settle()
     after = home.give_counts(before, numerators, denominators, labels)
     return home.give(values, labels), after
 
@@ -270,17 +276,20 @@ def target_and_weights(
     in_place = counts is None or (in_place and counts.is_on_host == labels.on_host)
     numerators, denominators = home.take_counts(before, in_place)
     values, _ = home.destination(None, labels.shape)
-    weight = runner.target_and_weights(
-        home.take(labels),
-        home.take_mask(given, labels.shape),
-        values,
-        numerators,
-        denominators,
-        parameters,
-        weighing,
-        border,
-        threads,
-    )
+    try:
+        weight = runner.target_and_weights(
+            home.take(labels),
+            home.take_mask(given, labels.shape),
+            values,
+            numerators,
+            denominators,
+            parameters,
+            weighing,
+            border,
+            threads,
+        )
+    finally:
+        home.settle()
     after = home.give_counts(before, numerators, denominators, labels)
     return home.give(values, labels), home.give(weight, labels), after
 

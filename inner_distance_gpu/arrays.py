@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -84,8 +84,9 @@ def _numpy_dtype_accepted(dtype: np.dtype[Any]) -> bool:
 
 def _accept_torch(value: torch.Tensor, name: str) -> Array:
     shape = tuple(value.shape)
-    if value.is_meta or value.layout != torch.strided or value.is_nested:
+    if value.is_meta or value.layout != torch.strided or value.is_nested or value._is_zerotensor():
         what = "meta" if value.is_meta else "nested" if value.is_nested else str(value.layout)
+        what = "zero (torch's forward-mode AD has no data for it)" if value._is_zerotensor() else what
         raise TypeError(f"{name}: a {what} tensor (shape {shape}) is not accepted; expected a dense tensor with data")
     if value.dtype not in _TORCH_DTYPES:
         raise _refuse_dtype(name, value.dtype, shape)
@@ -200,6 +201,9 @@ def accept_out(out: Any, labels: Array) -> Array:
         raise ValueError(f"out is read-only: {expected}")
     if _overlaps_itself(result):
         raise ValueError(f"out has elements that share memory (strides {_byte_strides(result)}): {expected}")
+    if not result.on_host and not _is_aligned(result):
+        where = f"address {_bounds(result)[0]:#x}, strides {_byte_strides(result)}"
+        raise ValueError(f"out is not aligned ({where}): {expected} whose elements lie at multiples of 4 bytes")
     if _overlap(result, labels):
         raise ValueError(f"out shares memory with the labels: {expected} with memory of its own")
     return result
@@ -209,6 +213,22 @@ def _byte_strides(array: Array) -> tuple[int, ...]:
     if array.kind == "torch":
         return tuple(step * array.data.element_size() for step in array.data.stride())
     return tuple(array.data.strides)
+
+
+def _address(array: Array) -> int:
+    """Where a device array's first element lies."""
+    return int(array.data.data_ptr() if array.kind == "torch" else array.data.data.ptr)
+
+
+def _is_aligned(array: Array) -> bool:
+    """Whether every element of a device array lies at a multiple of its size, as kernels and DLPack expect."""
+    size = array.data.element_size() if array.kind == "torch" else array.data.itemsize
+    return all(place % size == 0 for place in (_address(array), *_byte_strides(array)))
+
+
+def _is_negated(array: Array) -> bool:
+    """Whether memory holds the negative of what torch reads there: engines read and write memory."""
+    return array.kind == "torch" and bool(array.data.is_neg())
 
 
 def _overlaps_itself(array: Array) -> bool:
@@ -236,12 +256,15 @@ def _memory(array: Array) -> npt.NDArray[Any]:
     if array.kind == "numpy":
         return np.asarray(array.data)
     tensor = array.data
-    return np.asarray((tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor.resolve_neg()).numpy())
+    if tensor.is_neg():
+        stored = torch.empty(0, dtype=tensor.dtype)
+        tensor = stored.set_(tensor.untyped_storage(), tensor.storage_offset(), tensor.shape, tensor.stride())
+    return np.asarray((tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy())
 
 
 def _bounds(array: Array) -> tuple[int, int]:
     """First byte and the byte after the last of a device array."""
-    start = int(array.data.data_ptr() if array.kind == "torch" else array.data.data.ptr)
+    start = _address(array)
     size = array.data.element_size() if array.kind == "torch" else array.data.itemsize
     steps = [step * (n - 1) for step, n in zip(_byte_strides(array), array.shape, strict=True)]
     return start + sum(min(step, 0) for step in steps), start + sum(max(step, 0) for step in steps) + size
@@ -291,21 +314,27 @@ class HostHome:
 
     def destination(self, out: Array | None, shape: tuple[int, ...]) -> tuple[Any, bool]:
         """Memory for a target, and whether it is that of `out`."""
-        if out is not None and out.on_host:
+        if out is not None and out.on_host and not _is_negated(out):
             return to_host(out), True
         return np.empty(shape, np.float32), False
+
+    def settle(self) -> None:
+        """Nothing is left to be done once a host engine has returned."""
 
     def give(self, values: npt.NDArray[Any], like: Array) -> Any:
         return from_host(values, like)
 
 
 class DeviceHome:
-    """Where device engines work: torch tensors on one device. Arrays that lie there are not copied."""
+    """Where device engines work: torch tensors on one device. Arrays that lie there are not copied. For one call."""
+
+    _shares_with_cupy = False
 
     def __init__(self, labels: Array) -> None:
         self.device = default_device() if labels.on_host else device_of(labels)
 
     def take(self, array: Array) -> torch.Tensor:
+        self._shares_with_cupy |= array.kind == "cupy"
         return _as_tensor(array).to(self.device)
 
     def take_mask(self, mask: Array | None, shape: tuple[int, ...]) -> torch.Tensor | None:
@@ -313,9 +342,12 @@ class DeviceHome:
 
     def take_counts(self, counts: ClassCounts, in_place: bool) -> tuple[Any, Any]:
         """Numbers for an engine to add to; those of the counts themselves where that is allowed and they lie here."""
-        if in_place and counts.device == self.device:
-            return counts.numerators, counts.denominators
-        return counts.numerators.to(self.device, copy=True), counts.denominators.to(self.device, copy=True)
+        numbers = (counts.numerators, counts.denominators)
+        if in_place and counts.device == self.device and all(n.is_contiguous() and not n.is_neg() for n in numbers):
+            return numbers
+        dense = torch.contiguous_format  # kernels address counts as C-contiguous
+        numerators, denominators = (n.resolve_neg().to(self.device, copy=True, memory_format=dense) for n in numbers)
+        return numerators, denominators
 
     def give_counts(self, counts: ClassCounts, numerators: Any, denominators: Any, like: Array) -> ClassCounts:
         """Counts with these numbers, which may be their own already."""
@@ -325,9 +357,17 @@ class DeviceHome:
 
     def destination(self, out: Array | None, shape: tuple[int, ...]) -> tuple[Any, bool]:
         """Memory for a target, and whether it is that of `out`."""
-        if out is not None and device_of(out) == self.device and min(_byte_strides(out), default=0) >= 0:
-            return _as_tensor(out), True
+        backwards = out is not None and min(_byte_strides(out), default=0) < 0
+        if out is not None and device_of(out) == self.device and not backwards and not _is_negated(out):
+            return self.take(out), True
         return torch.empty(shape, dtype=torch.float32, device=self.device), False
+
+    def settle(self) -> None:
+        """Once kernels are launched: what CuPy does with its memory from now on comes after them."""
+        if self._shares_with_cupy:
+            from .device import streams
+
+            streams.cupy_waits(self.device)
 
     def give(self, values: torch.Tensor, like: Array) -> Any:
         if like.kind == "cupy":
@@ -341,9 +381,9 @@ def default_device() -> torch.device:
 
 
 def _as_tensor(array: Array) -> torch.Tensor:
-    """The same memory as a torch tensor, but for what torch cannot express: that is copied."""
+    """The same memory as a torch tensor, but for what torch or kernels cannot express: that is copied."""
     if array.kind == "torch":
-        return cast(torch.Tensor, array.data.resolve_neg())
+        return _aligned_tensor(array.data.resolve_neg())
     values = array.data
     kind = values.dtype.kind
     if kind in "bV":  # neither DLPack nor NumPy need know bool and bfloat16: the bytes do
@@ -353,17 +393,43 @@ def _as_tensor(array: Array) -> torch.Tensor:
         values = values if all(step >= 0 for step in values.strides) and _whole_steps(values) else values.copy("C")
         tensor = torch.from_numpy(values)
     else:
-        tensor = torch.utils.dlpack.from_dlpack(
-            values if all(step >= 0 for step in values.strides) else values.copy("C")
-        )
+        tensor = _from_cupy(values, device_of(array))
     return tensor.view(torch.bool if kind == "b" else torch.bfloat16) if kind in "bV" else tensor
+
+
+def _aligned_tensor(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy, byte by byte, of a tensor that begins between two elements: DLPack and buffers can bring such."""
+    size = tensor.element_size()
+    if tensor.data_ptr() % size == 0:
+        return tensor
+    steps = [step * size for step in tensor.stride()]
+    octets = torch.empty(0, dtype=torch.uint8, device=tensor.device)
+    octets.set_(tensor.untyped_storage(), tensor.storage_offset() * size, (*tensor.shape, size), (*steps, 1))
+    return octets.clone(memory_format=torch.contiguous_format).view(tensor.dtype).reshape(tensor.shape)
 
 
 def _whole_steps(values: npt.NDArray[Any]) -> bool:
     return all(step % values.itemsize == 0 for step in values.strides)
 
 
-def _as_cupy(tensor: torch.Tensor) -> Any:
+def _from_cupy(values: Any, device: torch.device) -> torch.Tensor:
+    """The memory of a CuPy array, or of a copy of it, for torch's current stream."""
     import cupy
 
-    return cupy.from_dlpack(tensor)
+    from .device import streams
+
+    size = values.itemsize
+    with cupy.cuda.Device(device.index):
+        if values.data.ptr % size or not _whole_steps(values):
+            octets = cupy.ndarray((*values.shape, size), cupy.uint8, values.data, (*values.strides, 1))
+            values = octets.copy("C").view(values.dtype).reshape(values.shape)
+        elif any(step < 0 for step in values.strides):
+            values = values.copy("C")
+        streams.torch_waits(device)
+        return torch.utils.dlpack.from_dlpack(values)
+
+
+def _as_cupy(tensor: torch.Tensor) -> Any:
+    from .device import streams
+
+    return streams.as_cupy(tensor)

@@ -176,6 +176,8 @@ def verify(
     for result in results:
         if result.failure:
             console.print(f"{result.engine}: {result.failure}", markup=False)
+    for what, how in report.self_tests():
+        console.print(f"{what}: {how}", markup=False)
     if len(results) == 1:
         console.print("only the reference runs here, there is nothing to compare: see inner-distance-gpu info")
     if not all(result.within for result in results):

@@ -144,7 +144,18 @@ def _unwrapped(ignore_label: Any, wraps: bool) -> Any:
 
 
 def _counts(numerators: Tensor | None, denominators: Tensor | None) -> ClassCounts | None:
-    return None if numerators is None or denominators is None else ClassCounts.around(numerators, denominators)
+    """The counts that a caller of an operator holds in two tensors; unlike ClassCounts these can be anything."""
+    if numerators is None and denominators is None:
+        return None
+    expected = "expected two float64 tensors of shape (slabs, classes) on one device, or None for both"
+    if numerators is None or denominators is None:
+        raise ValueError(f"{'numerators' if numerators is None else 'denominators'}=None: {expected}")
+    for name, numbers in (("numerators", numerators), ("denominators", denominators)):
+        if numbers.dtype != torch.float64:
+            raise TypeError(f"{name} have dtype {numbers.dtype} (shape {tuple(numbers.shape)}): {expected}")
+        if numbers.ndim != 2 or numbers.shape != denominators.shape or numbers.device != denominators.device:
+            raise ValueError(f"{name} have shape {tuple(numbers.shape)} on {numbers.device}: {expected}")
+    return ClassCounts.around(numerators, denominators)
 
 
 def _check_run(labels: arrays.Array, engine: str, threads: int | None) -> None:

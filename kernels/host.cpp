@@ -157,6 +157,7 @@ void run_class_weights(nb::handle labels, const ElementFormat& format, nb::handl
 }  // namespace
 
 NB_MODULE(_host, m) {
+  nb::set_leak_warnings(false);  // plans are cached while the process lives
   m.doc() = "The half-grid distance transform on the host; see kernels/. Engine `cpu` is its only caller.";
   nb::class_<ElementFormat>(m, "ElementFormat")
       .def("__init__", [](ElementFormat* self, const std::string& kind, int width, bool foreign, bool has_ignored, u64 ignored) {

@@ -61,8 +61,7 @@ void bind_launches(nb::module_& m) {
       .def(nb::init<int, bool, std::vector<i64>, double, double>(), nb::arg("classes"), nb::arg("foreground"), nb::arg("slab"), nb::arg("low"),
            nb::arg("high"));
   nb::class_<Limits>(m, "Limits")
-      .def(nb::init<i64, i64, i64, int, bool>(), nb::arg("multiprocessors"), nb::arg("shared_bytes"), nb::arg("scratch_bytes"),
-           nb::arg("scan_bytes"), nb::arg("packs"));
+      .def(nb::init<i64, i64, int, bool>(), nb::arg("multiprocessors"), nb::arg("shared_bytes"), nb::arg("scan_bytes"), nb::arg("packs"));
   nb::class_<Launch>(m, "Launch")
       .def_ro("file", &Launch::file)
       .def_ro("kernel", &Launch::kernel)

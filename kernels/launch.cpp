@@ -9,6 +9,7 @@ namespace half_grid {
 namespace {
 
 constexpr i64 LARGEST_GRID = 0x7FFFFFFF;
+constexpr i64 BLOCKS_BYTES = 1 << 28;
 constexpr i64 ALIGNMENT = 256;  // of a piece of scratch
 constexpr double LARGEST_PACKED = 65528;  // packed squares have 15 bits, and the cap is one less than NO_SQUARE
 constexpr i64 SQUARES_BYTES = 2 * SQUARES_AT_MOST * 2;  // of the scan's table
@@ -52,6 +53,14 @@ class Planner {
  public:
   void piece(const char* name, i64 bytes, std::vector<i64> fields, bool cleared = false) {
     (cleared ? cleared_ : others_).push_back({std::move(fields), 0, bytes, name});
+  }
+  // How many blocks get scratch of their own; kernels go through the rest in turns. Enough to fill the device, as long as
+  // they take no more memory than the volumes need anyway, or BLOCKS_BYTES: rows of millions of voxels would take all.
+  i64 blocks_at_once(i64 blocks, i64 bytes_each, const Limits& limits) const {
+    i64 others = 0;
+    for (const auto* pieces : {&cleared_, &others_})
+      for (const LaunchPlan::Piece& piece : *pieces) others += piece.bytes;
+    return std::max<i64>(1, std::min({blocks, 4 * limits.multiprocessors, std::max(BLOCKS_BYTES, others) / bytes_each}));
   }
   LaunchPlan finished() {
     for (LaunchPlan::Piece& piece : cleared_) place(piece);
@@ -151,7 +160,7 @@ void plan_scan(Planner& planner, bool packed, int scan_bytes, const Limits& limi
   const i64 segments = parts_of(job.n[0], STEPS), words_bytes = segments * CHUNK * KINDS * 32 * 4;
   i64 grid = job.volumes * chunk_rows * job.words, shared = packed ? SQUARES_BYTES : 0;
   if (shared + words_bytes > limits.shared_bytes) {
-    grid = std::min(grid, 4 * limits.multiprocessors);
+    grid = planner.blocks_at_once(grid, words_bytes, limits);
     planner.piece("segments", grid * words_bytes, {JOB_FIELD(segments)});
   } else {
     shared += words_bytes;
@@ -165,7 +174,7 @@ void plan_plane(Planner& planner, int scan_bytes, const Limits& limits) {
   i64 grid = job.volumes * job.n[0] * parts_of(job.n[1], ROWS), shared = row_bytes;
   const bool in_scratch = shared > limits.shared_bytes;
   if (in_scratch) {
-    grid = std::min({grid, 4 * limits.multiprocessors, std::max<i64>(1, limits.scratch_bytes / row_bytes)});
+    grid = planner.blocks_at_once(grid, row_bytes, limits);
     planner.piece("rows", grid * row_bytes, {JOB_FIELD(rows)});
     shared = 0;
   }

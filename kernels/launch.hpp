@@ -27,7 +27,6 @@ struct WeightTask {
 struct Limits {
   i64 multiprocessors;
   i64 shared_bytes;   // of shared memory for a block
-  i64 scratch_bytes;  // for the rows of all blocks together, where rows do not fit shared memory
   // Choices that change no bit: all ways are exact, and tests compare them.
   int scan_bytes;     // of a scan distance, at least
   bool packs;         // squares, where unit and cap allow it

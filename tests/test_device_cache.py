@@ -84,3 +84,48 @@ def test_nothing_half_written_is_left(compiles, monkeypatch):
     monkeypatch.setattr("os.replace", fails)
     cache.compiled(SETTLE, "sm_90")
     assert compiles.files() == []
+
+
+@pytest.mark.parametrize("fails", ["write", "replace"])
+def test_a_full_disk_leaves_nothing_behind(compiles, monkeypatch, fails):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    cache.compiled(COUNT, "sm_90")
+    named = cache.tempfile.NamedTemporaryFile
+
+    def without_space(**keywords):
+        file = named(**keywords)
+        file.write = full
+        return file
+
+    if fails == "write":
+        monkeypatch.setattr(cache.tempfile, "NamedTemporaryFile", without_space)
+    else:
+        monkeypatch.setattr("os.replace", full)
+    assert cache.compiled(SETTLE, "sm_90").symbol == "symbol_weights.cu"
+    assert [file.suffix for file in compiles.files()] == [".cubin"]
+
+
+@pytest.mark.parametrize("named", [None, "", "relative/cache"])
+def test_an_account_without_a_home_compiles_each_time(compiles, monkeypatch, named):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(cache.Path, "home", no_home)
+    if named is None:
+        monkeypatch.delenv("XDG_CACHE_HOME")
+    else:
+        monkeypatch.setenv("XDG_CACHE_HOME", named)
+    assert cache.folder() is None
+    for _ in range(2):
+        assert cache.compiled(SETTLE, "sm_90").symbol == "symbol_weights.cu"
+    assert len(compiles.made) == 2
+
+
+def test_a_relative_path_is_no_cache(compiles, monkeypatch, tmp_path):
+    monkeypatch.setattr(cache.Path, "home", lambda: tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert cache.folder() == tmp_path / ".cache" / "inner_distance_gpu"
+    monkeypatch.setattr(cache.Path, "home", lambda: cache.Path("elsewhere"))
+    assert cache.folder() is None

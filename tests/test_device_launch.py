@@ -185,7 +185,7 @@ def cuda(monkeypatch):
     cupy_cuda.driver = fake
     monkeypatch.setitem(sys.modules, "cupy", types.ModuleType("cupy"))
     monkeypatch.setitem(sys.modules, "cupy.cuda", cupy_cuda)
-    monkeypatch.setattr(launching, "_supported", lambda: (75, 80, 90, 100))
+    monkeypatch.setattr(launching, "supported", lambda: (75, 80, 90, 100))
 
     class Device:
         def __init__(self, device):
@@ -264,19 +264,6 @@ def test_nothing_is_compiled_in_a_capture(cuda, monkeypatch):
     assert len(cuda.compiled) == 1
 
 
-@pytest.mark.parametrize(
-    ("capability", "target"),
-    [((9, 0), "sm_90"), ((8, 6), "sm_80"), ((12, 1), "compute_100"), ((7, 5), "sm_75"), ((10, 3), "sm_100")],
-)
-def test_the_nearest_architecture_is_taken(capability, target):
-    assert compiler.target_for(capability, (75, 80, 90, 100))[0] == target
-
-
-def test_devices_too_old_for_the_compiler_are_named():
-    with pytest.raises(compiler.CompileError, match=r"7\.5 and above, the device has 7\.0"):
-        compiler.target_for((7, 0), (75, 80))
-
-
 # --------------------------------------------------------------------------------------------- what is missing, said
 
 
@@ -286,6 +273,8 @@ def machine(monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(driver, "driver_version", lambda: (13, 1))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(compiler, "_capability", lambda index: (9, index))
     monkeypatch.setattr(driver, "installed", lambda package: True)
     return monkeypatch
 
@@ -294,6 +283,27 @@ def test_everything_is_there(machine):
     assert engines.available()["cuda"] is None
     assert engines.available()["cucim"] is None
     assert engines.fastest() == "cuda"
+
+
+def test_a_compiler_that_begins_above_the_device_is_said(machine):
+    machine.setattr(compiler, "supported", lambda: (75, 80, 90))
+    assert engines.available()["cuda"] is None
+    machine.setattr(compiler, "_capability", lambda index: (6 + index, 0))
+    for engine in ("cuda", "cucim"):
+        assert "compute capability 7.5 and above, the device has 7.0" in engines.available()[engine]
+    machine.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    assert engines.available()["cuda"] is None, "nothing may be started"
+    machine.delenv("PYTORCH_NVML_BASED_CUDA_CHECK")
+    machine.setattr(compiler, "_capability", lambda index: (7, 5 * index))
+    assert engines.available()["cuda"] is None
+
+
+def test_a_device_that_cannot_be_started_is_said(machine):
+    def busy(index):
+        raise RuntimeError("CUDA-capable device(s) is/are busy or unavailable")
+
+    machine.setattr(compiler, "_capability", busy)
+    assert "torch cannot start CUDA: CUDA-capable device(s) is/are busy" in engines.available()["cuda"]
 
 
 def test_what_is_missing_is_said(machine):

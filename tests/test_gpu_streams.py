@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from host_launcher import record_at
 from oracle import assert_target
 from test_device_kernels import blobs
 
@@ -27,9 +28,9 @@ def launches(monkeypatch):
     """The records of the launches that were made."""
     made, run = [], launching.launcher.run
 
-    def noted(steps, device):
-        made.extend(type(record).from_buffer_copy(record) for _, record in steps)
-        run(steps, device)
+    def noted(launches, records, device):
+        made.extend(record_at(launch, launch.record(records)) for launch in launches)
+        run(launches, records, device)
 
     monkeypatch.setattr(launching.launcher, "run", noted)
     return made

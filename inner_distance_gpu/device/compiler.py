@@ -8,6 +8,7 @@ could not translate its PTX.
 from __future__ import annotations
 
 import functools
+import os
 from dataclasses import dataclass
 from importlib import resources
 
@@ -30,6 +31,13 @@ def every_kernel() -> tuple[Kernel, ...]:
     return tuple(Kernel(file, name) for file, name in native.extension().kernel_names())
 
 
+_SHARED = ("half_grid.hpp", "labels.hpp", "tanh.hpp", "job.hpp")  # with the host
+
+# Jetson, Drive and the like: their machine code and that of discrete devices of the same major version do not mix.
+_EMBEDDED = frozenset({53, 62, 72, 87, 88, 101, 110})
+_YOUNG = (8, 0)  # every NVRTC up to 13 compiles for these and later ones; 13 no longer does so below 7.5
+
+
 class CompileError(RuntimeError):
     """A kernel did not compile: a bug of this package, or an NVRTC too old for it. The message has the log."""
 
@@ -47,27 +55,71 @@ class Machine:
 def sources() -> dict[str, str]:
     """Every file that a kernel is made of, by the name it is included by."""
     folder = resources.files("inner_distance_gpu") / "kernels"
-    found = {file.name: file.read_text() for file in folder.iterdir() if file.name.endswith(".hpp")}
+    found = {name: (folder / name).read_text() for name in _SHARED}
     for file in sorted((folder / "cuda").iterdir(), key=lambda file: file.name):
         if file.name.endswith((".cu", ".cuh")):
             found[file.name] = file.read_text()
     return found
 
 
-def target_for(capability: tuple[int, int], supported: tuple[int, ...]) -> tuple[str, bool]:
-    """The architecture to compile for, and whether as machine code: the device's own, or the nearest below it.
+def why_not() -> str | None:
+    """None where NVRTC compiles for one of the devices that torch sees, else what to do.
 
-    Machine code runs on the same major version from its minor version on; else PTX has to do.
+    NVRTC is asked, and CuPy imported for it, only for devices that a release of it has left behind, or soon will.
+    """
+    import torch
+
+    if os.environ.get("PYTORCH_NVML_BASED_CUDA_CHECK") == "1" and not torch.cuda.is_initialized():
+        return None  # who sets this wants to fork after asking, which a CUDA that was started does not survive
+    try:
+        capabilities = [_capability(index) for index in range(torch.cuda.device_count())]
+    except RuntimeError as error:  # the device is there, but for instance another process has it for itself
+        return f"torch cannot start CUDA: {error}"
+    newest = max(capabilities, default=_YOUNG)
+    if newest >= _YOUNG:
+        return None
+    try:
+        target_for(newest, supported())
+    except (CompileError, ImportError, OSError) as error:  # the latter two: a CuPy that finds no NVRTC
+        return str(error)
+    return None
+
+
+@functools.cache
+def _capability(index: int) -> tuple[int, int]:
+    import torch
+
+    properties = torch.cuda.get_device_properties(index)
+    return properties.major, properties.minor
+
+
+@functools.cache
+def supported() -> tuple[int, ...]:
+    """The architectures that the installed NVRTC compiles for."""
+    from cupy.cuda import nvrtc
+
+    return tuple(nvrtc.getSupportedArchs())
+
+
+def target_for(capability: tuple[int, int], supported: tuple[int, ...]) -> str:
+    """The architecture to compile for: "sm_…" is machine code, "compute_…" PTX, which the driver translates.
+
+    Machine code for the device itself, or for the nearest minor version below of the same major version, but not
+    across the border between discrete and embedded devices. Else PTX for the nearest below, which runs on every later
+    device but takes a driver that is as new as NVRTC.
     """
     wanted = 10 * capability[0] + capability[1]
-    below = [number for number in supported if number <= wanted]
+    below = sorted(number for number in supported if number <= wanted)
     if not below:
         raise CompileError(
             f"this NVRTC compiles for compute capability {min(supported) / 10} and above, the device has {wanted / 10}"
+            "; install a torch and a CuPy for an older CUDA"
         )
-    nearest = max(below)
-    binary = nearest // 10 == capability[0]
-    return (f"sm_{nearest}" if binary else f"compute_{nearest}"), binary
+    alike = [n for n in below if n // 10 == capability[0] and (n in _EMBEDDED) == (wanted in _EMBEDDED)]
+    if wanted in below or (alike and wanted not in _EMBEDDED):
+        return f"sm_{alike[-1]}"
+    discrete = [number for number in below if number not in _EMBEDDED]
+    return f"compute_{(discrete or below)[-1]}"
 
 
 def compile_kernel(kernel: Kernel, architecture: str, extra: tuple[str, ...] = ()) -> Machine:

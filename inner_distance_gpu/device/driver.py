@@ -42,7 +42,9 @@ def why_not() -> str | None:
         return "torch sees no CUDA device (is CUDA_VISIBLE_DEVICES empty?)"
     if not installed("cupy"):
         return f"CuPy is not installed: pip install 'inner_distance_gpu[{extra()}]'"
-    return None
+    from . import compiler
+
+    return compiler.why_not()
 
 
 def extra() -> str:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from .cache import compiled
-from .compiler import Kernel, target_for
+from .compiler import Kernel, supported, target_for
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,6 @@ class Limits:
 
     multiprocessors: int
     shared_bytes: int  # that a block may have
-    scratch_bytes: int = 1 << 30  # for the rows of all blocks, where rows do not fit shared memory
     scan_bytes: int = 1  # of a scan distance, at least; this and the next change no bit, and tests compare them
     packs: bool = True  # squares, where unit and reach allow it
 
@@ -108,7 +107,7 @@ class CudaLauncher:
                 f"kernel {key[0].name} is not compiled yet, and a CUDA graph is being captured: make one call with "
                 "labels of this type and shape before the capture"
             )
-        architecture, _ = target_for(torch.cuda.get_device_capability(key[1]), _supported())
+        architecture = target_for(torch.cuda.get_device_capability(key[1]), supported())
         machine = compiled(key[0], architecture)
         module = driver.moduleLoadData(machine.image)
         function = int(driver.moduleGetFunction(module, machine.symbol))
@@ -123,13 +122,6 @@ def _enter(index: int) -> None:
     from cupy.cuda import runtime
 
     runtime.setDevice(index)
-
-
-@functools.cache
-def _supported() -> tuple[int, ...]:
-    from cupy.cuda import nvrtc
-
-    return tuple(nvrtc.getSupportedArchs())
 
 
 @functools.cache

@@ -118,6 +118,21 @@ def call_of(
     return None if prepared is None else Call(prepared, arrays, counts)
 
 
+def balanced_weights(
+    labels: Tensor, mask: Tensor | None, counts: tuple[Tensor, Tensor], parameters: WeightParameters
+) -> Tensor:
+    """Weights slab by slab; the counts, numerators and denominators of shape (slabs, classes), grow in place."""
+    weights = torch.empty(labels.shape, dtype=torch.float32, device=labels.device)
+    call = call_of(prepare_weights, Arrays(labels, mask, None, weights), parameters, counts=counts)
+    if call is None:
+        raise ValueError(
+            f"labels of shape {tuple(labels.shape)} in slabs of {parameters.slab}: expected at most 8 axes once "
+            "those that slabs do not divide are merged"
+        )
+    call.run()
+    return weights
+
+
 @functools.lru_cache(maxsize=1024)
 def prepare_targets(
     labels: Layout,

@@ -20,7 +20,7 @@ _PACKAGES = {
 
 def rows() -> Iterator[tuple[str, str]]:
     """Pairs (what, how it is here)."""
-    yield "NVIDIA driver", _driver()
+    yield "NVIDIA driver", driver_text()
     yield "torch", _torch()
     reason = driver.why_not()
     if torch.cuda.is_available():
@@ -28,13 +28,23 @@ def rows() -> Iterator[tuple[str, str]]:
             device = torch.cuda.get_device_properties(index)
             memory = f"{device.total_memory / 2**30:.1f} GiB"
             yield f"cuda:{index}", f"{device.name}, {memory}, compute capability {device.major}.{device.minor}"
+        yield from self_tests()
     else:
         yield "CUDA devices", f"none that torch can see: {reason}"
     for name, packages in _PACKAGES.items():
         yield name, _package(packages)
 
 
-def _driver() -> str:
+def self_tests() -> Iterator[tuple[str, str]]:
+    """Per device, whether it passed the known-answer test; nothing where kernels do not run."""
+    from . import self_test
+
+    for index in range(torch.cuda.device_count() if driver.why_not() is None else 0):
+        yield f"known-answer test on cuda:{index}", self_test.state(torch.device("cuda", index))
+
+
+def driver_text() -> str:
+    """The versions of the NVIDIA driver."""
     version = driver.driver_version()
     if version is None:
         return "not found (libcuda.so.1 does not load); it comes from the system, not from pip"

@@ -26,9 +26,8 @@ def inner_distance(
     labels: npt.NDArray[Any], out: npt.NDArray[np.float32], parameters: TargetParameters, threads: int
 ) -> None:
     """Targets of every volume in the leading axes."""
-    native.extension().targets(
-        _task(parameters), _bits(labels), native.element_format(labels.dtype, parameters.ignore_label), out, threads
-    )
+    element = native.element_format(labels.dtype, parameters.ignore_label)
+    native.extension().targets(_task(parameters), _bits(labels), element, out, threads)
 
 
 def target_and_weights(

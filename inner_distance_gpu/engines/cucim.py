@@ -2,7 +2,8 @@
 
 The second, independent answer on the device: nothing but the meaning of labels and the last step from a distance to
 a target is shared with `cuda`. It takes 8 times the voxels in 3D, pads them to a cube, and reads back which volumes
-have a site, since the EDT must not be called on one that has none.
+have a site, since the EDT must not be called on one that has none. cuCIM (26.10, read in its source) pads every axis of
+the doubled grid to the longest, in steps of 32, and counts points in 32 bits: larger volumes are refused.
 
 For voxel sizes that differ between axes cuCIM decides in float32 which of two sites is nearer (read in its source),
 so the site it takes may be farther in the last digits; how far is still to be compared on a device. Equal sizes are
@@ -15,18 +16,18 @@ from typing import Any
 
 import torch
 
-from ..device import driver, plans
+from ..device import driver, plans, streams
 from ..device.plans import Arrays
 from ..parameters import Border, TargetParameters, WeightParameters
-from . import cuda
-from .cuda import balanced_weights
+from . import native
 
-__all__ = ["balanced_weights", "inner_distance", "target_and_weights", "why_not"]  # weights ask cuCIM for nothing
+_PADDED = 32
+_INDICES = 2**31
 
 
 def why_not() -> str | None:
     """Runs where `cuda` does and cuCIM is installed."""
-    reason = cuda.why_not()
+    reason = driver.why_not() or native.why_not()
     if reason is None and not driver.installed("cucim"):
         return f"cuCIM is not installed: pip install 'inner_distance_gpu[{driver.extra()}]'"
     return reason
@@ -34,7 +35,20 @@ def why_not() -> str | None:
 
 def inner_distance(labels: torch.Tensor, out: torch.Tensor, parameters: TargetParameters, threads: int = 1) -> None:
     """Targets of every volume in the leading axes, one EDT after the other."""
+    _check_axes(labels, parameters)
     _run(Arrays(labels, None, out, None), parameters, 1, "keep")
+
+
+def balanced_weights(
+    labels: torch.Tensor,
+    mask: torch.Tensor | None,
+    numerators: torch.Tensor,
+    denominators: torch.Tensor,
+    parameters: WeightParameters,
+    threads: int = 1,
+) -> torch.Tensor:
+    """Weights slab by slab, which ask cuCIM for nothing; `numerators` and `denominators` grow in place."""
+    return plans.balanced_weights(labels, mask, (numerators, denominators), parameters)
 
 
 def target_and_weights(
@@ -50,6 +64,7 @@ def target_and_weights(
 ) -> torch.Tensor:
     """Counts first, then targets and weights volume by volume."""
     values = torch.empty(labels.shape, dtype=torch.float32, device=labels.device)
+    _check_axes(labels, parameters)
     counting = plans.call_of(
         plans.prepare_weights, Arrays(labels, mask, None, None), weighing, counts=(numerators, denominators)
     )
@@ -81,6 +96,25 @@ def _run(
     call.arrays.finish()
 
 
+def largest_axis(dims: int) -> int:
+    """The most voxels along an axis of a volume with that many axes of more than one voxel."""
+    padded = int(_INDICES ** (1 / max(dims, 2)) + 1e-9) // _PADDED * _PADDED  # a line is padded to a square
+    return (padded + 1) // 2
+
+
+def _check_axes(labels: torch.Tensor, parameters: TargetParameters) -> None:
+    """Refuse volumes that cuCIM cannot index."""
+    spatial = labels.shape[labels.ndim - len(parameters.voxel_size) :]
+    axes = sum(n > 1 for n in spatial)
+    most = largest_axis(axes)
+    if max(spatial) > most:
+        raise ValueError(
+            f"engine='cucim': labels of shape {tuple(labels.shape)} have an axis of {max(spatial)} voxels: cuCIM "
+            f"indexes the doubled grid, padded to equal axes, in 32 bits, which holds up to {most} voxels along each "
+            f"of {axes} axes of more than one voxel; use engine='cuda', or 'cpu' for host arrays"
+        )
+
+
 def _distance(grid: torch.Tensor, sampling: tuple[float, ...]) -> torch.Tensor:
     """cuCIM's EDT of one doubled grid, in units, contiguous."""
     if grid.ndim == 1:  # cuCIM knows 2D and 3D
@@ -89,8 +123,7 @@ def _distance(grid: torch.Tensor, sampling: tuple[float, ...]) -> torch.Tensor:
     from cucim.core.operations import morphology
 
     transform: Any = morphology.distance_transform_edt
-    stream: Any = cupy.cuda.ExternalStream(torch.cuda.current_stream(grid.device).cuda_stream, grid.device.index)
-    with cupy.cuda.Device(grid.device.index), stream:
+    with cupy.cuda.Device(grid.device.index), streams.in_cupy(grid.device):
         # With one sampling for all axes cuCIM scales at the end, in place.
         distances = transform(cupy.from_dlpack(grid), sampling=list(sampling))
         # The stream orders cuCIM's memory: CuPy's pool does not give it away before the kernel that reads it.

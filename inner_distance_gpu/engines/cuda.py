@@ -1,11 +1,12 @@
 """Engine `cuda`: the half-grid transform in two kernels (`kernels/cuda`), batch and channels in the same launches.
 
-Takes and returns torch tensors on the device. Nothing is read back and nothing waits: whether a volume has a site
-and what the classes weigh is decided on the device, so that a call can be captured in a CUDA graph (after one call
-outside it, which compiles; a capture that would have to compile raises). A call of a shape, type and parameters that
-were seen before costs no more Python than scratch, pointers and launches: see device/plans.py. The order of launches
-is: scan (distances or their squares along z, bits, counts), with a mask count, with weights settle, then pairs, where
-squares are whole numbers of 15 bits, or plane (everything else). Voxel size, scale and shape decide which of the two.
+Takes and returns torch tensors on the device. Nothing is read back and nothing waits, but for a known-answer test in
+the first call on a device (device/self_test.py): whether a volume has a site and what the classes weigh is decided on
+the device, so that a call can be captured in a CUDA graph (after one call outside it, which compiles; a capture that
+would have to compile raises). A call of a shape, type and parameters that were seen before costs no more Python than
+scratch, pointers and launches: see device/plans.py. The order of launches is: scan (distances or their squares along
+z, bits, counts), with a mask count, with weights settle, then pairs, where squares are whole numbers of 15 bits, or
+plane (everything else). Voxel size, scale and shape decide which of the two.
 
 The work per voxel is bounded by the reach, 2 · 9.02 · scale / voxel size samples per axis, and for world units
 (`scale=None`) by twice the extent of the volume.
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import torch
 
-from ..device import driver, plans
+from ..device import driver, plans, self_test
 from ..device import launcher as launching
 from ..device.plans import Arrays
 from ..parameters import Border, TargetParameters, WeightParameters
@@ -29,6 +30,7 @@ def why_not() -> str | None:
 
 def inner_distance(labels: torch.Tensor, out: torch.Tensor, parameters: TargetParameters, threads: int = 1) -> None:
     """Targets of every volume in the leading axes; `threads` is for host engines."""
+    self_test.check(labels.device)
     _run(Arrays(labels, None, out, None), parameters, None, "keep")
 
 
@@ -41,16 +43,8 @@ def balanced_weights(
     threads: int = 1,
 ) -> torch.Tensor:
     """Weights slab by slab; `numerators` and `denominators` (slabs, classes) grow in place."""
-    values = torch.empty(labels.shape, dtype=torch.float32, device=labels.device)
-    arrays = Arrays(labels, mask, None, values)
-    call = plans.call_of(plans.prepare_weights, arrays, parameters, counts=(numerators, denominators))
-    if call is None:
-        raise ValueError(
-            f"labels of shape {tuple(labels.shape)} in slabs of {parameters.slab}: expected at most 8 axes once "
-            "those that slabs do not divide are merged"
-        )
-    call.run()
-    return values
+    self_test.check(labels.device)
+    return plans.balanced_weights(labels, mask, (numerators, denominators), parameters)
 
 
 def target_and_weights(
@@ -65,6 +59,7 @@ def target_and_weights(
     threads: int = 1,
 ) -> torch.Tensor:
     """Targets into `out`, weights as the result, counts in place."""
+    self_test.check(labels.device)
     values = torch.empty(labels.shape, dtype=torch.float32, device=labels.device)
     _run(Arrays(labels, mask, out, values), parameters, weighing, border, (numerators, denominators))
     return values

@@ -1,0 +1,128 @@
+"""Does the known-answer test see a wrong kernel and say what differs, and is what it compares with right?"""
+
+import ctypes
+import re
+import shutil
+import subprocess
+
+import host_launcher
+import numpy as np
+import pytest
+import record_known_answers
+import torch
+from host_launcher import HostLauncher, on_host  # noqa: F401
+
+from inner_distance_gpu import InnerDistanceTransform, inner_distance
+from inner_distance_gpu.device import self_test
+
+HOST = torch.device("cpu")
+
+
+@pytest.fixture
+def launcher(on_host):  # noqa: F811
+    return on_host(HostLauncher())
+
+
+@pytest.fixture
+def recorded():
+    with self_test.FILE.open("rb") as file, np.load(file) as arrays:
+        return dict(arrays)
+
+
+def test_the_file_is_what_the_kernels_give_on_a_host(launcher, recorded):
+    made = record_known_answers.record(recorded["labels"], recorded["mask"])
+    assert set(made) == set(recorded)
+    for name, values in made.items():
+        assert values.dtype == recorded[name].dtype, name
+        np.testing.assert_array_equal(values.view(np.uint8), recorded[name].view(np.uint8), err_msg=name)
+    assert len(self_test.FILE.read_bytes()) <= 64 << 10
+
+
+def test_what_is_recorded_is_right(recorded):
+    """The other engine's answer, so that a fault of the kernels is not recorded as the truth."""
+    labels, mask = recorded["labels"], recorded["mask"]
+    assert len(np.unique(labels[0])) == 4
+    assert len(np.unique(labels[1])) == 1  # no site
+    for case in self_test.CASES:
+        p = case.parameters
+        keywords = {"background": p.background, "ignore_label": p.ignore_label, "fill": p.fill, "engine": "reference"}
+        expected = inner_distance(labels, p.voxel_size, scale=p.scale, **keywords)
+        np.testing.assert_allclose(recorded[f"{case.name}/target"], expected, atol=1e-6)
+        if case.masked:
+            transform = InnerDistanceTransform(p.voxel_size, p.scale, border="mask", **keywords)
+            np.testing.assert_allclose(recorded[f"{case.name}/weight"], transform(labels, mask)[1], rtol=1e-6)
+            assert recorded[f"{case.name}/numerators"].tolist() == transform.counts.numerators.tolist()
+            assert recorded[f"{case.name}/denominators"].tolist() == transform.counts.denominators.tolist()
+
+
+def test_both_ways_to_a_target_and_the_counts_are_run(launcher):
+    assert self_test.difference(HOST) is None
+    names = {launch.kernel.name.removeprefix("half_grid::").split("<")[0] for launch in launcher.launches}
+    assert names == {"scan", "pairs", "plane", "count", "settle"}
+
+
+PLANTED = [  # file, what stands there, what is planted; kernel that is wrong; what is said
+    (
+        "scan.cu",
+        "lower < up[i] ? lower : up[i]",
+        "up[i]",
+        "scan<unsigned char, unsigned char>",
+        "plane<.*'float', target",
+    ),
+    (
+        "pairs.cu",
+        "costs[away + 1].even, best[r]);",
+        "costs[away].even, best[r]);",
+        "pairs",
+        "pairs, case 'packed', target",
+    ),
+    ("plane.cu", "ways.next += 2.0f;", "ways.next += 3.0f;", "plane<unsigned char, false>", "plane<.*'float', target"),
+    (
+        "weights.cu",
+        "length += counts;",
+        "length += 1;",
+        "count",
+        r"count, .*numerators: 2 of 2 .*\(slab, class\) \(0, 0\)",
+    ),
+    (
+        "weights.cu",
+        "w.denominators[at] + total;",
+        "w.denominators[at] + total + 1;",
+        "settle",
+        "settle, case 'masked', denominators",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory):
+    """All faults in one library of kernels; a test chooses which kernel runs from it."""
+    folder = tmp_path_factory.mktemp("faulty")
+    shutil.copytree(host_launcher.KERNELS, folder / "kernels")
+    for file, source, fault, *_ in PLANTED:
+        path = folder / "kernels/cuda" / file
+        text = path.read_text()
+        assert text.count(source) == 1, source
+        path.write_text(text.replace(source, fault))
+    compiler_path = shutil.which("g++")
+    if compiler_path is None:
+        pytest.skip("needs g++ to run the CUDA kernels on the host")
+    includes = [f"-I{path}" for path in (host_launcher.TESTS, folder / "kernels", folder / "kernels/cuda")]
+    made, source = folder / "kernels.so", host_launcher.TESTS / "host_kernels.cpp"
+    subprocess.run([compiler_path, *host_launcher.FLAGS, "-O1", "-w", *includes, "-o", made, source], check=True)
+    loaded, healthy = ctypes.CDLL(str(made)), host_launcher.library()
+    loaded.run_kernel.argtypes = healthy.run_kernel.argtypes
+    return loaded
+
+
+@pytest.mark.parametrize(("file", "source", "fault", "kernel", "said"), PLANTED, ids=[p[3] for p in PLANTED])
+def test_a_wrong_kernel_is_seen(launcher, faulty, monkeypatch, file, source, fault, kernel, said):
+    healthy = host_launcher.library()
+    monkeypatch.setattr(
+        host_launcher,
+        "library",
+        lambda: faulty if launcher.launches[-1].kernel.name == f"half_grid::{kernel}" else healthy,
+    )
+    found = self_test.difference(HOST)
+    assert found is not None
+    assert re.search(said, found), found
