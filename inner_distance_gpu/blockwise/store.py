@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import ome, zarr_arrays
-from .journal import Journal, make_durable
+from ..disk import make_durable
+from .journal import Journal
 
 if TYPE_CHECKING:
     from .plan import Plan
