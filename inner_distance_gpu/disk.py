@@ -1,4 +1,4 @@
-"""What not every file system can do: locks, forcing files and folders onto the disk, taking another file's place.
+"""Local paths, and what not every file system can do with them: locks, fsync, a file in the place of another.
 
 Where it is safe to go on without, a `FileSystemWarning` says so once per process; otherwise an OSError names the path,
 the cause and a way out.
@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
+import shutil
 import threading
 import warnings
 from collections.abc import Iterator
@@ -26,6 +28,19 @@ _NAME_LETTERS = 40  # of a name that go into a temporary one: file systems allow
 
 _said: set[str] = set()
 _saying = threading.Lock()
+
+
+def local_path(name: str | Path) -> Path:
+    """The path that a user named.
+
+    Raises
+    ------
+    ValueError
+        It is an address. A path would lose a slash of it, so no message could repeat it.
+    """
+    if isinstance(name, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name):
+        raise ValueError(f"{name}: cannot read or write addresses; expected the path of a local file or folder")
+    return Path(name)
 
 
 class FileSystemWarning(UserWarning):
@@ -133,12 +148,11 @@ def _say_once(what: str, message: str) -> None:
 
 @contextlib.contextmanager
 def beside(path: Path) -> Iterator[Path]:
-    """A name in the folder of `path` that nothing has; a file that has it when the block ends is removed.
+    """A name in the folder of `path` that nothing has; what has it when the block ends is removed.
 
-    Nothing is created here: whatever ends the block, a signal included, finds the name known.
+    Nothing is created here, so whatever ends the block, a signal included, finds the name known.
     """
-    stem = path.stem[:_NAME_LETTERS]
-    temporary = path.with_name(f".{stem}-{secrets.token_hex(8)}{path.suffix}")
+    temporary = path.with_name(f".{path.stem[:_NAME_LETTERS]}-{secrets.token_hex(8)}{path.suffix}")
     try:
         yield temporary
     except OSError as error:
@@ -147,20 +161,34 @@ def beside(path: Path) -> Iterator[Path]:
             raise type(error)(error.errno, error.strerror, str(path)) from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
 
 
-def put(temporary: Path, path: Path) -> None:
-    """Let a file or folder take the name `path`; a file of that name is replaced.
+def put(temporary: Path, path: Path, aside: Path | None = None) -> None:
+    """Let a file or folder take the name `path`; a file that has it is replaced, a folder is moved to `aside`.
+
+    Where that fails, or is interrupted, what was there is there again.
 
     Raises
     ------
     OSError
-        It cannot: on Windows as long as a program has either of them open.
+        It fails: on Windows as long as a program has one of them open.
     """
     try:
-        temporary.replace(path)
-    except PermissionError as error:
+        if aside is None:
+            temporary.replace(path)
+        else:
+            if path.exists():
+                path.rename(aside)
+            temporary.rename(path)
+    except BaseException as error:
+        if aside is not None and aside.exists() and not path.exists():
+            aside.rename(path)
+        if not isinstance(error, PermissionError):
+            raise
         raise PermissionError(
             error.errno,
             f"cannot be created or replaced ({error.strerror}). Is it open in another program, or its folder "

@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from . import disk
 
 CHUNK = {2: 1024, 3: 64}  # voxels per axis of a target's chunks
 UNITS = {"nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "meter": "m", "angstrom": "Å"}
@@ -234,21 +234,13 @@ def open_array(path: Path, mode: str = "r") -> Any:
 @contextlib.contextmanager
 def _folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` that becomes `path` when the block ends well and vanishes otherwise."""
-    work = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent))
-    temporary, replaced = work / "new", work / "old"
-    try:
+    path = path.resolve()
+    with disk.beside(path) as work:
+        work.mkdir()
+        temporary = work / "new"
         temporary.mkdir()
         yield temporary
-        if path.exists():
-            path.rename(replaced)
-        try:
-            temporary.rename(path)
-        except OSError:
-            if replaced.exists():
-                replaced.rename(path)
-            raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        disk.put(temporary, path, work / "old")
 
 
 def library(path: Path, format: int) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import ome, zarr_arrays
+from .. import disk, ome, zarr_arrays
 from ..disk import make_durable
 from .journal import Journal
 
@@ -88,9 +88,7 @@ def create(plan: Plan) -> None:
         (new / ARRAY / STATE).mkdir()
         make_durable({file for file in new.rglob("*") if file.is_file()}, new)
         with _not_in_use(path):
-            if path.exists():
-                path.rename(old)
-            new.rename(path)
+            disk.put(new, path, old)
         make_durable({path}, path.parent)
     finally:
         shutil.rmtree(work, ignore_errors=True)
