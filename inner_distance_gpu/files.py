@@ -135,6 +135,8 @@ def check_writable(path: Path, suffix: str, overwrite: bool, inputs: tuple[Path,
     """Raise unless `path` may be written: right suffix, existing folder, no file that would be lost."""
     if path.suffix.lower() != suffix:
         raise ValueError(f"{path}: expected a name that ends in {suffix}")
+    if os.path.islink(os.path.realpath(path)):
+        raise ValueError(f"{path}: is a link that leads to itself")
     folder = Path(os.path.realpath(path)).parent
     if not folder.is_dir():
         raise FileNotFoundError(f"{path}: the folder {folder} does not exist")

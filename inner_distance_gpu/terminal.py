@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator
 from types import FrameType
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
 
 # Symbols in what the commands print, for terminals that do not have them.
 _SPELLED = {"×": "x", "≠": "!=", "±": "+-", "…": "...", "–": "-", "−": "-", "Δ": "D", "³": "^3", "ⁿ": "^n"}
@@ -27,8 +27,15 @@ _VALUE = r"""'(?P<quoted>[^']*)'|[(\[](?P<several>[^)\]]*)[)\]]|(?P<plain>[^\s,;
 class Terminal(Console):
     """Prints text as it is, without markup and emoji codes: names of files may look like either."""
 
-    def __init__(self, stderr: bool = False) -> None:
+    def __init__(self, stderr: bool = False, narrowest: int = 0) -> None:
+        self._narrowest = narrowest
         super().__init__(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+    @property
+    def options(self) -> ConsoleOptions:
+        """Wide enough for numbers in tables: the lines of a narrow terminal go on below, rich would leave words out."""
+        options = super().options
+        return options.update(width=max(options.max_width, self._narrowest))
 
     def on_broken_pipe(self) -> None:
         """Nobody reads on, as behind `| head`: the work goes on, what it prints goes nowhere."""
@@ -37,7 +44,7 @@ class Terminal(Console):
         os.close(nowhere)
 
 
-console = Terminal()
+console = Terminal(narrowest=80)
 errors = Terminal(stderr=True)
 
 
