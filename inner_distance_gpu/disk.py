@@ -12,7 +12,9 @@ import os
 import re
 import secrets
 import shutil
+import sys
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +26,7 @@ _NO_LOCKS = _NOT_THERE | {errno.ENOLCK}
 _NO_FOLDERS = _NOT_THERE | {errno.EACCES, errno.EPERM, errno.EBADF, errno.EISDIR}
 _LOCKED = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
 _LOCKED_BYTE = 2**31 - 2  # on Windows a lock keeps others from reading the byte, so it lies behind the contents
+_CHECKS = 4  # that a folder stays removed
 _NAME_LETTERS = 40  # of a name that go into a temporary one: file systems allow 255 bytes in all, 4 a letter
 
 _said: set[str] = set()
@@ -161,10 +164,20 @@ def beside(path: Path) -> Iterator[Path]:
             raise type(error)(error.errno, error.strerror, str(path)) from error
         raise
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    shutil.rmtree(path, ignore_errors=True)
+    if sys.exc_info()[0] is None:
+        return
+    for _ in range(_CHECKS):  # after a signal, threads of zarr-python write for a moment what they had begun
+        time.sleep(0.05)
+        if path.exists():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def put(temporary: Path, path: Path, aside: Path | None = None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -189,6 +190,34 @@ def check_place(path: Path) -> None:
         raise ValueError(f"{path}: {path.parent} is an array; expected a place in a Zarr group")
     if parent is None and path.suffix.lower() != ".zarr":
         raise ValueError(f"{path}: expected a name that ends in .zarr, or one in a Zarr group that exists")
+    _check_meaning(path)
+
+
+def _check_meaning(path: Path) -> None:
+    """Raise where the metadata of an OME-Zarr say already what lies at `path`: a target there would be taken for it."""
+    place = Path(os.path.realpath(path))
+    for folder in place.parents:
+        group = node(folder)
+        if group is None or group.kind != "group":
+            return
+        if place in {Path(os.path.realpath(folder / name)) for name in _named_parts(group)}:
+            raise ValueError(f"{path}: is a part of the OME-Zarr {folder}, as its metadata say; choose another name")
+
+
+def _named_parts(group: Node) -> Iterator[str]:
+    """Paths below a group that its OME-Zarr metadata give a meaning, there already or not."""
+    for _, dataset in _datasets(group):
+        yield dataset["path"]
+        yield "labels"  # the group of an image's label images
+    ome = group.attributes.get("ome", group.attributes)
+    ome = ome if isinstance(ome, dict) else {}
+    for container, name in ((ome.get("plate"), "wells"), (ome.get("well"), "images")):
+        entries = container.get(name) if isinstance(container, dict) else None
+        for entry in entries if isinstance(entries, list) else ():
+            if isinstance(entry, dict) and isinstance(entry.get("path"), str):
+                yield entry["path"]
+    for name in ("labels", "series"):
+        yield from (part for part in ome.get(name) or () if isinstance(part, str))
 
 
 def check_writable(path: Path, overwrite: bool, inputs: tuple[Path, ...] = ()) -> None:
