@@ -222,11 +222,11 @@ def _named_parts(group: Node) -> Iterator[str]:
 
 def check_writable(path: Path, overwrite: bool, inputs: tuple[Path, ...] = ()) -> None:
     """Raise unless a target array may be written at `path`: a new *.zarr, or a place in a group."""
+    if path.exists() and any(other.exists() and path.samefile(other) for other in inputs):
+        raise ValueError(f"{path}: is also an input; writing there would destroy it")
     check_place(path)
     if not path.exists():
         return
-    if any(other.exists() and path.samefile(other) for other in inputs):
-        raise ValueError(f"{path}: is also an input; writing there would destroy it")
     there = node(path)
     if there is None or there.kind != "array":
         raise IsADirectoryError(f"{path}: is a {'group' if there else 'folder or file'}, and is not replaced")
