@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..disk import make_durable
 from ..labels import Volumes, annotated, has_site
 from ..parameters import TargetParameters
 from .grid import Grid, Place
-from .journal import make_durable
 from .lazy import block_target
 from .source import Source, chunk_files, opened
 
