@@ -2,8 +2,11 @@ import sys
 
 import pytest
 import torch
+from engines_on_host import own_driver, pytest_addoption, pytest_configure, pytest_pyfunc_call, pytest_report_header
 
 from inner_distance_gpu import cli
+
+__all__ = ["own_driver", "pytest_addoption", "pytest_configure", "pytest_pyfunc_call", "pytest_report_header"]
 
 
 def pytest_collection_modifyitems(items):
