@@ -35,9 +35,9 @@ def pytest_configure(config):
     if getattr(config.option, "numprocesses", None):
         return  # the processes of pytest-xdist run the tests
     library()  # compiled, or the run ends here
-    for module, name, value in stand_ins(HostLauncher()):
-        _originals.append((module, name, getattr(module, name)))
-        setattr(module, name, value)
+    for owner, name, value in stand_ins(HostLauncher()):
+        _originals.append((owner, name, getattr(owner, name)))
+        setattr(owner, name, value)
     paths = [str(TESTS / "child"), str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -133,8 +134,24 @@ class HostLauncher:
         assert status == 0, {1: "threads wait for ever", 2: "no such kernel"}[status] + f": {launch.kernel}"
 
 
+class Event:
+    """Of torch, where every launch has ended when it returns."""
+
+    def __init__(self, enable_timing):
+        assert enable_timing
+
+    def record(self):
+        self.at = time.perf_counter()
+
+    def synchronize(self):
+        pass
+
+    def elapsed_time(self, end):
+        return (end.at - self.at) * 1e3
+
+
 def stand_ins(launcher):
-    """Triples (module, name, value) that make the device engines run on the host, and say that they can."""
+    """Triples (owner, name, value) that make the device engines run on the host, and say that they can."""
     import torch
 
     from inner_distance_gpu import arrays
@@ -147,6 +164,10 @@ def stand_ins(launcher):
     yield driver, "installed", lambda package: True
     yield arrays, "default_device", lambda: torch.device("cpu")
     yield cucim, "_distance", _scipy_distance
+    # For who brings labels to the device and times what happens there, as `bench` does.
+    yield torch.Tensor, "cuda", lambda tensor: tensor
+    yield torch.cuda, "Event", Event
+    yield torch.cuda, "get_device_name", lambda: "kernels on the host"
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ class WithStandIns(importlib.abc.MetaPathFinder):
             execute(module)
             from host_launcher import HostLauncher, stand_ins
 
-            for module, name, value in stand_ins(HostLauncher()):
-                setattr(module, name, value)
+            for owner, name, value in stand_ins(HostLauncher()):
+                setattr(owner, name, value)
 
         spec.loader.exec_module = exec_module
         return spec
