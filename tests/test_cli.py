@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from inner_distance_gpu import __version__, inner_distance
+from inner_distance_gpu import __version__, engines, inner_distance
 
 LABELS = np.zeros((6, 20, 24), np.uint16)
 LABELS[1:4, 3:12, 4:15] = 3
@@ -227,7 +227,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("arguments", "said"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
-def test_bad_input(call, folder, monkeypatch, arguments, said):
+def test_bad_input(no_gpu, call, folder, monkeypatch, arguments, said):
     monkeypatch.chdir(folder)
     before = {path.name: path.stat().st_size for path in folder.iterdir()}
     code, _, error = call("run", arguments[0], arguments[1], *VOXEL, *arguments[2:])
@@ -253,9 +253,15 @@ def test_a_failure_halfway_leaves_nothing(call, labels, tmp_path, monkeypatch):
 def test_info(call):
     code, out, _ = call("info")
     assert code == 0
-    assert re.search(r"reference\s+│ yes", out)
-    assert re.search(r"cucim\s+│ no", out)
-    assert "auto means" in out
+    for name, reason in engines.available().items():
+        assert re.search(rf"{name}\s+│ {'yes' if reason is None else 'no'}", out)
+    assert f"auto means {engines.fastest()} on the command line" in out
+
+
+def test_info_without_a_gpu(no_gpu, call):
+    _, out, _ = call("info")
+    assert re.search(r"cucim\s+│ no\s+│ no device in this test", out)
+    assert f"auto means {'cpu' if engines.available()['cpu'] is None else 'reference'} on the command line" in out
 
 
 def test_version_and_help(call):

@@ -162,7 +162,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("options", "said"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
-def test_bad_input(call, tmp_path, source, monkeypatch, options, said):
+def test_bad_input(no_gpu, call, tmp_path, source, monkeypatch, options, said):
     monkeypatch.chdir(tmp_path)
     before = digests(tmp_path)
     code, _, error = call("volume", source, tmp_path / "t.zarr", *VOXEL, *options)
