@@ -283,6 +283,13 @@ def library(path: Path, format: int) -> Any:
     return zarr
 
 
+def stores_zeros_as_nothing() -> bool:
+    """Whether zarr-python, with its settings, leaves out chunks that hold only the fill value."""
+    import zarr
+
+    return not is_2(zarr) and not zarr.config.get("array.write_empty_chunks", False)
+
+
 def is_2(zarr: Any) -> bool:
     """Whether this is zarr-python 2, which writes format 2 only."""
     return int(zarr.__version__.split(".")[0]) < 3

@@ -233,6 +233,7 @@ LAYOUTS = ("tests/test_memory_layouts.py",)
 STREAMS = ("tests/test_cupy_order.py",)
 SELF_TEST = ("tests/test_self_test.py", "tests/test_self_test_runs.py")
 HALO = ("tests/test_blockwise.py",)
+LAZY = ("tests/test_lazy_graph.py",)
 COUNTS = ("tests/test_counts.py",)
 BAD = ("tests/test_bad_input.py",)
 PACKAGE = [
@@ -275,7 +276,12 @@ PACKAGE = [
     ("arrays.py", "if values.data.ptr % size or not _whole_steps(values):", "if not _whole_steps(values):", STREAMS),
     ("blockwise/grid.py", "math.ceil(reach * parameters.scale / size)", "int(reach * parameters.scale / size)", HALO),
     ("blockwise/lazy.py", "min(reach[axis - leading], array.shape[axis] - 1)", "min(reach[axis - leading], 5)", HALO),
-    ("blockwise/lazy.py", "depth = {axis: (0, 1) if axis in spatial", "depth = {axis: (0, 0) if axis in spatial", HALO),
+    ("blockwise/lazy.py", "if block.labels is None or with_sites.all():", "if True:", HALO),
+    ("blockwise/lazy.py", "None if with_sites.all() else _cut(labels, within)", "None", HALO),
+    ("blockwise/grid.py", "extent / 2 / parameters.scale < SATURATION", "extent / parameters.scale < SATURATION / 10", HALO),
+    ("blockwise/halo_graph.py", "max(starts[chunks.start] - reach, 0)", "max(starts[chunks.start] - reach + 1, 0)", HALO),
+    ("blockwise/halo_graph.py", "volume((*index[:leading], *(0,) * self._dims))", "volume((0,) * len(index))", HALO),
+    ("blockwise/halo_graph.py", "max(reach, 1):", "1:", LAZY),
     ("blockwise/lazy.py", 'parameters.voxel_size, no_boundary="saturate", **keywords)', 'parameters.voxel_size, no_boundary="extent", **keywords)', HALO),
     ("counts.py", "counted = self._stacked() - known", "counted = self._stacked()", COUNTS),
     ("counts.py", "self._reduced = total.clone()", "self._reduced = known", COUNTS),
