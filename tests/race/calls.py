@@ -11,7 +11,8 @@ from inner_distance_gpu.device import geometry, prepared
 
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 FLOATS = {2: torch.float16, 4: torch.float32, 8: torch.float64}
-SHARED = {"scratch": (1000, 4000), "shared memory": (48 << 10, 48 << 10)}  # without and with packed squares
+# Bytes a block may have, without and with packed squares: the second leaves `pairs` its own, but not the scan's segments.
+SHARED = {"scratch": (1000, 4700), "shared memory": (48 << 10, 48 << 10)}
 
 
 class Call(NamedTuple):
@@ -78,16 +79,17 @@ def every_way():
         for stored in (1, 2, 4, "square"):
             packed = stored == "square"
             ways = [
-                ({"background": "zero"}, None, "shared memory", False),
-                ({"background": "signed", "ignore_label": 3}, torch.float32, "scratch", False),
-                ({"background": "times_label", "border": "mask"}, torch.uint8, "shared memory", False),
-                ({"background": "zero", "weights": False}, None, "scratch", False),
-                ({"background": "zero", "ignore_label": 0}, torch.float64, "scratch", True),
-                ({"background": "signed"}, None, "shared memory", True),
+                ({"background": "zero"}, None, "shared memory", 9, False),
+                ({"background": "zero", "weights": False, "ignore_label": 3}, None, "shared memory", 5, False),
+                ({"background": "zero", "weights": False}, None, "scratch", 9, False),
+                ({"background": "zero", "ignore_label": 0}, torch.float64, "scratch", 3, True),
+                ({"background": "signed"}, None, "shared memory", 3, True),
+                ({"background": "signed", "ignore_label": 3}, torch.float32, "scratch", 9, False),
+                ({"background": "times_label", "border": "mask"}, torch.uint8, "shared memory", 9, False),
+                ({"background": "times_label", "border": "mask"}, torch.float16, "scratch", 9, False),
             ]
-            ways += [({}, torch.int64, "shared memory", False), ({}, torch.float16, "shared memory", False)]
-            for keywords, mask, where, empty in ways[: 8 if packed else 6]:
-                shape = (2, 35, 9, 36)
+            for keywords, mask, where, rows, empty in ways:
+                shape = (2, 35, rows, 36)
                 labels = labelled(shape, INTEGERS[width], generator)
                 if empty:
                     labels[1] = 1  # one volume with a site beside one without
@@ -95,7 +97,9 @@ def every_way():
                 keywords = {"scale": 3, "channels": 1} | keywords
                 if keywords.get("weights") is False:
                     del keywords["channels"]
-                yield Call(labels, masks, (1, 1, 1), keywords, "cuda", stored, SHARED[where][packed])
+                # A block has one task, and nothing of an earlier one in its memory, or several.
+                grid = None if rows < 9 else 2
+                yield Call(labels, masks, (1, 1, 1), keywords, "cuda", stored, SHARED[where][packed], grid)
 
 
 def every_way_doubled():
@@ -160,7 +164,7 @@ def random_call(generator):
     if keywords["scale"] is None and keywords["no_boundary"] == "saturate":
         keywords["no_boundary"] = "extent"  # infinities do not compare
     voxel_size = tuple(one_of(1, 2, 3.7, 4, 40) for _ in range(dims))
-    shared, grid, order = one_of(1000, 4000, 48 << 10), one_of(1, 2, 3, None), int(generator.integers(3))
+    shared, grid, order = one_of(1000, 4700, 48 << 10), one_of(1, 2, 3, None), int(generator.integers(3))
     return Call(labels, mask, voxel_size, keywords, one_of("cuda", "cuda", "cucim"), one_of(None, 1, 2, 4), shared, grid, order)
 
 
