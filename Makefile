@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench docs compat sanitize fuzz faults dist
+.PHONY: demo test check bench docs compat sanitize fuzz race faults dist
 
 demo: .venv/ready
 	$(BIN)/inner-distance-gpu demo --out demo
@@ -40,6 +40,11 @@ SECONDS ?= 60
 fuzz: .venv/ready
 	$(BIN)/pip install --quiet atheris==3.0.0
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/fuzz/run.sh $(BIN)/python $(SECONDS)
+
+# CALLS random calls of every CUDA kernel under the race detector; kernels and their ways end up in race.md
+CALLS ?= 2000
+race: .venv/ready
+	RACE_CALLS=$(CALLS) RACE_REPORT=$(CURDIR)/race.md $(BIN)/pytest tests/race
 
 faults: .venv/ready
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/faults.py

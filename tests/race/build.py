@@ -92,7 +92,9 @@ class Kernels:
             text += f"void {symbol}(const void* record) {{ {name}(*static_cast<const {record}*>(record)); }}\n"
         unit = folder / f"{source.stem}.cpp"
         unit.write_text(text + "}\n")
-        includes = [f"-I{path}" for path in (RACE, TESTS, source.parent, source.parent.parent)]
+        includes = [
+            f"-I{path}" for path in (RACE, TESTS, source.parent, source.parent.parent, KERNELS, KERNELS / "cuda")
+        ]
         _compile([*FLAGS, *INSTRUMENTED, *includes, "-c", "-o", unit.with_suffix(".o"), unit])
         _compile(["-shared", "-Wl,-z,now", "-o", self.library, unit.with_suffix(".o")])
         self.loaded = ctypes.CDLL(str(self.library))

@@ -11,7 +11,7 @@ from inner_distance_gpu.device import geometry, prepared
 
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 FLOATS = {2: torch.float16, 4: torch.float32, 8: torch.float64}
-# Bytes a block may have, without and with packed squares: the second leaves `pairs` its own, but not the scan's segments.
+# Bytes that a block may have, without and with packed squares: 4700 are enough for `pairs`, but not for the scan.
 SHARED = {"scratch": (1000, 4700), "shared memory": (48 << 10, 48 << 10)}
 
 
@@ -29,14 +29,19 @@ class Call(NamedTuple):
     order: int = 0
 
 
-def run(call, launcher, monkeypatch):
-    """One call under the detector, then on the CPU: both give the same."""
+def run_kernels(call, launcher, monkeypatch):
+    """One call under the detector; returns what it gave."""
     launcher.grid, launcher.order, launcher.shared_bytes = call.grid, call.order, call.shared_bytes
-    prepared.prepare.cache_clear()  # it remembers what it was given, not what was stored
+    prepared.prepare.cache_clear()  # what is prepared keeps how it was stored
     with monkeypatch.context() as patch:
         if call.stored is not None:
             patch.setattr(geometry, "plan", _planning(geometry.plan, call.stored))
-        found = _results(call, call.engine)
+        return _results(call, call.engine)
+
+
+def run(call, launcher, monkeypatch):
+    """One call under the detector, then on the CPU: both give the same."""
+    found = run_kernels(call, launcher, monkeypatch)
     for ours, expected in zip(found, _results(call, "cpu"), strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6, equal_nan=True)
 
@@ -165,7 +170,9 @@ def random_call(generator):
         keywords["no_boundary"] = "extent"  # infinities do not compare
     voxel_size = tuple(one_of(1, 2, 3.7, 4, 40) for _ in range(dims))
     shared, grid, order = one_of(1000, 4700, 48 << 10), one_of(1, 2, 3, None), int(generator.integers(3))
-    return Call(labels, mask, voxel_size, keywords, one_of("cuda", "cuda", "cucim"), one_of(None, 1, 2, 4), shared, grid, order)
+    return Call(
+        labels, mask, voxel_size, keywords, one_of("cuda", "cuda", "cucim"), one_of(None, 1, 2, 4), shared, grid, order
+    )
 
 
 def _laid_out(tensor, generator):

@@ -5,6 +5,7 @@ import ctypes
 from inner_distance_gpu.device import compiler, records
 
 WIDTHS = (1, 2, 4, 8)
+ANY = "any"
 FLOATING = 2  # and above: Kind in job.cuh
 
 _ALWAYS = ("leading axes", "several tasks a block")
@@ -39,6 +40,19 @@ def required():
             yield kernel, "four labels at once"
 
 
+def table(launcher):
+    """The report: for each kernel all its launches and accesses, then those on each of its ways."""
+    lines = []
+    for kernel in compiler.ALL:
+        launches, accesses = launcher.launches[kernel, ANY], launcher.accesses[kernel, ANY]
+        ways = sorted((path, times) for (of, path), times in launcher.launches.items() if of == kernel and path != ANY)
+        lines.append(f"- `{kernel.name}`: {launches} launches, {accesses} accesses")
+        lines += [f"    - {path}: {times}" for path, times in ways]
+    total = sum(accesses for (_, path), accesses in launcher.accesses.items() if path == ANY)
+    lines.append(f"- {total} accesses, {len(launcher.findings)} findings")
+    return "\n".join(lines)
+
+
 def of(launch, record, grid):
     """The ways of one launch, after it."""
     name = base(launch.kernel)
@@ -47,7 +61,7 @@ def of(launch, record, grid):
     else:
         doubled = record if isinstance(record, records.Doubled) else None
         found = _of_job(name, launch, record if doubled is None else doubled.job, doubled, grid)
-    return {path for path, taken in found.items() if taken}
+    return {ANY, *(path for path, taken in found.items() if taken)}
 
 
 def _mask(meaning, given):

@@ -1,28 +1,30 @@
 """Do the kernels that ship race, leave their memory, or read what nobody wrote, on any of their ways?"""
 
-import collections
 import os
 
 import numpy as np
 import pytest
-from race import build, calls, paths
+from race import calls, paths
 from race.launcher import RaceLauncher, on_host, under_detector  # noqa: F401
 
+# By hand: RACE_CALLS as many random calls as there is time for, RACE_SEED for others, RACE_REPORT a file for the table.
 RANDOM_CALLS = int(os.environ.get("RACE_CALLS", "40"))
 SEED = int(os.environ.get("RACE_SEED", "0"))
-
-_report = collections.Counter()
+REPORT = os.environ.get("RACE_REPORT")
 
 
 @pytest.fixture
-def launcher(under_detector):  # noqa: F811
+def launcher(under_detector, request):  # noqa: F811
     """A launcher that has found nothing when the test ends."""
     started = under_detector(RaceLauncher())
     yield started
+    if REPORT:
+        with open(REPORT, "a") as file:
+            file.write(f"\n## {request.node.name}\n\n{paths.table(started)}\n")
     assert not started.findings, "\n".join(map(str, started.findings))
 
 
-def test_every_way_through_every_kernel(launcher, monkeypatch, capsys):
+def test_every_way_through_every_kernel(launcher, monkeypatch):
     for call in [*calls.every_way(), *calls.every_way_doubled()]:
         calls.run(call, launcher, monkeypatch)
     calls.weights(launcher)
