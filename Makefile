@@ -1,5 +1,6 @@
 # make demo | test | check | bench are the everyday surface; compat tests the adapters against the real DaCapo and
 # gunpowder, sanitize the native engine under ASan and UBSan and then under TSan, fuzz looks for inputs that break it,
+# race runs the CUDA kernels under a race detector on the host,
 # faults plants faults and sees which tests catch them, dist builds and tries the packages, docs builds the site. Each
 # makes its own environment.
 PYTHON ?= python3
