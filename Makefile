@@ -1,11 +1,12 @@
 # make demo | test | quick | check | bench are the everyday surface; compat tests the adapters against the real DaCapo and
 # gunpowder, sanitize the native engine under ASan and UBSan and then under TSan, fuzz looks for inputs that break it,
+# race runs the CUDA kernels under a race detector on the host,
 # faults plants faults and sees which tests catch them, dist builds and tries the packages, docs builds the site. Each
 # makes its own environment.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test quick check bench docs compat sanitize fuzz faults dist
+.PHONY: demo test quick check bench docs compat sanitize fuzz race faults dist
 
 demo: .venv/ready
 	$(BIN)/inner-distance-gpu demo --out demo
@@ -54,6 +55,11 @@ SECONDS ?= 60
 fuzz: .venv/ready
 	$(BIN)/pip install --quiet atheris==3.0.0
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/fuzz/run.sh $(BIN)/python $(SECONDS)
+
+# CALLS random calls of every CUDA kernel under the race detector; kernels and their ways end up in race.md
+CALLS ?= 2000
+race: .venv/ready
+	RACE_CALLS=$(CALLS) RACE_REPORT=$(CURDIR)/race.md $(BIN)/pytest tests/race
 
 faults: .venv/ready
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/faults.py
