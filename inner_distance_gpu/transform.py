@@ -139,11 +139,9 @@ class InnerDistanceTransform(torch.nn.Module):
         if not self.weights:
             return api.target(array, parameters, self.engine, threads)
         before = self.counts if self.moving else None
-        target, weight, after = api.target_and_weights(
+        target, weight, _ = api.target_and_weights(
             array, mask, parameters, weighing, before, self.border, self.engine, threads, in_place=True
         )
-        if self.moving and after is not self.counts:
-            self.counts.take(after)
         return target, weight
 
     def _check_mask(self, mask: Any) -> None:

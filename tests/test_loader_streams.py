@@ -95,7 +95,7 @@ def test_who_waits_for_whom(recorded):
     assert next(batches, None) is None
     assert set(batch) == {"labels", "target"}
     assert recorded.notes == [
-        "side waits for at start",
+        "side waits for first",
         "pinned",
         "copied on side",
         "at start waits for event 1 of side",
@@ -103,6 +103,15 @@ def test_who_waits_for_whom(recorded):
         "memory kept for at start",
         "later waits for side",
     ]
+
+
+def test_one_stream_for_all_epochs(recorded, monkeypatch):
+    made = []
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: made.append(device) or recorded.stream_named("side"))
+    loader = TargetLoader([{"a": recorded.on_host()}], lambda b: b, device="cuda")
+    for _ in range(3):
+        list(loader)
+    assert len(made) == 1
 
 
 def test_the_stream_at_hand_over(recorded):
@@ -119,14 +128,14 @@ def test_the_stream_at_hand_over(recorded):
 
 def test_batches_that_are_there_already_are_kept_for_the_side_stream(recorded):
     list(TargetLoader([{"a": recorded.on_device()}], lambda b: b, device="cuda"))
-    assert recorded.notes[:2] == ["side waits for first", "memory kept for side"]
+    assert recorded.notes[:3] == ["side waits for first", "side waits for event 0 of first", "memory kept for side"]
     assert "pinned" not in recorded.notes
 
 
 def test_a_transform_that_moves_batches_itself(recorded, monkeypatch):
     """Without `device` the thread works on the stream of the caller; what lies on a device is handed over as well."""
     assert len(list(TargetLoader([{"a": recorded.on_device()}], lambda b: b))) == 1
-    assert recorded.notes == ["first waits for event 0 of first", "memory kept for first", "first waits for first"]
+    assert recorded.notes == ["first waits for event 0 of first", "memory kept for first"]
 
 
 @pytest.fixture
