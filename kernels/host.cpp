@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "engine.hpp"
+#include "weights.hpp"
 
 namespace nb = nanobind;
 using namespace half_grid;
@@ -159,10 +160,22 @@ void run_class_weights(nb::handle labels, const Meaning& meaning, nb::handle mas
   class_weights(array, mask_view, kind, result, w, threads);
 }
 
+// The mutex of the counts as a Python context. Whoever waits for it gives the GIL up: its holder may need that.
+struct CountsLock {
+  void enter() {
+    if (counts_mutex().try_lock()) return;
+    const nb::gil_scoped_release released;
+    counts_mutex().lock();
+  }
+  void exit(nb::args) { counts_mutex().unlock(); }
+};
+
 }  // namespace
 
 NB_MODULE(_host, m) {
   m.doc() = "The half-grid distance transform on the host; see kernels/. Engine `cpu` is its only caller.";
+  nb::class_<CountsLock>(m, "CountsLock").def(nb::init<>()).def("__enter__", &CountsLock::enter).def("__exit__", &CountsLock::exit);
+  m.def("renew_counts_lock", &renew_counts_mutex);
   nb::class_<Meaning>(m, "Meaning")
       .def(nb::init<std::string, bool, bool, u64>(), nb::arg("kind"), nb::arg("foreign"), nb::arg("has_ignored"), nb::arg("ignored"));
   nb::class_<Plan>(m, "Plan")
