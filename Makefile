@@ -1,17 +1,32 @@
-# make demo | test | check | bench are the everyday surface; compat tests the adapters against the real DaCapo and
+# make demo | test | quick | check | bench are the everyday surface; compat tests the adapters against the real DaCapo and
 # gunpowder, sanitize the native engine under ASan and UBSan and then under TSan, fuzz looks for inputs that break it,
+# race runs the CUDA kernels under a race detector on the host,
 # faults plants faults and sees which tests catch them, dist builds and tries the packages, docs builds the site. Each
 # makes its own environment.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench docs compat sanitize fuzz faults dist
+.PHONY: demo test quick check bench docs compat sanitize fuzz race faults dist
 
 demo: .venv/ready
 	$(BIN)/inner-distance-gpu demo --out demo
 
+# Twice: as the machine is, and as on one with a GPU, whose kernels then run on the host. The files left out the second
+# time ask for no engine but `cpu` and `reference`, or bring the kernels on the host themselves; new files are in.
+ALIKE := benchmarks brute_force cpu_bits cpu_engine cpu_envelope cpu_indices cpu_threads device_cache device_compiler \
+	device_kernels device_packed documentation every_keyword fuzz golden gpu gpu_streams imports loader packaging ranks site \
+	spatial volume_resume zarr
+PROCESSES ?= 2
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(PROCESSES)
+	$(BIN)/pytest -n $(PROCESSES) --engines-on-host $(ALIKE:%=--ignore=tests/test_%.py)
+
+# For the edit-run loop: those files of which each test is fast. No file that starts processes or compiles for devices.
+SLOW := $(filter-out brute_force cpu_envelope cpu_indices device_cache documentation fuzz golden imports spatial,$(ALIKE)) \
+	blockwise operators volume_cluster volume_errors volume_write workers
+quick: .venv/ready
+	$(BIN)/ruff check --quiet .
+	$(BIN)/pytest -q -n $(PROCESSES) $(SLOW:%=--ignore=tests/test_%.py)
 
 check: .venv/ready
 	$(BIN)/ruff check .
@@ -40,6 +55,11 @@ SECONDS ?= 60
 fuzz: .venv/ready
 	$(BIN)/pip install --quiet atheris==3.0.0
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/fuzz/run.sh $(BIN)/python $(SECONDS)
+
+# CALLS random calls of every CUDA kernel under the race detector; kernels and their ways end up in race.md
+CALLS ?= 2000
+race: .venv/ready
+	RACE_CALLS=$(CALLS) RACE_REPORT=$(CURDIR)/race.md $(BIN)/pytest tests/race
 
 faults: .venv/ready
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/faults.py

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from . import arrays, engines, traced
+from . import arrays, counting, engines, traced
 from .arrays import Array
 from .counts import ClassCounts
 from .labels import check_classes
@@ -244,15 +245,14 @@ def weights(
     before = _before(counts, labels, parameters)
     if check and not parameters.foreground:
         check_classes(arrays.to_host(labels), parameters.num_classes, parameters.ignore_label)
-    numerators, denominators = home.take_counts(before, in_place=counts is None)
+    numerators, denominators = home.copies_of_counts(before)
     try:
         values = runner.balanced_weights(
             home.take(labels), home.take_mask(given, labels.shape), numerators, denominators, parameters, threads
         )
     finally:
         home.settle()
-    after = home.give_counts(before, numerators, denominators, labels)
-    return home.give(values, labels), after
+    return home.give(values, labels), before.with_numbers(numerators, denominators, arrays.device_of(labels))
 
 
 def target_and_weights(
@@ -273,11 +273,11 @@ def target_and_weights(
     runner, home = _choose(engine, labels)
     given = accept_mask(mask, labels, len(parameters.voxel_size), labels.on_host)
     before = _before(counts, labels, weighing)
-    in_place = counts is None or (in_place and counts.is_on_host == labels.on_host)
-    numerators, denominators = home.take_counts(before, in_place)
+    in_place = counts is None or in_place
     values, _ = home.destination(None, labels.shape)
-    try:
-        weight = runner.target_and_weights(
+
+    def run(numerators: Any, denominators: Any) -> Any:
+        return runner.target_and_weights(
             home.take(labels),
             home.take_mask(given, labels.shape),
             values,
@@ -288,9 +288,24 @@ def target_and_weights(
             border,
             threads,
         )
+
+    own = home.counts_of_their_own(before) if in_place and before.is_on_host == labels.on_host else None
+    try:
+        if own is not None and before.is_on_host:
+            weight, after = run(*own), before  # the engine locks where it counts
+        elif own is not None:
+            with counting.on_device(), before.in_order_of_streams():
+                weight, after = run(*own), before
+        else:
+            with counting.on_device() if in_place else contextlib.nullcontext():
+                numbers = home.copies_of_counts(before)
+                weight = run(*numbers)
+                after = before.with_numbers(*numbers, arrays.device_of(labels))
+                if in_place:
+                    before.take(after)
+                    after = before
     finally:
         home.settle()
-    after = home.give_counts(before, numerators, denominators, labels)
     return home.give(values, labels), home.give(weight, labels), after
 
 

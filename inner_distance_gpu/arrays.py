@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from . import counting
+
 if TYPE_CHECKING:
     from .counts import ClassCounts
 
@@ -289,28 +291,24 @@ def ones(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
 class HostHome:
     """Where host engines work: NumPy arrays. For one call."""
 
-    _own: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None  # memory of counts that may change
-
     def take(self, array: Array) -> npt.NDArray[Any]:
         return to_host(array)
 
     def take_mask(self, mask: Array | None, shape: tuple[int, ...]) -> npt.NDArray[Any]:
         return ones(shape) if mask is None else np.broadcast_to(to_host(mask), shape)
 
-    def take_counts(self, counts: ClassCounts, in_place: bool) -> tuple[Any, Any]:
-        """Numbers for an engine to add to: copies, so that a call that fails has counted nothing."""
+    def counts_of_their_own(self, counts: ClassCounts) -> tuple[Any, Any] | None:
+        """The numbers of the counts themselves, where an engine can add to them, under its own lock."""
+        views = counts.host_views()
+        return views if views is not None and all(view.flags.c_contiguous for view in views) else None
+
+    def copies_of_counts(self, counts: ClassCounts) -> tuple[Any, Any]:
+        """Numbers for an engine to add to."""
         views = counts.host_views()
         if views is None:
             return counts.numerators.cpu().numpy(), counts.denominators.cpu().numpy()
-        self._own = views if in_place else None
-        return views[0].copy(), views[1].copy()
-
-    def give_counts(self, counts: ClassCounts, numerators: Any, denominators: Any, like: Array) -> ClassCounts:
-        """Counts with these numbers: those that were taken, where that is allowed and they lie here."""
-        if self._own is None:
-            return counts.with_numbers(numerators, denominators, device_of(like))
-        self._own[0][...], self._own[1][...] = numerators, denominators
-        return counts
+        with counting.on_host:
+            return views[0].copy(), views[1].copy()
 
     def destination(self, out: Array | None, shape: tuple[int, ...]) -> tuple[Any, bool]:
         """Memory for a target, and whether it is that of `out`."""
@@ -340,20 +338,21 @@ class DeviceHome:
     def take_mask(self, mask: Array | None, shape: tuple[int, ...]) -> torch.Tensor | None:
         return None if mask is None else self.take(mask).expand(shape)
 
-    def take_counts(self, counts: ClassCounts, in_place: bool) -> tuple[Any, Any]:
-        """Numbers for an engine to add to; those of the counts themselves where that is allowed and they lie here."""
+    def counts_of_their_own(self, counts: ClassCounts) -> tuple[Any, Any] | None:
+        """The numbers of the counts themselves, where they lie here, in C order."""
         numbers = (counts.numerators, counts.denominators)
-        if in_place and counts.device == self.device and all(n.is_contiguous() and not n.is_neg() for n in numbers):
+        if counts.device == self.device and all(n.is_contiguous() and not n.is_neg() for n in numbers):
             return numbers
-        dense = torch.contiguous_format  # kernels address counts as C-contiguous
-        numerators, denominators = (n.resolve_neg().to(self.device, copy=True, memory_format=dense) for n in numbers)
-        return numerators, denominators
+        return None
 
-    def give_counts(self, counts: ClassCounts, numerators: Any, denominators: Any, like: Array) -> ClassCounts:
-        """Counts with these numbers, which may be their own already."""
-        if numerators is counts.numerators:
-            return counts
-        return counts.with_numbers(numerators, denominators, device_of(like))
+    def copies_of_counts(self, counts: ClassCounts) -> tuple[Any, Any]:
+        """Numbers for an engine to add to, in C order, as kernels address them."""
+        dense = torch.contiguous_format
+        numerators, denominators = (
+            n.resolve_neg().to(self.device, copy=True, memory_format=dense)
+            for n in (counts.numerators, counts.denominators)
+        )
+        return numerators, denominators
 
     def destination(self, out: Array | None, shape: tuple[int, ...]) -> tuple[Any, bool]:
         """Memory for a target, and whether it is that of `out`."""

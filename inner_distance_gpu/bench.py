@@ -91,7 +91,8 @@ def measure(
     list of Row
         With the largest difference from engine `reference`. Device engines are given labels that lie on the device.
     """
-    labels = np.ascontiguousarray(labels).astype(labels.dtype.newbyteorder("="), copy=False)
+    # Writable, since torch warns of memory that is not, such as a file that is mapped.
+    labels = np.require(labels, labels.dtype.newbyteorder("="), ["C", "W"])
     names = [engines.fastest(), *(name for name, reason in engines.available().items() if reason is None)]
     calls: dict[str, Run] = {}
     for name in dict.fromkeys(names):

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import itertools
 import json
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+
+def metadata(root: Path) -> tuple[int, Any]:
+    """The Zarr format of the array at `root`, and what its JSON file says."""
+    if (root / "zarr.json").is_file():
+        return 3, json.loads((root / "zarr.json").read_text(encoding="utf-8"))
+    return 2, json.loads((root / ".zarray").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -35,9 +43,8 @@ class ChunkFiles:
             They cannot be read, or describe chunks of different sizes.
         """
         try:
-            if (root / "zarr.json").is_file():
-                return cls._format_3(root, json.loads((root / "zarr.json").read_text(encoding="utf-8")))
-            return cls._format_2(root, json.loads((root / ".zarray").read_text(encoding="utf-8")))
+            format, stored = metadata(root)
+            return cls._format_3(root, stored) if format == 3 else cls._format_2(root, stored)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{root}: its Zarr metadata cannot be read ({type(error).__name__}: {error})") from None
 
@@ -75,3 +82,23 @@ class ChunkFiles:
             slice(max(i * n, axis.start), min((i + 1) * n, axis.stop))
             for i, n, axis in zip(index, self.chunk, region, strict=True)
         )
+
+
+def replace_file(path: Path, data: Any) -> None:
+    """A file with these bytes, there as a whole or as before; None removes it."""
+    if data is None:
+        path.unlink(missing_ok=True)
+        return
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        try:
+            file = temporary.open("xb")
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = temporary.open("xb")
+        with file:
+            file.write(data)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import rich.markup
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -19,8 +18,9 @@ from . import demo as nuclei
 from . import verify as verification
 from .device import report
 from .labels import UNANNOTATED, Volumes, check_ids
-from .options import choose_engine, console, errors, number, whole
+from .options import choose_engine, number, path, scale_of, whole
 from .parameters import TargetParameters
+from .terminal import console, errors, print_error, surroundings
 from .transform import InnerDistanceTransform
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -32,12 +32,18 @@ PREVIEWED = 4  # rows of a preview
 
 def main() -> None:
     """Entry point: errors without a traceback, exit code 2."""
-    try:
-        app()
-    except (ValueError, TypeError, OSError, MemoryError) as error:
-        errors.print("[bold red]Error:[/] ", end="")
-        errors.print(str(error) or type(error).__name__, markup=False)
-        sys.exit(2)
+    with surroundings():
+        try:
+            app()
+        except (ValueError, TypeError, OSError, MemoryError) as error:
+            print_error(error, _keywords())
+            sys.exit(2)
+
+
+def _keywords() -> set[str]:
+    """The options of all commands, as keywords of Python."""
+    commands = getattr(typer.main.get_command(app), "commands", {})
+    return {parameter.name for command in commands.values() for parameter in command.params}
 
 
 def _print_version(wanted: bool) -> None:
@@ -57,9 +63,14 @@ def _options(
 
 @app.command()
 def run(
-    labels: Annotated[Path, typer.Argument(help=f"Label file: {files.READABLE}.")],
+    labels: Annotated[Path, typer.Argument(parser=path, metavar="LABELS", help=f"Label file: {files.READABLE}.")],
     out: Annotated[
-        Path, typer.Argument(help="Target to write: .npy, described in a .json beside it, or Zarr, in its attributes.")
+        Path,
+        typer.Argument(
+            parser=path,
+            metavar="OUT",
+            help="Target to write: .npy, described in a .json beside it, or Zarr, in its attributes.",
+        ),
     ],
     scale: Annotated[str, typer.Option(help="Target = tanh(distance / scale), world units; none leaves distances.")],
     voxel_size: Annotated[
@@ -73,7 +84,9 @@ def run(
     fill: Annotated[float, typer.Option(help="Target of unannotated voxels.")] = 0.0,
     key: Annotated[str | None, typer.Option(help="Which array of an .npz file or Zarr group.")] = None,
     engine: Annotated[str, typer.Option(help="auto, cuda, cucim, cpu or reference.")] = "auto",
-    preview: Annotated[Path | None, typer.Option(help="Draw labels, target and weight into this PNG.")] = None,
+    preview: Annotated[
+        Path | None, typer.Option(parser=path, metavar="PATH", help="Draw labels, target and weight into this PNG.")
+    ] = None,
     unit: Annotated[str, typer.Option(help="The world unit's name, for the scale bar: nm.")] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:
@@ -86,7 +99,7 @@ def run(
     unit = unit or stored_unit
     transform = InnerDistanceTransform(
         sizes,
-        None if scale == "none" else number("scale", scale),
+        scale_of(scale),
         background=background,
         no_boundary=no_boundary,
         ignore_label=UNANNOTATED if split else ignored,
@@ -96,8 +109,9 @@ def run(
         engine=choose_engine(engine),
     )
     files.check_target(out, overwrite, (labels,), key)
+    mark = figures.mark("run", out)
     if preview is not None:
-        files.check_writable(preview, ".png", overwrite, (labels,))
+        files.check_writable(preview, ".png", overwrite or figures.mark_of(preview) == mark, (labels,))
     array = files.read_labels(labels, key)
     parameters = transform.target_parameters
     dims = len(parameters.voxel_size)
@@ -120,7 +134,7 @@ def run(
                 panels.append(figures.Panel(title, part.labels, result[0], result[1], parameters))
         if preview is not None:
             with files.writing(preview) as picture:
-                figures.save(picture, panels, unit)
+                figures.save(picture, panels, unit, mark)
     described = "its attributes" if files.is_zarr(out) else files.sidecar_of(out)
     console.print(f"target float32 {parts.shape}: {out}\ndescription: {described}")
     if preview is not None:
@@ -130,7 +144,7 @@ def run(
 
 @app.command()
 def verify(
-    labels: Annotated[Path, typer.Argument(help=f"Label file: {files.READABLE}.")],
+    labels: Annotated[Path, typer.Argument(parser=path, metavar="LABELS", help=f"Label file: {files.READABLE}.")],
     scale: Annotated[str, typer.Option(help="As for run.")],
     voxel_size: Annotated[str | None, typer.Option(help="As for run.")] = None,
     background: Annotated[str, typer.Option(help="zero, signed or times_label.")] = "zero",
@@ -143,7 +157,7 @@ def verify(
     """Compare every engine that runs here with the reference on a crop of your labels; exit code 1 if one is off."""
     parameters = TargetParameters.checked(
         _voxel_size(voxel_size, labels, key)[0],
-        None if scale == "none" else number("scale", scale),
+        scale_of(scale),
         background,
         no_boundary,
         None if ignore_label is None else number("ignore-label", ignore_label),
@@ -175,9 +189,9 @@ def verify(
     )
     for result in results:
         if result.failure:
-            console.print(f"{result.engine}: {result.failure}", markup=False)
+            console.print(f"{result.engine}: {result.failure}")
     for what, how in report.self_tests():
-        console.print(f"{what}: {how}", markup=False)
+        console.print(f"{what}: {how}")
     if len(results) == 1:
         console.print("only the reference runs here, there is nothing to compare: see inner-distance-gpu info")
     if not all(result.within for result in results):
@@ -189,7 +203,7 @@ def info() -> None:
     """Show which engines run here, and why the others do not."""
     table = Table("engine", "runs here", "why not, and what to do")
     for name, reason in engines.available().items():
-        table.add_row(name, "yes" if reason is None else "no", rich.markup.escape(reason or ""))
+        table.add_row(name, "yes" if reason is None else "no", reason or "")
     console.print(table)
     console.print(f"auto means {engines.fastest()} on the command line")
     installed = Table("what", "version", show_header=False, box=None)
@@ -198,13 +212,15 @@ def info() -> None:
     for name in ("numpy", "scipy"):
         installed.add_row(name, importlib.metadata.version(name))
     for what, how in report.rows():
-        installed.add_row(what, rich.markup.escape(how))
+        installed.add_row(what, how)
     console.print(installed)
 
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option("--out", help="Folder for targets, weights and demo.png.")] = Path("demo"),
+    folder: Annotated[
+        Path, typer.Option("--out", parser=path, metavar="PATH", help="Folder for targets, weights and demo.png.")
+    ] = Path("demo"),
     engine: Annotated[str, typer.Option(help="auto, cuda, cucim, cpu or reference.")] = "auto",
 ) -> None:
     """Compute targets and weights of nuclei that come with the stardist package, and draw them."""
@@ -222,18 +238,18 @@ def demo(
     console.print(table)
     console.print(f"engine {chosen}; targets and weights: {folder}; picture: {folder / nuclei.PICTURE}")
     if chosen != "cuda" and engine == "auto":
-        console.print(f"not cuda: {engines.available()['cuda']}", markup=False)
+        console.print(f"not cuda: {engines.available()['cuda']}")
 
 
 def _progress() -> Progress:
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    return Progress(*columns, console=errors, transient=True)
+    return Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
 
 
 def _voxel_size(given: str | None, labels: Path, key: str | None) -> tuple[Sequence[int | float], str]:

@@ -13,8 +13,9 @@ from rich.table import Table
 from . import api, files
 from . import bench as benchmark
 from . import verify as verification
-from .options import console, errors, number
+from .options import number, path
 from .parameters import TargetParameters
+from .terminal import console, errors
 
 ROUNDS, QUICK_ROUNDS = 10, 3
 CROP, QUICK_CROP = 128, 64  # voxels per axis; the reference is slow
@@ -22,7 +23,10 @@ CROP, QUICK_CROP = 128, 64  # voxels per axis; the reference is slow
 
 def bench(
     labels: Annotated[
-        Path | None, typer.Argument(help=f"Label file: {files.READABLE}. Default: smooth random objects.")
+        Path | None,
+        typer.Argument(
+            parser=path, metavar="[LABELS]", help=f"Label file: {files.READABLE}. Default: smooth random objects."
+        ),
     ] = None,
     voxel_size: Annotated[
         str | None, typer.Option(help="In array-axis order, world units: 40,4,4. Default: what OME-Zarr labels say.")
@@ -49,23 +53,23 @@ def bench(
         console.print(_table(name, rows, volume.size))
     console.print("Δ: largest difference from the reference. Other packages measure to the centre of the nearest voxel")
     console.print("outside, not to the face before it. To paste into a report:")
-    console.print(benchmark.summary(rows, volume, parameters.voxel_size, float(chosen)), markup=False)
+    console.print(benchmark.summary(rows, volume, parameters.voxel_size, float(chosen)))
 
 
 def _volumes(
-    path: Path | None, key: str | None, parameters: TargetParameters, quick: bool
+    labels: Path | None, key: str | None, parameters: TargetParameters, quick: bool
 ) -> Iterator[tuple[str, npt.NDArray[Any]]]:
-    if path is None:
+    if labels is None:
         yield from benchmark.volumes(quick)
         return
-    array, dims = files.read_labels(path, key), len(parameters.voxel_size)
+    array, dims = files.read_labels(labels, key), len(parameters.voxel_size)
     api.accept_volumes(array, parameters.voxel_size)
     block = verification.crop_of(array, dims, QUICK_CROP if quick else CROP)
     volume = array[block][(0,) * (array.ndim - dims)]
     if not verification.count_sites(volume, parameters):
         errors.print("the crop holds no boundary, so times and differences say little")
     where = ", ".join(f"{axis.start}:{axis.stop}" for axis in block[array.ndim - dims :])
-    yield f"{path.name}: {array.dtype} {array.shape}, crop [{where}]", volume
+    yield f"{labels.name}: {array.dtype} {array.shape}, crop [{where}]", volume
 
 
 def _table(name: str, rows: list[benchmark.Row], voxels: int) -> Table:

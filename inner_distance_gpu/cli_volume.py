@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
 
 from . import figures, files
-from .options import choose_engine, console, errors, number, whole_numbers
+from .options import choose_engine, number, path, scale_of, whole_numbers
+from .terminal import console, errors
 
 if TYPE_CHECKING:
     from . import blockwise
@@ -25,8 +25,15 @@ INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
 
 
 def volume(
-    source: Annotated[Path, typer.Argument(help="Labels: a Zarr array or group, or OME-Zarr.")],
-    destination: Annotated[Path, typer.Argument(help="OME-Zarr to write: a new *.zarr, or a place in a group.")],
+    source: Annotated[
+        Path, typer.Argument(parser=path, metavar="SOURCE", help="Labels: a Zarr array or group, or OME-Zarr.")
+    ],
+    destination: Annotated[
+        Path,
+        typer.Argument(
+            parser=path, metavar="DESTINATION", help="OME-Zarr to write: a new *.zarr, or a place in a group."
+        ),
+    ],
     scale: Annotated[str, typer.Option(help="Target = tanh(distance / scale), world units.")],
     voxel_size: Annotated[
         str | None, typer.Option(help="In array-axis order, world units: 40,4,4. Default: what OME-Zarr labels say.")
@@ -51,7 +58,10 @@ def volume(
     workers: Annotated[int | None, typer.Option(help="Blocks at a time. Default: one per CPU.")] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a dask.distributed cluster: tcp://…:8786.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
-    preview: Annotated[Path | None, typer.Option(help="Draw slices of labels, target, weight into this PNG.")] = None,
+    preview: Annotated[
+        Path | None,
+        typer.Option(parser=path, metavar="PATH", help="Draw slices of labels, target, weight into this PNG."),
+    ] = None,
     at: Annotated[str | None, typer.Option(help="The voxel where the slices of the preview meet: 10,200,200.")] = None,
     unit: Annotated[str, typer.Option(help="The world unit's name: nm. Default: what OME-Zarr labels say.")] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output of this command.")] = False,
@@ -59,6 +69,13 @@ def volume(
     """Compute the target of a Zarr volume of any size, block by block; the same command resumes it."""
     from . import blockwise, previews
 
+    if scale_of(scale) is None:
+        raise ValueError(
+            "--scale none: distances have no largest value, so the halo that a block needs has no end; give a scale, "
+            "or use inner-distance-gpu run where the volume fits in memory"
+        )
+    if voxel_size is None:
+        files.voxel_size_of(source, key)
     plan = blockwise.plan(
         source,
         destination,
@@ -82,9 +99,11 @@ def volume(
         unit=unit,
         missing=missing,
     )
-    where = whole_numbers("at", at)
+    where, mark = whole_numbers("at", at), figures.mark("volume", destination)
     if preview is not None:
-        files.check_writable(preview, ".png", True)
+        files.check_writable(
+            preview, ".png", overwrite or figures.mark_of(preview) == figures.mark("volume", destination)
+        )
         previews.check_at(plan, where)
     console.print(_described(plan, scheduler, workers))
     if dry_run:
@@ -100,11 +119,11 @@ def volume(
     _summarise(written)
     if preview is not None:
         with files.writing(preview) as picture:
-            figures.save(picture, previews.panels(written, where), plan.parameters["unit"])
+            figures.save(picture, previews.panels(written, where), plan.parameters["unit"], mark)
         console.print(f"preview: {preview}")
 
 
-def _described(plan: blockwise.Plan, scheduler: str | None, workers: int | None) -> Table:
+def _described(plan: blockwise.Plan, scheduler: str | None, workers: int | None) -> str:
     """What a run will do, in numbers."""
     from dask.system import CPU_COUNT
 
@@ -112,8 +131,7 @@ def _described(plan: blockwise.Plan, scheduler: str | None, workers: int | None)
     memory = f"{_bytes(plan.memory)} per worker thread"
     if scheduler is None:
         memory += f", {_bytes(plan.memory * threads)} for {threads}"
-    table = Table(show_header=False, box=None)
-    for name, value in (
+    rows = (
         ("labels", f"{plan.job.source.path}: {plan.source_dtype} {_shape(plan.source_shape)}"),
         ("target", f"{plan.destination}: {plan.job.dtype} {_shape(plan.shape)}, Zarr format {plan.format}"),
         ("engine", plan.job.engine + ("" if scheduler is None else f" on {scheduler}")),
@@ -122,9 +140,8 @@ def _described(plan: blockwise.Plan, scheduler: str | None, workers: int | None)
         ("overhead", f"{plan.overhead:.2f} voxels computed per voxel of the volume"),
         ("memory", memory),
         ("output", f"{_bytes(plan.output)} before compression ({plan.parameters['compression']})"),
-    ):
-        table.add_row(name, value)
-    return table
+    )
+    return "\n".join(f"{name:<9}{value}" for name, value in rows)
 
 
 def _summarise(written: blockwise.Written) -> None:
@@ -169,15 +186,15 @@ def _interruptible(destination: Path) -> Iterator[None]:
 
 def _bar() -> Bar:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[rate]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    return Bar(*columns, console=errors, transient=True)
+    return Bar(*columns, console=errors, transient=True, disable=not errors.is_terminal)
 
 
 def _shape(extents: tuple[int, ...]) -> str:

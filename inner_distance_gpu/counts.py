@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.distributed as dist
+
+from . import counting
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,6 +68,7 @@ class ClassCounts:
     """
 
     _viewed: _Viewed | None = None
+    _last_stream: torch.cuda.Stream | None = None  # of the call that counted last
 
     # DaCapo: dicts, changed in place by every call, with denominators added up in float32.
     @_changeable
@@ -184,6 +188,21 @@ class ClassCounts:
         self.denominators.copy_(total[1])
         self._reduced = total.clone()
 
+    @contextlib.contextmanager
+    def in_order_of_streams(self) -> Iterator[None]:
+        """For one call on a device, under the lock of such counts: its stream waits for that of the call before.
+
+        The event lies behind the call, so calls on two streams that count on from the same numbers run in turn.
+        """
+        stream = torch.cuda.current_stream(self.device)
+        last = self._last_stream
+        if last is not None and last != stream and not torch.cuda.is_current_stream_capturing():
+            stream.wait_event(last.record_event())
+        try:
+            yield
+        finally:
+            self._last_stream = stream
+
     def host_views(self) -> _Views | None:
         """Both as NumPy arrays of the same memory, for one call: torch may move it later. None on a device."""
         if not self.is_on_host:
@@ -197,7 +216,7 @@ class ClassCounts:
 
     def __getstate__(self) -> dict[str, Any]:
         """Host tensors as arrays: to a spawned process torch would send the memory, where both would then count."""
-        state = {name: value for name, value in vars(self).items() if name != "_viewed"}
+        state = {name: value for name, value in vars(self).items() if name not in ("_viewed", "_last_stream")}
         return {name: v.numpy() if isinstance(v, torch.Tensor) and v.is_cpu else v for name, v in state.items()}
 
     @_changeable
@@ -231,7 +250,8 @@ class ClassCounts:
 
     def state(self) -> torch.Tensor:
         """Everything, the ranks' common state included, as one float64 tensor (4, slabs, classes)."""
-        return torch.cat([self._stacked(), self._known()])
+        with counting.on_host:
+            return torch.cat([self._stacked(), self._known()])
 
     def load_state(self, state: torch.Tensor) -> None:
         """Take over what `state` returned, onto the device the counts are on."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +17,9 @@ from . import figures, files
 from .transform import InnerDistanceTransform
 
 PICTURE = "demo.png"
+SOURCE = "stardist/data/images/"  # as descriptions name what a target was computed from
+WHAT = ("target", "weight")
+MARK = "demo"  # of the picture
 UNIT = "px"  # the masks carry no physical size; (2, 1, 1) is the anisotropy the 3D image was made with
 
 
@@ -72,8 +77,16 @@ def run(folder: Path, engine: str) -> Iterator[Result]:
 
     A case leaves `<name>_target.npy` and `<name>_weight.npy`, float32, each with a JSON description.
     Files of an earlier run are replaced.
+
+    Raises
+    ------
+    FileNotFoundError
+        stardist is not installed.
+    FileExistsError
+        A file that is no earlier run's has a name that would be written; nothing is computed then.
     """
     images = images_folder()
+    _check_names(folder)
     folder.mkdir(parents=True, exist_ok=True)
     panels = []
     for case in CASES:
@@ -84,8 +97,8 @@ def run(folder: Path, engine: str) -> Iterator[Result]:
         target, weight = transform(torch.from_numpy(labels))
         seconds = time.perf_counter() - start
         parameters = transform.target_parameters
-        source = f"stardist/data/images/{case.image}"
-        for what, values in (("target", target), ("weight", weight)):
+        source = f"{SOURCE}{case.image}"
+        for what, values in zip(WHAT, (target, weight), strict=True):
             description = files.describe(parameters, engine, source, holds=what, binary=case.binary, unit=UNIT)
             with files.writing_target(folder / f"{case.name}_{what}.npy", labels.shape, description) as out:
                 out[...] = values.numpy()
@@ -93,4 +106,25 @@ def run(folder: Path, engine: str) -> Iterator[Result]:
         foreground = float((labels != 0).mean())
         yield Result(case, labels.shape, foreground, seconds)
     with files.writing(folder / PICTURE) as picture:
-        figures.save(picture, panels, UNIT)
+        figures.save(picture, panels, UNIT, MARK)
+
+
+def _check_names(folder: Path) -> None:
+    """Raise where a name that `run` writes is that of a file which it did not write."""
+    arrays = [folder / f"{case.name}_{what}.npy" for case in CASES for what in WHAT]
+    foreign = [path for path in arrays if not _is_ours(files.sidecar_of(path), path)]
+    if figures.mark_of(folder / PICTURE) != MARK and os.path.lexists(folder / PICTURE):
+        foreign.append(folder / PICTURE)
+    if foreign:
+        raise FileExistsError(f"{foreign[0]}: exists already, and not from an earlier demo; choose another folder")
+
+
+def _is_ours(description: Path, array: Path) -> bool:
+    """Whether both files may be written: neither is there, or they are an earlier run's."""
+    if not os.path.lexists(description):
+        return not os.path.lexists(array)
+    try:
+        stored = json.loads(description.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(stored, dict) and str(stored.get("source")).startswith(SOURCE) and stored.get("holds") in WHAT

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from .parameters import TargetParameters
 
 LARGEST = 1500  # voxels per axis of a view; of larger ones every second, third, … is drawn
 _UNANNOTATED = "0.75"
+_MARK = "inner-distance-gpu"  # the text chunk of a PNG that says what it was drawn for
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,27 @@ class _View:
     extents: tuple[float, float]
 
 
-def save(path: Path, panels: Sequence[Panel], unit: str = "") -> None:
+def mark(command: str, output: Path) -> str:
+    """What a picture says that a command drew for an output; the same for every spelling of the output's path."""
+    return f"{command} {Path(os.path.realpath(output)).as_uri()}"
+
+
+def mark_of(path: Path) -> str | None:
+    """The mark of a picture that is there; None of what is no picture of ours."""
+    try:
+        from PIL import Image
+
+        with Image.open(path, formats=("PNG",)) as picture:
+            found = picture.info.get(_MARK)
+    except (ImportError, OSError, ValueError, SyntaxError):  # no Pillow, no file, no PNG
+        return None
+    return found if isinstance(found, str) else None
+
+
+def save(path: Path, panels: Sequence[Panel], unit: str = "", made_for: str | None = None) -> None:
     """Draw one row per panel into a PNG: labels, target with its zero level, weight; a scale bar in world units.
 
-    Of a 3D volume three orthogonal slices are shown, to the same scale.
+    Of a 3D volume three orthogonal slices are shown, to the same scale. `made_for` is kept in the file for `mark_of`.
 
     Raises
     ------
@@ -68,7 +88,14 @@ def save(path: Path, panels: Sequence[Panel], unit: str = "") -> None:
     axes = figure.subplots(len(panels), 3, squeeze=False, gridspec_kw={"height_ratios": heights})
     for row, panel in zip(axes, panels, strict=True):
         _draw(row, panel, unit)
-    figure.savefig(path, format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # of a letter in a name that the font does not have: a box is drawn
+        figure.savefig(path, format="png", metadata={} if made_for is None else {_MARK: made_for})
+
+
+def _literal(text: str) -> str:
+    """Text as it is: `$` begins no formula, bytes of a file's name that are no text are written out."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")
 
 
 def _height(panel: Panel) -> float:
@@ -137,7 +164,7 @@ def _draw(row: Any, panel: Panel, unit: str) -> None:
     for view, picture in zip(views, pictures, strict=True):
         row[0].imshow(picture, **_place(view))
     where = "" if len(views) == 1 else f", slices at {', '.join(map(str, _at(panel)))} of {tuple(panel.labels.shape)}"
-    row[0].set_title(f"{panel.title}{where}", fontsize=9 if len(views) == 1 else 8, loc="left")
+    row[0].set_title(_literal(f"{panel.title}{where}"), fontsize=9 if len(views) == 1 else 8, loc="left")
     for axis, planes, name, colours, low, high in (
         (row[1], targets, "target, line at its zero level", "RdBu_r" if signed else "magma", -limit * signed, limit),
         (row[2], weights, "weight", "viridis", 0.0, heaviest),
@@ -232,7 +259,12 @@ def _scale_bar(axis: Any, width: float, height: float, unit: str) -> None:
 
     length = _round_length(width / 4)
     bar = AnchoredSizeBar(
-        axis.transData, length, f"{length:g} {unit}".rstrip(), "lower right", pad=0.3, size_vertical=height / 80
+        axis.transData,
+        length,
+        _literal(f"{length:g} {unit}".rstrip()),
+        "lower right",
+        pad=0.3,
+        size_vertical=height / 80,
     )
     bar.patch.set_alpha(0.8)
     bar.patch.set_linewidth(0)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from . import __version__, zarr_arrays
+from . import __version__, disk, zarr_arrays
 from .parameters import TargetParameters
 
 TIFF_SUFFIXES = (".tif", ".tiff")
@@ -40,15 +40,10 @@ def read_labels(path: Path, key: str | None = None) -> npt.NDArray[Any]:
     ValueError
         The file does not hold one label array.
     """
+    check_readable(path, key)
     suffix = path.suffix.lower()
     if is_zarr(path):
         return zarr_arrays.read(path, key)
-    if suffix not in (".npy", ".npz", *TIFF_SUFFIXES):
-        raise ValueError(f"{path}: cannot read {suffix or 'a file without suffix'}; expected {READABLE}")
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; expected {READABLE}")
-    if key is not None and suffix != ".npz":
-        raise ValueError(f"key={key!r} names an array in an .npz file, but labels come from {path}")
     if suffix in TIFF_SUFFIXES:
         return _read_tiff(path)
     try:
@@ -57,6 +52,23 @@ def read_labels(path: Path, key: str | None = None) -> npt.NDArray[Any]:
         return _read_npz(path, key)
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path}: not an array that can be read ({error})") from None
+
+
+def check_readable(path: Path, key: str | None = None) -> None:
+    """Raise unless there is a file or Zarr array of that name, of a format that `read_labels` reads."""
+    if is_zarr(path):
+        zarr_arrays.locate(path, key)
+        return
+    suffix = path.suffix.lower()
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file; expected {READABLE}")
+    if suffix not in (".npy", ".npz", *TIFF_SUFFIXES):
+        what = suffix or f"a {'folder' if path.is_dir() else 'file'} without suffix"
+        raise ValueError(f"{path}: cannot read {what}; expected {READABLE}")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: is {'a folder' if path.is_dir() else 'no file'}; expected {READABLE}")
+    if key is not None and suffix != ".npz":
+        raise ValueError(f"key={key!r} names an array in an .npz file, but labels come from {path}")
 
 
 def _read_npz(path: Path, key: str | None) -> npt.NDArray[Any]:
@@ -93,7 +105,11 @@ def is_zarr(path: Path) -> bool:
 
 
 def voxel_size_of(path: Path, key: str | None = None) -> tuple[tuple[float, ...], str]:
-    """Voxel size and unit from the metadata of an OME-Zarr store; ValueError where there are none."""
+    """Voxel size and unit from the metadata of an OME-Zarr store; ValueError where there are none.
+
+    What cannot be read at all is said first, as `read_labels` says it.
+    """
+    check_readable(path, key)
     found = zarr_arrays.voxel_size(path, key) if is_zarr(path) else None
     if found is None:
         raise ValueError(f"{path}: has no OME-Zarr metadata with a voxel size; give --voxel-size, such as 40,4,4")
@@ -119,8 +135,11 @@ def check_writable(path: Path, suffix: str, overwrite: bool, inputs: tuple[Path,
     """Raise unless `path` may be written: right suffix, existing folder, no file that would be lost."""
     if path.suffix.lower() != suffix:
         raise ValueError(f"{path}: expected a name that ends in {suffix}")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: the folder {path.parent} does not exist")
+    if os.path.islink(os.path.realpath(path)):
+        raise ValueError(f"{path}: is a link that leads to itself")
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{path}: the folder {folder} does not exist")
     if path.is_dir():
         raise IsADirectoryError(f"{path}: is a folder; expected a file name")
     if any(path.exists() and other.exists() and path.samefile(other) for other in inputs):
@@ -131,18 +150,14 @@ def check_writable(path: Path, suffix: str, overwrite: bool, inputs: tuple[Path,
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that becomes `path` when the block ends well and vanishes otherwise."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    """A temporary name beside `path` that becomes `path` when the block ends well and vanishes otherwise.
+
+    A link stays: what it points to is written.
+    """
+    path = Path(os.path.realpath(path))
+    with disk.beside(path) as temporary:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner can read
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        disk.put(temporary, path)
 
 
 def describe(parameters: TargetParameters, engine: str, source: str, **more: Any) -> dict[str, Any]:
@@ -165,8 +180,29 @@ def writing_target(
             yield array
         return
     with writing(sidecar_of(path)) as sidecar, writing(path) as temporary:
-        target = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-        yield target
-        target.flush()
-        del target
+        with temporary.open("xb") as file:
+            yield _Parts(file, path, shape)
         sidecar.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+
+
+class _Parts:
+    """A float32 .npy file that is filled in parts: each the whole array, or what an index of leading axes means.
+
+    It is written, not mapped: Windows renames no file that is mapped, and a full disk kills a process that fills one.
+    """
+
+    def __init__(self, file: BinaryIO, path: Path, shape: tuple[int, ...]) -> None:
+        self._file, self._path, self._shape = file, path, shape
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        self._begin = file.tell()
+
+    def __setitem__(self, index: Any, values: npt.ArrayLike) -> None:
+        leading = () if index is ... else index
+        part = self._shape[len(leading) :]
+        number = sum(i * math.prod(self._shape[axis + 1 : len(leading)]) for axis, i in enumerate(leading))
+        try:
+            self._file.seek(self._begin + number * math.prod(part) * 4)
+            self._file.write(np.ascontiguousarray(np.broadcast_to(values, part), "<f4").data)
+            self._file.flush()
+        except OSError as error:
+            raise OSError(error.errno, f"cannot be written ({error.strerror})", str(self._path)) from error

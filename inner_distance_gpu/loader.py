@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
 
-from . import arrays
+from . import arrays, batches
+from .ahead import Ahead
 from .parameters import check_count
 from .transform import InnerDistanceTransform
 
@@ -18,9 +16,9 @@ from .transform import InnerDistanceTransform
 class TargetLoader:
     """Iterate over `loader` and hand out `transform(batch)`, computed up to `depth` batches ahead.
 
-    The transform runs in one background thread of this process: its class counts see every batch of every
-    worker, and the training loop waits for a target only when it is faster than the loader. On a CUDA device
-    the batch is pinned and copied without blocking, and the transform runs on a stream of its own.
+    The caller's thread fetches from `loader`; a thread of this process does nothing but the transform. Its class
+    counts see every batch of every worker. On a CUDA device the batch is pinned and copied without blocking, and the
+    transform runs on a stream of its own.
 
     Parameters
     ----------
@@ -32,12 +30,16 @@ class TargetLoader:
     device : torch.device, str or None
         Where tensors go before the transform: a CUDA device; None leaves them where they are.
     depth : positive int
-        How many finished batches wait at most. The counts run ahead of the training loop by as much.
+        How many batches are fetched ahead of the one that is handed out. The counts run ahead by as much.
 
     Attributes
     ----------
     loader, transform, device, depth
         As given. Other attributes (`dataset`, `sampler`, `batch_size` …) are those of `loader`.
+    state_dict, load_state_dict
+        Only where `loader` has both, such as torchdata's StatefulDataLoader. The state is
+        `{"loader": …, "counts": …}`, both as of the batch that was handed out last; `counts` is None where the
+        transform has none. A state of `loader` alone can be loaded as well.
 
     Raises
     ------
@@ -47,11 +49,15 @@ class TargetLoader:
     Notes
     -----
     Batches come in the order of `loader`. An exception in a worker, the loader or the transform is raised in
-    the training loop, after the batches that were finished before it. Leaving the loop ends the thread: at
-    once when the iterator is closed or goes out of scope, at the latest when the batch under way is done.
+    the training loop, after the batches before it. Leaving the loop ends the thread: at once when the iterator is
+    closed or goes out of scope, at the latest when the batch under way is done; otherwise it ends with the interpreter.
 
-    The counts change in the thread: read, save or reduce them between epochs, or after closing the iterator.
-    Tensors are found in tuples, lists, named tuples and mappings; those in other objects stay where they are.
+    The transform runs with the grad mode, inference mode, autocast, default device, context variables and, without
+    `device`, the current CUDA device and stream of the `next()` that fetched its batch.
+
+    The counts change in the thread: read or reduce them between epochs, or after closing the iterator.
+    Tensors are found in tuples, lists, mappings, dataclasses and attrs classes; those in other objects stay where
+    they are.
 
     Examples
     --------
@@ -62,6 +68,9 @@ class TargetLoader:
     >>> [batch["target"].shape for batch in batches]
     [torch.Size([2, 1, 16, 16]), torch.Size([2, 1, 16, 16]), torch.Size([2, 1, 16, 16])]
     """
+
+    _stream: torch.cuda.Stream | None = None
+    _handed_out: tuple[Any, torch.Tensor | None] | None = None  # states of loader and counts; None counts: as they are
 
     def __init__(
         self, loader: Any, transform: Callable[[Any], Any], *, device: torch.device | str | None = None, depth: int = 2
@@ -79,26 +88,31 @@ class TargetLoader:
     def __getattr__(self, name: str) -> Any:
         if name == "loader":  # not set yet, as in unpickling
             raise AttributeError(name)
+        if name in ("state_dict", "load_state_dict"):
+            return self._stateful(name)
         return getattr(self.loader, name)
 
-    def __iter__(self) -> Iterator[Any]:
-        # Workers start here, in the caller's thread: only there does torch install its signal handlers.
-        batches = iter(self.loader)
-        stream = _stream(self.device)
-        ahead = _Ahead(batches, self._prepared, stream, self.depth)
-        del batches  # the thread holds the only reference, and gives it up at its end
-        try:
-            while (item := ahead.next()) is not _END:
-                yield _handed_over(*item)
-        finally:
-            ahead.stop()
-            if stream is not None:  # whoever reads the counts next reads the last ones
-                torch.cuda.current_stream(stream.device).wait_stream(stream)
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_stream", "_handed_out")}
 
-    def _prepared(self, batch: Any) -> Any:
+    def __iter__(self) -> Ahead:
+        return Ahead(self)
+
+    def prepared(self, batch: Any) -> Any:
+        """The batch on `device`, transformed: the work of the thread."""
         if self.device is not None:
-            batch = pytree.tree_map_only(torch.Tensor, self._to_device, batch)
+            batch = batches.mapped(self._to_device, batch)
         return self.transform(batch)
+
+    def side_stream(self) -> torch.cuda.Stream | None:
+        """Where the thread works on `device`: one stream for all passes, since torch caches memory per stream."""
+        if self._stream is None and self.device is not None:
+            self._stream = torch.cuda.Stream(self.device)
+        return self._stream
+
+    def note(self, loader: Any, counts: torch.Tensor | None) -> None:
+        """What `state_dict` says from now on; counts of None are those that there are when it is asked."""
+        self._handed_out = (loader, counts)
 
     def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
         """On `self.device`; runs in the thread, whose current device and stream are the loader's."""
@@ -108,83 +122,29 @@ class TargetLoader:
         # Torch keeps the pinned copy until the stream has read it.
         return tensor.pin_memory().to(self.device, non_blocking=True)
 
+    def _stateful(self, name: str) -> Callable[..., Any]:
+        """`state_dict` or `load_state_dict`, where the loader has both."""
+        for needed in ("state_dict", "load_state_dict"):
+            if not hasattr(self.loader, needed):
+                raise AttributeError(f"{type(self.loader).__name__!r} object has no attribute {needed!r}")
+        return self._state if name == "state_dict" else self._load_state
 
-def _stream(device: torch.device | None) -> torch.cuda.Stream | None:
-    """Where the thread works: a stream of its own on `device`; without one the caller's, where CUDA is in use."""
-    if device is None:
-        return torch.cuda.current_stream() if torch.cuda.is_initialized() else None
-    side = torch.cuda.Stream(device)
-    side.wait_stream(torch.cuda.current_stream(side.device))  # what the caller has under way: batches, counts
-    return side
+    def _state(self) -> dict[str, Any]:
+        """Loader and class counts, as of the batch that was handed out last."""
+        loader, counts = self._handed_out or (self.loader.state_dict(), None)
+        return {"loader": loader, "counts": batches.counts_state(self.transform) if counts is None else counts}
 
-
-_END = object()
-
-
-class _Ahead:
-    """A thread that fills a bounded queue with (batch, events), and that always ends when asked to."""
-
-    def __init__(
-        self, batches: Iterator[Any], prepare: Callable[[Any], Any], stream: torch.cuda.Stream | None, depth: int
-    ) -> None:
-        self._ready: queue.Queue[Any] = queue.Queue(depth)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, args=(batches, prepare, stream), name="TargetLoader", daemon=True
-        )
-        self._thread.start()
-
-    def next(self) -> Any:
-        item = self._ready.get()
-        if isinstance(item, BaseException):
-            raise item
-        return item
-
-    def stop(self) -> None:
-        self._stopped.set()
-        while self._thread.is_alive():  # it may wait for a place in the queue
-            try:
-                self._ready.get(timeout=0.01)
-            except queue.Empty:
-                continue
-        self._thread.join()
-
-    def _run(self, batches: Iterator[Any], prepare: Callable[[Any], Any], stream: torch.cuda.Stream | None) -> None:
-        last: Any = _END
-        try:
-            with torch.cuda.stream(stream):  # its device becomes the current one of this thread, too
-                while not self._stopped.is_set():
-                    try:
-                        batch = next(batches)
-                    except StopIteration:
-                        break
-                    result = prepare(batch)
-                    self._ready.put((result, _recorded(result)))
-                    del batch, result
-        except BaseException as error:  # for the training loop to raise
-            last = error
-        del batches
-        if not self._stopped.is_set():
-            self._ready.put(last)
-
-
-def _on_cuda(batch: Any) -> list[torch.Tensor]:
-    return [leaf for leaf in pytree.tree_leaves(batch) if isinstance(leaf, torch.Tensor) and leaf.is_cuda]
-
-
-def _recorded(batch: Any) -> dict[torch.device, torch.cuda.Event]:
-    """Device -> when this thread's stream there is done with the batch."""
-    devices = {tensor.device for tensor in _on_cuda(batch)}
-    return {device: torch.cuda.current_stream(device).record_event() for device in devices}
-
-
-def _handed_over(batch: Any, events: dict[torch.device, torch.cuda.Event]) -> Any:
-    """The batch, safe to use on the streams that are current in the training loop now."""
-    for device, event in events.items():
-        torch.cuda.current_stream(device).wait_event(event)
-    for tensor in _on_cuda(batch) if events else ():
-        tensor.record_stream(torch.cuda.current_stream(tensor.device))  # keeps its memory until that stream is done
-    return batch
+    def _load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of this loader, or from one of `loader` alone, which leaves the counts as they are."""
+        whole = set(state) == {"loader", "counts"}
+        counted = state["counts"] if whole else None
+        counts = batches.counts_of(self.transform)
+        if counted is not None:
+            if counts is None:
+                raise ValueError(f"the state holds class counts, but transform={self.transform!r} has none")
+            counts.load_state(counted)
+        self.loader.load_state_dict(state["loader"] if whole else state)
+        self._handed_out = None
 
 
 def _check_device(device: torch.device | str) -> torch.device:

@@ -1,13 +1,19 @@
-"""What the commands share: where they print, and how an option's text becomes a value."""
+"""What the commands share: how an option's text becomes a value."""
 
 from __future__ import annotations
 
-from rich.console import Console
+from pathlib import Path
 
 from . import engines
+from .disk import local_path
 
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+def path(name: str | Path) -> Path:
+    """The path of an argument, as `typer` parses it; an address ends the program with its whole spelling."""
+    try:
+        return local_path(name)
+    except ValueError as error:  # typer would say no more than that the value is invalid
+        raise OSError(str(error)) from None
 
 
 def choose_engine(engine: str) -> str:
@@ -16,6 +22,10 @@ def choose_engine(engine: str) -> str:
     name = engines.fastest() if name == "auto" else name
     engines.require(name)
     return name
+
+
+def scale_of(text: str) -> int | float | None:
+    return None if text == "none" else number("scale", text)
 
 
 def number(option: str, text: str) -> int | float:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from . import api, arrays, engines, traced
+from .batches import Key
 from .counts import ClassCounts
+from .keyed import Keyed
 from .parameters import (
     Border,
     TargetParameters,
@@ -22,7 +23,7 @@ from .parameters import (
     check_voxel_size,
 )
 
-Key = str | int
+__all__ = ["InnerDistanceTransform", "Keyed"]
 
 
 class InnerDistanceTransform(torch.nn.Module):
@@ -138,11 +139,9 @@ class InnerDistanceTransform(torch.nn.Module):
         if not self.weights:
             return api.target(array, parameters, self.engine, threads)
         before = self.counts if self.moving else None
-        target, weight, after = api.target_and_weights(
+        target, weight, _ = api.target_and_weights(
             array, mask, parameters, weighing, before, self.border, self.engine, threads, in_place=True
         )
-        if self.moving and after is not self.counts:
-            self.counts.take(after)
         return target, weight
 
     def _check_mask(self, mask: Any) -> None:
@@ -175,14 +174,16 @@ class InnerDistanceTransform(torch.nn.Module):
 
         Parameters
         ----------
-        labels, mask, target, weight : str or int
-            Keys of a mapping, or positions in a tuple or list; a position right behind the end appends.
-            `mask=None` is ones. A target on the labels' own key replaces them.
+        labels, mask, target, weight : str, int or tuple of them
+            Keys of a mapping, fields of a dataclass, an attrs class or a named tuple, or positions in a tuple or
+            list; a position right behind the end appends. A tuple is a path through a nested batch, such as
+            `("gt", "labels")`. `mask=None` is ones. A target on the labels' own key replaces them.
 
         Returns
         -------
         Keyed
-            A picklable callable batch -> batch. The batch that comes in is not changed.
+            A picklable callable batch -> batch. The batch that comes in is not changed. With a string key a list or
+            tuple of samples, each a mapping or a class with fields, is transformed sample by sample.
 
         Examples
         --------
@@ -212,68 +213,3 @@ class InnerDistanceTransform(torch.nn.Module):
     def extra_repr(self) -> str:
         p = self.target_parameters
         return f"voxel_size={p.voxel_size}, scale={p.scale}, channels={self.channels}, background={p.background!r}"
-
-
-class Keyed:
-    """A transform bound to the keys of a batch. Made by `InnerDistanceTransform.keyed`."""
-
-    def __init__(
-        self, transform: InnerDistanceTransform, labels: Key, mask: Key | None, target: Key, weight: Key
-    ) -> None:
-        for name, key in {"labels": labels, "mask": mask, "target": target, "weight": weight}.items():
-            if not isinstance(key, (str, int)) and not (name == "mask" and key is None):
-                raise TypeError(f"{name}={key!r}: expected a string or integer key")
-        if target == weight and transform.weights:
-            raise ValueError(f"target={target!r} and weight={weight!r}: expected two different keys")
-        self.transform = transform
-        self.labels, self.mask, self.target, self.weight = labels, mask, target, weight
-
-    def __call__(self, batch: Any) -> Any:
-        """A shallow copy of `batch` with target and weight.
-
-        Raises
-        ------
-        KeyError
-            A key that the batch does not have; the message lists those it has.
-        """
-        mask = None if self.mask is None else _entry(batch, self.mask)
-        result = self.transform(_entry(batch, self.labels), mask)
-        if not self.transform.weights:
-            return _with_entries(batch, {self.target: result})
-        return _with_entries(batch, dict(zip((self.target, self.weight), result, strict=True)))
-
-    def __repr__(self) -> str:
-        keys = f"labels={self.labels!r}, mask={self.mask!r}, target={self.target!r}, weight={self.weight!r}"
-        return f"{self.transform!r}.keyed({keys})"
-
-
-def _keys(batch: Any) -> list[Any]:
-    if isinstance(batch, Mapping):
-        return list(batch)
-    if isinstance(batch, Sequence) and not isinstance(batch, (str, bytes)):
-        return list(range(len(batch)))
-    raise TypeError(f"batch is a {type(batch).__name__}: expected a mapping, a tuple or a list")
-
-
-def _entry(batch: Any, key: Key) -> Any:
-    keys = _keys(batch)
-    if key not in keys:
-        raise KeyError(f"{key!r} is not in the batch; it has {keys}")
-    return batch[key]
-
-
-def _with_entries(batch: Any, entries: dict[Key, Any]) -> Any:
-    if isinstance(batch, Mapping):
-        changed = copy.copy(batch) if hasattr(batch, "__setitem__") else dict(batch)
-        for key, value in entries.items():
-            changed[key] = value
-        return changed
-    values = list(batch)
-    for place, key in sorted((int(key) if isinstance(key, int) else -1, key) for key in entries):
-        if not 0 <= place <= len(values):
-            raise KeyError(f"{key!r} is no place in a batch of {len(values)}; expected 0 to {len(values)}")
-        values[place : place + 1] = [entries[key]]
-    if isinstance(batch, list):
-        return values
-    fields = getattr(batch, "_fields", None)
-    return type(batch)(*values) if fields is not None and len(fields) == len(values) else tuple(values)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import shutil
-import tempfile
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from . import disk
 
 CHUNK = {2: 1024, 3: 64}  # voxels per axis of a target's chunks
 UNITS = {"nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "meter": "m", "angstrom": "Å"}
@@ -189,15 +190,43 @@ def check_place(path: Path) -> None:
         raise ValueError(f"{path}: {path.parent} is an array; expected a place in a Zarr group")
     if parent is None and path.suffix.lower() != ".zarr":
         raise ValueError(f"{path}: expected a name that ends in .zarr, or one in a Zarr group that exists")
+    _check_meaning(path)
+
+
+def _check_meaning(path: Path) -> None:
+    """Raise where the metadata of an OME-Zarr say already what lies at `path`: a target there would be taken for it."""
+    place = Path(os.path.realpath(path))
+    for folder in place.parents:
+        group = node(folder)
+        if group is None or group.kind != "group":
+            return
+        if place in {Path(os.path.realpath(folder / name)) for name in _named_parts(group)}:
+            raise ValueError(f"{path}: is a part of the OME-Zarr {folder}, as its metadata say; choose another name")
+
+
+def _named_parts(group: Node) -> Iterator[str]:
+    """Paths below a group that its OME-Zarr metadata give a meaning, there already or not."""
+    for _, dataset in _datasets(group):
+        yield dataset["path"]
+        yield "labels"  # the group of an image's label images
+    ome = group.attributes.get("ome", group.attributes)
+    ome = ome if isinstance(ome, dict) else {}
+    for container, name in ((ome.get("plate"), "wells"), (ome.get("well"), "images")):
+        entries = container.get(name) if isinstance(container, dict) else None
+        for entry in entries if isinstance(entries, list) else ():
+            if isinstance(entry, dict) and isinstance(entry.get("path"), str):
+                yield entry["path"]
+    for name in ("labels", "series"):
+        yield from (part for part in ome.get(name) or () if isinstance(part, str))
 
 
 def check_writable(path: Path, overwrite: bool, inputs: tuple[Path, ...] = ()) -> None:
     """Raise unless a target array may be written at `path`: a new *.zarr, or a place in a group."""
+    if path.exists() and any(other.exists() and path.samefile(other) for other in inputs):
+        raise ValueError(f"{path}: is also an input; writing there would destroy it")
     check_place(path)
     if not path.exists():
         return
-    if any(other.exists() and path.samefile(other) for other in inputs):
-        raise ValueError(f"{path}: is also an input; writing there would destroy it")
     there = node(path)
     if there is None or there.kind != "array":
         raise IsADirectoryError(f"{path}: is a {'group' if there else 'folder or file'}, and is not replaced")
@@ -234,21 +263,13 @@ def open_array(path: Path, mode: str = "r") -> Any:
 @contextlib.contextmanager
 def _folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` that becomes `path` when the block ends well and vanishes otherwise."""
-    work = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent))
-    temporary, replaced = work / "new", work / "old"
-    try:
+    path = path.resolve()
+    with disk.beside(path) as work:
+        work.mkdir()
+        temporary = work / "new"
         temporary.mkdir()
         yield temporary
-        if path.exists():
-            path.rename(replaced)
-        try:
-            temporary.rename(path)
-        except OSError:
-            if replaced.exists():
-                replaced.rename(path)
-            raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        disk.put(temporary, path, work / "old")
 
 
 def library(path: Path, format: int) -> Any:
@@ -260,6 +281,13 @@ def library(path: Path, format: int) -> Any:
     if format == 3 and is_2(zarr):
         raise ValueError(f"{path}: Zarr format 3 needs zarr-python 3, but {zarr.__version__} is installed")
     return zarr
+
+
+def stores_zeros_as_nothing() -> bool:
+    """Whether zarr-python, with its settings, leaves out chunks that hold only the fill value."""
+    import zarr
+
+    return not is_2(zarr) and not zarr.config.get("array.write_empty_chunks", False)
 
 
 def is_2(zarr: Any) -> bool:

@@ -11,6 +11,7 @@
 
 #include "binding.hpp"
 #include "cpu/engine.hpp"
+#include "cpu/weights.hpp"
 
 namespace nb = nanobind;
 using namespace half_grid;
@@ -154,11 +155,23 @@ void run_class_weights(nb::handle labels, const ElementFormat& format, nb::handl
   class_weights(array, mask_view, mask_format, result, w, threads);
 }
 
+// The mutex of the counts as a Python context. Whoever waits for it gives the GIL up: its holder may need that.
+struct CountsLock {
+  void enter() {
+    if (counts_mutex().try_lock()) return;
+    const nb::gil_scoped_release released;
+    counts_mutex().lock();
+  }
+  void exit(nb::args) { counts_mutex().unlock(); }
+};
+
 }  // namespace
 
 NB_MODULE(_host, m) {
   nb::set_leak_warnings(false);  // plans are cached while the process lives
   m.doc() = "The half-grid distance transform on the host; see kernels/. Engine `cpu` is its only caller.";
+  nb::class_<CountsLock>(m, "CountsLock").def(nb::init<>()).def("__enter__", &CountsLock::enter).def("__exit__", &CountsLock::exit);
+  m.def("renew_counts_lock", &renew_counts_mutex);
   nb::class_<ElementFormat>(m, "ElementFormat")
       .def("__init__", [](ElementFormat* self, const std::string& kind, int width, bool foreign, bool has_ignored, u64 ignored) {
              new (self) ElementFormat(format_of(kind, width, foreign, has_ignored, ignored));

@@ -2,8 +2,12 @@ import sys
 
 import pytest
 import torch
+from engines_on_host import own_driver, pytest_addoption, pytest_configure, pytest_pyfunc_call, pytest_report_header
 
 from inner_distance_gpu import cli
+from inner_distance_gpu.device import driver
+
+__all__ = ["own_driver", "pytest_addoption", "pytest_configure", "pytest_pyfunc_call", "pytest_report_header"]
 
 
 def pytest_collection_modifyitems(items):
@@ -11,6 +15,12 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device, and torch sees none"))
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    """A machine without a device engine, whatever this one has."""
+    monkeypatch.setattr(driver, "why_not", lambda: "no device in this test")
 
 
 @pytest.fixture

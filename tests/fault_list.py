@@ -32,6 +32,7 @@ LAYOUTS = ("tests/test_memory_layouts.py",)
 STREAMS = ("tests/test_cupy_order.py",)
 SELF_TEST = ("tests/test_self_test.py", "tests/test_self_test_runs.py")
 HALO = ("tests/test_blockwise.py",)
+LAZY = ("tests/test_lazy_graph.py",)
 COUNTS = ("tests/test_counts.py",)
 BAD = ("tests/test_bad_input.py",)
 
@@ -140,7 +141,7 @@ KERNELS = [
     ("cpu/weights.cpp", "(!keep || keep[w] >> bit & 1) &&", "", ("tests/test_border.py", "tests/test_cpu_engine.py", "-k", "border or definition or transform")),
     ("cpu/weights.cpp", "__builtin_popcount(there & ~*inside);", "__builtin_popcount(~*inside);", WEIGHTS),
     ("cpu/weights.cpp", "const i64 slab = i / rows % w.slabs;", "const i64 slab = i % w.slabs;", WEIGHTS),
-    ("cpu/weights.cpp", "double* numerators = w.numerators + 2 * (i % w.slabs);", "double* numerators = w.numerators;", WEIGHTS),
+    ("cpu/weights.cpp", "const std::size_t at = std::size_t(2 * (i % w.slabs));", "const std::size_t at = 0;", WEIGHTS),
     ("cpu/level.cpp", "if (annotated) real &= *annotated++;", "", WEIGHTS),
     ("cpu/masks.hpp", "fraction > high ? high : fraction", "fraction", WEIGHTS),
     ("labels.hpp", "* (1.0 / 16777216);", "* (1.0 / 8388608);", WEIGHTS),
@@ -269,7 +270,12 @@ PACKAGE = [
     ("arrays.py", "if values.data.ptr % size or not _whole_steps(values):", "if not _whole_steps(values):", STREAMS),
     ("blockwise/grid.py", "math.ceil(reach * parameters.scale / size)", "int(reach * parameters.scale / size)", HALO),
     ("blockwise/lazy.py", "min(reach[axis - leading], array.shape[axis] - 1)", "min(reach[axis - leading], 5)", HALO),
-    ("blockwise/lazy.py", "depth = {axis: (0, 1) if axis in spatial", "depth = {axis: (0, 0) if axis in spatial", HALO),
+    ("blockwise/lazy.py", "if block.labels is None or with_sites.all():", "if True:", HALO),
+    ("blockwise/lazy.py", "None if with_sites.all() else _cut(labels, within)", "None", HALO),
+    ("blockwise/grid.py", "extent / 2 / parameters.scale < SATURATION", "extent / parameters.scale < SATURATION / 10", HALO),
+    ("blockwise/halo_graph.py", "max(starts[chunks.start] - reach, 0)", "max(starts[chunks.start] - reach + 1, 0)", HALO),
+    ("blockwise/halo_graph.py", "volume((*index[:leading], *(0,) * self._dims))", "volume((0,) * len(index))", HALO),
+    ("blockwise/halo_graph.py", "max(reach, 1):", "1:", LAZY),
     ("blockwise/lazy.py", 'parameters.voxel_size, no_boundary="saturate", **keywords)', 'parameters.voxel_size, no_boundary="extent", **keywords)', HALO),
     ("counts.py", "counted = self._stacked() - known", "counted = self._stacked()", COUNTS),
     ("counts.py", "self._reduced = total.clone()", "self._reduced = known", COUNTS),
@@ -282,8 +288,9 @@ PACKAGE = [
     ("parameters.py", "leading = (*leading[:-1], 1)", "leading = leading", ("tests/test_transform.py", "tests/test_cpu_engine.py", "-k", "transform or channel")),
     ("labels.py", "for part in (slice(-1), slice(1, None))", "for part in (slice(1), slice(1, None))", HALO),
     ("arrays.py", "if step < reach:", "if step < 0:", BAD),
-    ("arrays.py", "self._own[0][...], self._own[1][...] = numerators, denominators", "pass", ("tests/test_transform.py",)),
     ("arrays.py", "return views[0].copy(), views[1].copy()", "return views", ("tests/test_transform.py", "tests/test_counts.py")),
+    ("engines/reference.py", "numerators[...], denominators[...] = grown", "pass", ("tests/test_counts_threads.py",)),
+    ("ahead.py", "self._loader.note(state, counts)", "pass", ("tests/test_loader_state.py",)),
 ]
 
 # fmt: on

@@ -2,10 +2,13 @@
 
 import ctypes
 import functools
+import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from inner_distance_gpu.device.launcher import Limits
 
 TESTS = Path(__file__).parent
 KERNELS = TESTS.parent / "kernels"
+BUILT = TESTS.parent / "build" / "host_kernels"
 FLAGS = [
     "-std=c++17",
     "-O2",
@@ -26,6 +30,7 @@ FLAGS = [
     "-shared",
     "-fPIC",
 ]
+SOURCE = TESTS / "host_kernels.cpp"
 
 
 @functools.cache
@@ -35,18 +40,10 @@ def library():
     if compiler is None:
         pytest.skip("needs g++ to run the CUDA kernels on the host")
     counting = os.environ.get("KERNEL_COVERAGE")  # a folder: see kernel_coverage.py
-    with tempfile.TemporaryDirectory() as temporary:
-        folder, flags = Path(counting or temporary), ["--coverage"] if counting else []
-        includes = [f"-I{path}" for path in (TESTS, KERNELS, KERNELS / "cuda")]
-        done = subprocess.run(
-            [compiler, *FLAGS, *flags, *includes, "-o", folder / "kernels.so", TESTS / "host_kernels.cpp"],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=folder,
-        )
-        assert done.returncode == 0, done.stderr
-        loaded = ctypes.CDLL(str(folder / "kernels.so"))
+    if counting:
+        loaded = ctypes.CDLL(str(_compiled(compiler, Path(counting), [*FLAGS, "--coverage"])))
+    else:
+        loaded = ctypes.CDLL(str(_kept(compiler)))
     loaded.run_kernel.argtypes = [
         ctypes.c_char_p,
         ctypes.c_void_p,
@@ -58,8 +55,45 @@ def library():
     return loaded
 
 
+def _compiled(compiler, folder, flags):
+    built = folder / "kernels.so"
+    includes = [f"-I{path}" for path in (TESTS, KERNELS, KERNELS / "cuda")]
+    command = [compiler, *flags, *includes, "-o", built, SOURCE]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return built
+
+
+def _kept(compiler):
+    """The library of these very sources, compiled by the first process that asks for it."""
+    version = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
+    said = hashlib.sha256(repr((compiler, version, FLAGS)).encode())
+    for path in sorted([SOURCE, TESTS / "launch_shim.hpp", TESTS / "cuda_words.hpp", *KERNELS.rglob("*.*")]):
+        said.update(path.read_bytes())
+    kept = BUILT / f"{said.hexdigest()}.so"
+    if not kept.exists():
+        BUILT.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=BUILT) as folder:
+            _compiled(compiler, Path(folder), FLAGS).replace(kept)
+        for older in set(BUILT.glob("*.so")) - {kept}:
+            older.unlink(missing_ok=True)
+    return kept
+
+
+# The shim is one device: its blocks, fibers and shared memory are global, so one thread at a time launches. A process
+# that is forked meanwhile waits for the kernel to end, lest the child inherit a lock that nobody will release.
+_device = threading.Lock()
+os.register_at_fork(before=_device.acquire, after_in_parent=_device.release, after_in_child=_device.release)
+_runs = 0
+
+
+def kernels_run():
+    """How many launches any `HostLauncher` of this process has run."""
+    return _runs
+
+
 class HostLauncher:
-    """Runs launches at once, in the calling thread.
+    """Runs launches at once, in the calling thread; threads take turns.
 
     `grid` and `block` replace what the engine chose (where a kernel allows any), `order` is that of the threads
     (0 forwards, 1 backwards, 2 one warp as far ahead as it can get), `limits` are those of the device.
@@ -78,22 +112,25 @@ class HostLauncher:
             self.run_one(launch, launch.record(records))
 
     def run_one(self, launch, address):
-        self.launches.append(launch)
-        self.records.append(record_at(launch, address))
+        global _runs
         assert launch.shared_bytes <= self.shared_bytes
         grid, block = launch.grid, launch.block
         if self.grid is not None:
             grid = min(grid, self.grid)
         if self.block is not None and launch.kernel.file in ("plane.cu", "pairs.cu"):
             block = (self.block, 1, 1)
-        status = library().run_kernel(
-            launch.kernel.name.encode(),
-            address,
-            grid,
-            (ctypes.c_uint * 3)(*block),
-            launch.shared_bytes,
-            self.order,
-        )
+        with _device:
+            self.launches.append(launch)
+            self.records.append(record_at(launch, address))
+            status = library().run_kernel(
+                launch.kernel.name.encode(),
+                address,
+                grid,
+                (ctypes.c_uint * 3)(*block),
+                launch.shared_bytes,
+                self.order,
+            )
+            _runs += 1
         assert status == 0, {1: "threads wait for ever", 2: "no such kernel"}[status] + f": {launch.kernel}"
 
 
@@ -103,9 +140,24 @@ def record_at(launch, address):
     return kind.from_buffer_copy(ctypes.string_at(address, ctypes.sizeof(kind)))
 
 
-@pytest.fixture
-def on_host(monkeypatch):
-    """Call it with a launcher: from then on the device engines run on the host, and say that they can."""
+class Event:
+    """Of torch, where every launch has ended when it returns."""
+
+    def __init__(self, enable_timing):
+        assert enable_timing
+
+    def record(self):
+        self.at = time.perf_counter()
+
+    def synchronize(self):
+        pass
+
+    def elapsed_time(self, end):
+        return (end.at - self.at) * 1e3
+
+
+def stand_ins(launcher):
+    """Triples (owner, name, value) that make the device engines run on the host, and say that they can."""
     import torch
 
     from inner_distance_gpu import arrays
@@ -113,12 +165,24 @@ def on_host(monkeypatch):
     from inner_distance_gpu.device import launcher as launching
     from inner_distance_gpu.engines import cucim
 
+    yield launching, "launcher", launcher
+    yield driver, "why_not", arrays.why_no_cuda
+    yield driver, "installed", lambda package: True
+    yield arrays, "default_device", lambda: torch.device("cpu")
+    yield cucim, "_distance", _scipy_distance
+    # For who brings labels to the device and times what happens there, as `bench` does.
+    yield torch.Tensor, "cuda", lambda tensor: tensor
+    yield torch.cuda, "Event", Event
+    yield torch.cuda, "get_device_name", lambda: "kernels on the host"
+
+
+@pytest.fixture
+def on_host(monkeypatch):
+    """Call it with a launcher: from then on the device engines run on the host, and say that they can."""
+
     def start(launcher):
-        monkeypatch.setattr(launching, "launcher", launcher)
-        monkeypatch.setattr(driver, "why_not", lambda: None)
-        monkeypatch.setattr(driver, "installed", lambda package: True)
-        monkeypatch.setattr(arrays, "default_device", lambda: torch.device("cpu"))
-        monkeypatch.setattr(cucim, "_distance", _scipy_distance)
+        for stand_in in stand_ins(launcher):
+            monkeypatch.setattr(*stand_in)
         return launcher
 
     return start

@@ -59,6 +59,19 @@ def test_a_block_without_a_site_is_not_a_volume_without_one(engine):
     np.testing.assert_array_equal(lazy, inner_distance(labels, (1, 1, 1), scale=5, engine=engine))
 
 
+@pytest.mark.parametrize("background", ["zero", "signed", "times_label"])
+@pytest.mark.parametrize("chunks", [(1, 4, 60), (2, 8, 46), (3, 8, 7)])
+def test_some_volumes_have_no_site(chunks, background):
+    """Thin volumes in several blocks along x, in which half the extent counts: 4 voxels of 5 scales."""
+    labels = np.zeros((3, 8, 240), np.int32)
+    labels[0, :, 200:] = 3
+    labels[1, :, 150:] = 9
+    labels[2] = 2
+    keywords = {"scale": 5, "background": background, "ignore_label": 9, "fill": -2.0}
+    lazy = blockwise.inner_distance(da.from_array(labels, chunks=chunks), (1, 1), **keywords)
+    np.testing.assert_array_equal(lazy, inner_distance(labels, (1, 1), **keywords))
+
+
 @pytest.mark.parametrize("tolerance", [0.3, 0.05, 1e-3])
 def test_a_tolerance_is_kept_with_a_smaller_halo(tolerance):
     labels = VOLUMES["sparse"]

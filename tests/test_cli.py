@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from inner_distance_gpu import __version__, inner_distance
+from inner_distance_gpu import __version__, engines, inner_distance
 
 LABELS = np.zeros((6, 20, 24), np.uint16)
 LABELS[1:4, 3:12, 4:15] = 3
@@ -198,7 +198,7 @@ BAD = [
     ("empty axis", ["hollow.npy", "t.npy"], ["(0, 20, 24)", "empty axis"]),
     ("two arrays", ["two.npz", "t.npy"], ["['a', 'b']", "--key"]),
     ("key", ["two.npz", "t.npy", "--key", "c"], ["'c'", "['a', 'b']"]),
-    ("key of a .npy", ["labels.npy", "t.npy", "--key", "c"], ["'c'", ".npz"]),
+    ("key of a .npy", ["labels.npy", "t.npy", "--key", "c"], ["--key c", ".npz"]),
     ("output exists", ["labels.npy", "done.npy"], ["done.npy", "exists", "--overwrite"]),
     ("sidecar exists", ["labels.npy", "sidecar.npy"], ["sidecar.json", "exists", "--overwrite"]),
     ("preview exists", ["labels.npy", "t.npy", "--preview", "picture.png"], ["picture.png", "--overwrite"]),
@@ -214,20 +214,20 @@ BAD = [
     ("ids no numbers", ["labels.npy", "t.npy", "--ids", "a"], ["--ids", "'a'"]),
     ("ids fractions", ["labels.npy", "t.npy", "--ids", "1.5"], ["--ids", "'1.5'", "whole"]),
     ("ids and binary", ["labels.npy", "t.npy", "--ids", "3", "--binary"], ["--binary"]),
-    ("voxel size", ["labels.npy", "t.npy", "--voxel-size", "4,0,4"], ["0.0", "positive"]),
+    ("voxel size", ["labels.npy", "t.npy", "--voxel-size", "4,0,4"], ["--voxel-size 4.0,0.0,4.0", "positive"]),
     ("voxel size text", ["labels.npy", "t.npy", "--voxel-size", "4;4;4"], ["'4;4;4'", "no number"]),
-    ("scale", ["labels.npy", "t.npy", "--scale", "-3"], ["-3", "positive"]),
+    ("scale", ["labels.npy", "t.npy", "--scale", "-3"], ["--scale -3", "positive"]),
     ("scale text", ["labels.npy", "t.npy", "--scale", "big"], ["'big'", "no number"]),
-    ("background", ["labels.npy", "t.npy", "--background", "black"], ["'black'", "'signed'"]),
-    ("no_boundary", ["labels.npy", "t.npy", "--no-boundary", "x"], ["'x'", "'saturate'"]),
-    ("engine unknown", ["labels.npy", "t.npy", "--engine", "gpu"], ["'gpu'", "'reference'"]),
+    ("background", ["labels.npy", "t.npy", "--background", "black"], ["--background black", "'signed'"]),
+    ("no_boundary", ["labels.npy", "t.npy", "--no-boundary", "x"], ["--no-boundary x", "'saturate'"]),
+    ("engine unknown", ["labels.npy", "t.npy", "--engine", "gpu"], ["--engine gpu", "'reference'"]),
     ("engine that cannot run", ["labels.npy", "t.npy", "--engine", "cucim"], ["'cucim' cannot run here"]),
     ("unknown option", ["labels.npy", "t.npy", "--sigma", "3"], ["--sigma"]),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "said"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
-def test_bad_input(call, folder, monkeypatch, arguments, said):
+def test_bad_input(no_gpu, call, folder, monkeypatch, arguments, said):
     monkeypatch.chdir(folder)
     before = {path.name: path.stat().st_size for path in folder.iterdir()}
     code, _, error = call("run", arguments[0], arguments[1], *VOXEL, *arguments[2:])
@@ -253,9 +253,15 @@ def test_a_failure_halfway_leaves_nothing(call, labels, tmp_path, monkeypatch):
 def test_info(call):
     code, out, _ = call("info")
     assert code == 0
-    assert re.search(r"reference\s+│ yes", out)
-    assert re.search(r"cucim\s+│ no", out)
-    assert "auto means" in out
+    for name, reason in engines.available().items():
+        assert re.search(rf"{name}\s+│ {'yes' if reason is None else 'no'}", out)
+    assert f"auto means {engines.fastest()} on the command line" in out
+
+
+def test_info_without_a_gpu(no_gpu, call):
+    _, out, _ = call("info")
+    assert re.search(r"cucim\s+│ no\s+│ no device in this test", out)
+    assert f"auto means {'cpu' if engines.available()['cpu'] is None else 'reference'} on the command line" in out
 
 
 def test_version_and_help(call):

@@ -268,7 +268,7 @@ def test_nothing_is_compiled_in_a_capture(cuda, monkeypatch):
 
 
 @pytest.fixture
-def machine(monkeypatch):
+def machine(own_driver, monkeypatch):
     """A machine on which everything is there."""
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(driver, "driver_version", lambda: (13, 1))
@@ -325,7 +325,7 @@ def test_what_is_missing_is_said(machine):
     assert "built without CUDA" in engines.available()["cuda"]
 
 
-def test_packages_are_looked_for_without_importing_them(monkeypatch):
+def test_packages_are_looked_for_without_importing_them(own_driver, monkeypatch):
     assert driver.installed("numpy")
     assert not driver.installed("no_such_package")
     monkeypatch.setitem(sys.modules, "numpy", None)

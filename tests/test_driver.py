@@ -58,7 +58,7 @@ def test_the_extras_are_those_of_the_package():
 
 
 @pytest.fixture
-def machine(monkeypatch, tmp_path):
+def machine(own_driver, monkeypatch, tmp_path):
     """A machine with one GPU and everything installed."""
     properties = types.SimpleNamespace(name="NVIDIA H200", total_memory=139.8 * 2**30, major=9, minor=0)
     module = tmp_path / "version"
@@ -134,9 +134,7 @@ def test_info_prints_it(machine, call):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("stardist") is None, reason="stardist is not installed")
-def test_the_demo_says_why_it_is_not_on_the_gpu(call, tmp_path):
-    if driver.why_not() is None:
-        pytest.skip("it is")
+def test_the_demo_says_why_it_is_not_on_the_gpu(no_gpu, call, tmp_path):
     code, printed, _ = call("demo", "--out", tmp_path / "demo")
     assert code == 0
     assert f"not cuda: {driver.why_not()}" in printed

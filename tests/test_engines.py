@@ -77,7 +77,7 @@ def fake_cuda_tensor():
         return torch.empty(4, 4, device="cuda")
 
 
-def test_device_tensors_say_which_engine_is_missing():
+def test_device_tensors_say_which_engine_is_missing(no_gpu):
     for call in (
         lambda labels: inner_distance(labels, (1, 1)),
         balanced_weights,
@@ -98,7 +98,7 @@ class FakeCuPyArray:
         return LABELS
 
 
-def test_cupy_arrays_are_recognised_without_importing_cupy(monkeypatch):
+def test_cupy_arrays_are_recognised_without_importing_cupy(no_gpu, monkeypatch):
     cupy = types.ModuleType("cupy")
     cupy.ndarray = FakeCuPyArray
     monkeypatch.setitem(sys.modules, "cupy", cupy)

@@ -1,6 +1,7 @@
 """Does engine `cuda` stay on the device: no copy, no synchronisation, torch's stream and memory, any size?"""
 
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -68,8 +69,10 @@ def test_no_synchronisation():
     transform = transform_of(labels)
     transform(labels, mask)
     torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
     try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype")
+            torch.cuda.set_sync_debug_mode("error")
         transform(labels)
         transform(labels, mask)
         inner_distance(labels, (40, 4, 4))

@@ -5,7 +5,6 @@ import importlib.util
 import json
 import re
 import sys
-import time
 import types
 from pathlib import Path
 
@@ -25,27 +24,12 @@ def script():
     return module
 
 
-class Event:
-    def __init__(self, enable_timing):
-        assert enable_timing
-
-    def record(self):
-        self.at = time.perf_counter()
-
-    def synchronize(self):
-        pass
-
-    def elapsed_time(self, end):
-        return (end.at - self.at) * 1e3
-
-
 @pytest.fixture
 def visit(on_host, monkeypatch, tmp_path):  # noqa: F811
     """Runs the script; returns its exit code and the report it wrote."""
     launcher = on_host(HostLauncher())
     module = script()
-    stand_ins = {
-        "Event": Event,
+    streams = {
         "Stream": object,
         "stream": lambda stream: contextlib.nullcontext(),
         "CUDAGraph": lambda: types.SimpleNamespace(replay=lambda: None),
@@ -55,9 +39,8 @@ def visit(on_host, monkeypatch, tmp_path):  # noqa: F811
         "memory_allocated": lambda: 0,
         "max_memory_allocated": lambda: 12_000,
     }
-    for name, stand_in in stand_ins.items():
+    for name, stand_in in streams.items():
         monkeypatch.setattr(torch.cuda, name, stand_in)
-    monkeypatch.setattr(torch.Tensor, "cuda", lambda tensor: tensor)
     monkeypatch.setattr(module, "copy_bandwidth", lambda measured=module.copy_bandwidth: measured(1 << 16, "cpu"))
     small = [
         module.Case((7, 8, 9), 0.5, (40.0, 4.0, 4.0), 48.0, True),
@@ -131,6 +114,7 @@ def test_em_labels_are_timed(visit, tmp_path):
     assert report["cases"][1]["name"].startswith("5x6x7")
 
 
+@pytest.mark.no_kernel
 def test_a_dry_run_lists_the_cases(visit, capsys):
     assert visit("--dry") == (0, None)
     assert "7x8x9" in capsys.readouterr().out

@@ -12,7 +12,12 @@ from torch._subclasses import FakeTensorMode
 from inner_distance_gpu import ClassCounts, InnerDistanceTransform, balanced_weights, inner_distance
 
 # torch's own tracing warns of what torch's own code does
-pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:torch", "ignore::FutureWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*:DeprecationWarning:torch",
+    "ignore::FutureWarning",
+    "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning",  # opcheck of torch 2.14
+    "ignore:Skipping serialization of skipfiles:UserWarning",  # inductor of torch 2.6
+)
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 TARGET = ([40.0, 4.0, 4.5], 30.0, "signed", "extent", 0.0, 2, False)

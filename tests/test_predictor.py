@@ -341,8 +341,7 @@ def test_the_named_engine_is_the_one_that_runs(monkeypatch):
     assert len(calls) == 2
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_a_device_that_is_not_there_is_no_other_device():
+def test_a_device_that_is_not_there_is_no_other_device(no_gpu):
     with pytest.raises(ValueError, match="'cuda' cannot run here"):
         predictor(device="cuda").create_target(SpatialArray(random_labels(1, 4, 5), (8, 8)))
 

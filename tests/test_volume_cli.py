@@ -7,7 +7,7 @@ import pytest
 from zarr_stores import FORMATS, attributes, create, digests, values, zarr
 
 from inner_distance_gpu import inner_distance
-from inner_distance_gpu.options import console
+from inner_distance_gpu.terminal import console
 
 LABELS = np.zeros((12, 40, 48), np.uint16)
 LABELS[2:8, 6:24, 8:30] = 3
@@ -126,7 +126,7 @@ def test_chunks_that_are_not_stored(call, tmp_path, source):
     # Zarr stores no chunk that holds nothing but the fill value.
     code, _, error = call("volume", source, tmp_path / "t.zarr", *VOXEL, "--missing", "error")
     assert code == 2
-    assert re.search(r"chunk \(\d, \d, \d\) is not stored, and missing='error'", words(error))
+    assert re.search(r"chunk \(\d, \d, \d\) is not stored, and --missing error", words(error))
     code, out, _ = call("volume", source, tmp_path / "t.zarr", *VOXEL)
     assert code == 0
     assert "chunks of the labels are not stored and counted as their fill value" in words(out)
@@ -145,15 +145,15 @@ def test_a_preview(call, tmp_path, source, at):
 
 
 BAD = [
-    ("scale", ["--scale", "none"], ["'none'", "no number"]),
-    ("voxel size", ["--voxel-size", "4,0,4"], ["0.0", "positive"]),
+    ("scale", ["--scale", "none"], ["--scale none", "halo"]),
+    ("voxel size", ["--voxel-size", "4,0,4"], ["--voxel-size 4.0,0.0,4.0", "positive"]),
     ("ids", ["--ids", "a"], ["--ids", "'a'"]),
-    ("blocks", ["--blocks", "5,5,5"], ["blocks=(5, 5, 5)", "chunks=(4, 16, 16)"]),
-    ("chunks", ["--chunks", "4,4"], ["chunks=(4, 4)"]),
+    ("blocks", ["--blocks", "5,5,5"], ["--blocks 5,5,5", "--chunks 4,16,16"]),
+    ("chunks", ["--chunks", "4,4"], ["--chunks 4,4:"]),
     ("halo", ["--halo", "far"], ["'far'"]),
-    ("dtype", ["--dtype", "int4"], ["'int4'", "'int8'"]),
+    ("dtype", ["--dtype", "int4"], ["--dtype int4", "'int8'"]),
     ("engine", ["--engine", "cucim"], ["'cucim' cannot run here"]),
-    ("workers", ["--workers", "0"], ["workers=0"]),
+    ("workers", ["--workers", "0"], ["--workers 0"]),
     ("at", ["--preview", "p.png", "--at", "1,2"], ["--at 1,2", "(12, 40, 48)"]),
     ("preview", ["--preview", "p.jpg"], [".png"]),
     ("scheduler", ["--scheduler", "nowhere"], ["nowhere"]),
@@ -162,7 +162,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("options", "said"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
-def test_bad_input(call, tmp_path, source, monkeypatch, options, said):
+def test_bad_input(no_gpu, call, tmp_path, source, monkeypatch, options, said):
     monkeypatch.chdir(tmp_path)
     before = digests(tmp_path)
     code, _, error = call("volume", source, tmp_path / "t.zarr", *VOXEL, *options)

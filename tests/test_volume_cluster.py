@@ -18,8 +18,12 @@ import os, signal, sys
 import dask
 from inner_distance_gpu import blockwise
 
+def without_gpu():
+    from inner_distance_gpu.device import driver
+    driver.why_not = lambda: "taken away"
+
 def main():
-    from distributed import LocalCluster
+    from distributed import Client, LocalCluster
     source, target = sys.argv[1:3]
     options = dict(voxel_size={voxel}, scale={scale}, background="signed", chunks=(2, 8, 8), blocks=(2, 8, 8))
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
@@ -33,6 +37,8 @@ def main():
 
         written = blockwise.write(source, target, scheduler=cluster.scheduler_address, progress=kill, **options)
         print(len(killed), written.computed, written.plan.blocks)
+        with Client(cluster.scheduler_address, set_as_default=False) as client:
+            client.run(without_gpu)
         try:
             blockwise.write(source, target, scheduler=cluster.scheduler_address, engine="cucim", **options)
         except ValueError as error:
@@ -57,6 +63,7 @@ def test_a_process_is_killed_in_the_middle(tmp_path):
     first, refused, again = done.stdout.splitlines()
     assert first == f"1 {total} {total}"
     assert "'cucim' cannot run on tcp://" in refused
+    assert "taken away" in refused
     assert again == str(total)
     assert digests(tmp_path / "target.zarr") == digests(tmp_path / "undisturbed" / "target.zarr")
 

@@ -261,7 +261,7 @@ def test_labels_that_change_their_shape_in_between(tmp_path, source):
         ({"scheduler": "tcp://127.0.0.1:1"}, ValueError, "workers=1"),
     ],
 )
-def test_bad_arguments(tmp_path, source, change, error, said):
+def test_bad_arguments(no_gpu, tmp_path, source, change, error, said):
     if said is None:  # two spatial axes behind an axis of seven volumes: allowed, and no extents for three axes
         said = "one per spatial axis"
     before = digests(tmp_path)

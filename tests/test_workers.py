@@ -81,6 +81,7 @@ def in_fork(monkeypatch):
     monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: True)
 
 
+@pytest.mark.no_kernel
 @pytest.mark.parametrize("engine", ["cuda", "cucim"])
 def test_a_real_worker_says_what_to_do(forked, engine):
     loader = DataLoader(Samples(InnerDistanceTransform(VOXEL, 10, engine=engine).keyed()), num_workers=1)

@@ -25,6 +25,13 @@ def halo_of(parameters: TargetParameters, halo: str | float) -> tuple[int, ...]:
     return tuple(math.ceil(reach * parameters.scale / size) for size in parameters.voxel_size)
 
 
+def needs_sites(parameters: TargetParameters, spatial: tuple[int, ...]) -> bool:
+    """Whether it matters if a volume of this shape has any site: half its extent may be within reach of the scale."""
+    extent = min(n * size for n, size in zip(spatial, parameters.voxel_size, strict=True))
+    assert parameters.scale is not None
+    return parameters.no_boundary == "extent" and extent / 2 / parameters.scale < SATURATION
+
+
 @dataclass(frozen=True)
 class Place:
     """One block: the volume it belongs to, its voxels, and those with the halo, in voxels of the volume."""

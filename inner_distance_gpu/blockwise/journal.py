@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from .. import disk
 
 
 class Journal:
@@ -34,11 +35,11 @@ class Journal:
             Another process has it open.
         """
         with self.path.open("a+b") as file:
-            _lock(file, self.path)
+            disk.lock(file, self.path)
             file.seek(0)
             self.records, end = _read(file)
             file.truncate(end)
-            os.fsync(file.fileno())
+            disk.sync(file, self.path)
             self._file = file
             try:
                 yield self
@@ -51,7 +52,7 @@ class Journal:
             assert self._file is not None, "the journal is not open"
             self._file.write(b"%08x %s\n" % (zlib.crc32(text), text))
             self._file.flush()
-            os.fsync(self._file.fileno())
+            disk.sync(self._file, self.path)
             self.records.append(record)
 
 
@@ -65,34 +66,3 @@ def _read(file: BinaryIO) -> tuple[list[dict[str, Any]], int]:
         records.append(json.loads(text))
         end += len(line)
     return records, end
-
-
-def _lock(file: BinaryIO, path: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise BlockingIOError(error.errno, "another process is writing this output", str(path)) from None
-
-
-def make_durable(paths: set[Path], root: Path) -> None:
-    """Have the operating system put files that exist, and the names of all of them below `root`, on the disk."""
-    folders: set[Path] = set()
-    for path in paths:
-        with contextlib.suppress(FileNotFoundError):
-            _sync(path)
-        folders.update(parent for parent in path.parents if parent == root or root in parent.parents)
-    for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
-        with contextlib.suppress(FileNotFoundError):
-            _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,8 @@ import numpy.typing as npt
 from .. import api, arrays, engines
 from ..labels import has_site
 from ..parameters import TargetParameters
-from .grid import halo_of
+from .grid import halo_of, needs_sites
+from .halo_graph import Graph, Steps, spans
 
 
 def inner_distance(
@@ -42,7 +44,8 @@ def inner_distance(
         "exact" reaches `9.02 × scale` and returns what the whole volume would; a number is the largest
         error that a target may have, for a halo of `atanh(1 − number) × scale`.
     background, no_boundary, ignore_label, fill, engine
-        As in `inner_distance`. Whether a volume has any boundary is found out lazily, once per volume.
+        As in `inner_distance`. Whether a volume has any boundary is found out lazily, once per volume, and only
+        where the scale reaches half the volume's extent; each chunk of the result then needs all chunks of its volume.
 
     Returns
     -------
@@ -62,6 +65,8 @@ def inner_distance(
     [0.0, 0.20000000298023224, 0.5400000214576721]
     """
     import dask.array as da
+    from dask.base import tokenize
+    from dask.highlevelgraph import HighLevelGraph
 
     if not isinstance(array, da.Array):
         raise TypeError(
@@ -84,38 +89,75 @@ def inner_distance(
     engines.check_name(engine)
     leading = array.ndim - dims
     reach = halo_of(parameters, halo)
-    depth = {
-        axis: 0 if axis < leading else min(reach[axis - leading], array.shape[axis] - 1) for axis in range(array.ndim)
-    }
-    around = da.overlap.overlap(array, depth=depth, boundary="none")
-    whole_extent = min(n * size for n, size in zip(array.shape[leading:], parameters.voxel_size, strict=True))
-    with_sites = _volumes_with_sites(array, dims, ignore_label) if no_boundary == "extent" else True
-    targets = da.map_blocks(
-        block_target,
-        around,
-        with_sites,
-        parameters=parameters,
-        engine=engine,
-        whole_extent=whole_extent,
-        dtype=np.float32,
-        meta=np.empty((0,) * array.ndim, np.float32),
-    )
-    return da.overlap.trim_overlap(targets, depth, boundary="none").rechunk(array.chunks)
+    depth = [0 if axis < leading else min(reach[axis - leading], array.shape[axis] - 1) for axis in range(array.ndim)]
+    blocks = [spans(sizes, n) for sizes, n in zip(array.chunks, depth, strict=True)]
+    name = f"inner-distance-{tokenize(array.name, parameters, depth, engine)}"
+    target = BlockTarget(parameters, engine, array.shape[leading:])
+    one_block = all(len(axis) == 1 for axis in blocks[leading:])
+    in_parts = target.asks and not one_block
+    steps = Steps(target.unfinished, target.sites, target.finish) if in_parts else Steps(target)
+    layer = Graph(name, array.name, array.chunks, blocks, dims, steps).tasks
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=[array])  # type: ignore[list-item]
+    return da.Array(graph, name, array.chunks, dtype=np.float32, meta=np.empty((0,) * array.ndim, np.float32))
 
 
-def _volumes_with_sites(array: Any, dims: int, ignore_label: int | float | None) -> Any:
-    """A lazy bool array (..., 1, 1, 1): whether each volume has a site anywhere."""
-    import dask.array as da
+class Unfinished(NamedTuple):
+    """A block whose target is known but for volumes without any site.
 
-    spatial = tuple(range(array.ndim - dims, array.ndim))
-    # One voxel from the next block: the faces between blocks count too.
-    depth = {axis: (0, 1) if axis in spatial and array.shape[axis] > 1 else 0 for axis in range(array.ndim)}
-    around = da.overlap.overlap(array, depth=depth, boundary="none")
-    chunks = around.chunks[: array.ndim - dims] + tuple((1,) * n for n in around.numblocks[array.ndim - dims :])
-    found = da.map_blocks(
-        has_site, around, dims, ignore_label, chunks=chunks, dtype=bool, meta=np.empty((0,) * array.ndim, bool)
-    )
-    return found.any(axis=spatial, keepdims=True)
+    `labels` are those of the block where some volume has no site within its halo, else None; `with_sites`, of shape
+    (..., 1, 1, 1), says which volumes have one there.
+    """
+
+    target: Any
+    labels: Any
+    with_sites: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class BlockTarget:
+    """Computes the target of the voxels `within` of a block with its halo. `spatial`: voxels of the whole volume."""
+
+    parameters: TargetParameters
+    engine: str
+    spatial: tuple[int, ...]
+
+    @property
+    def asks(self) -> bool:
+        """Whether it matters if a volume has any site."""
+        return needs_sites(self.parameters, self.spatial)
+
+    def __call__(self, within: tuple[slice, ...], labels: Any) -> Any:
+        """The target where the block is the whole volume, or where it does not matter if that has a site."""
+        with_sites = self._found(labels) if self.asks else True
+        return _cut(block_target(labels, with_sites, self.parameters, self.engine, self._extent), within)
+
+    def unfinished(self, within: tuple[slice, ...], labels: Any) -> Unfinished:
+        target = _cut(block_target(labels, True, self.parameters, self.engine, self._extent), within)
+        with_sites = self._found(labels)
+        return Unfinished(target, None if with_sites.all() else _cut(labels, within), with_sites)
+
+    @staticmethod
+    def sites(block: Unfinished) -> npt.NDArray[np.bool_]:
+        return block.with_sites
+
+    def finish(self, block: Unfinished, with_sites: npt.NDArray[np.bool_]) -> Any:
+        if block.labels is None or with_sites.all():
+            return block.target
+        target = block.target.copy()  # Dask may hand out the same array again
+        return _without_sites(target, block.labels, with_sites, self.parameters, self.engine, self._extent)
+
+    @property
+    def _extent(self) -> float:
+        return min(n * size for n, size in zip(self.spatial, self.parameters.voxel_size, strict=True))
+
+    def _found(self, labels: Any) -> npt.NDArray[np.bool_]:
+        return has_site(labels, len(self.spatial), self.parameters.ignore_label)
+
+
+def _cut(array: Any, within: tuple[slice, ...]) -> Any:
+    """A part of an array that does not keep the rest in memory."""
+    part = array[within]
+    return part if part.shape == array.shape else part.copy()
 
 
 def block_target(
@@ -126,7 +168,34 @@ def block_target(
     whole_extent: float,
 ) -> Any:
     """The target of one block with its halo. A block without a site lies farther from all of them than the halo."""
-    keywords: dict[str, Any] = {
+    keywords = _keywords(parameters, engine)
+    targets = api.inner_distance(labels, parameters.voxel_size, no_boundary="saturate", **keywords)
+    if np.all(with_sites):
+        return targets
+    return _without_sites(targets, labels, np.asarray(with_sites), parameters, engine, whole_extent)
+
+
+def _without_sites(
+    targets: Any,
+    labels: Any,
+    with_sites: npt.NDArray[np.bool_],
+    parameters: TargetParameters,
+    engine: str,
+    whole_extent: float,
+) -> Any:
+    """Change the targets of volumes without any site: those of a block of one voxel with the extent of the volume."""
+    dims = len(parameters.voxel_size)
+    one_voxel = (whole_extent,) * dims
+    for volume in np.ndindex(labels.shape[: labels.ndim - dims]):
+        if not with_sites[volume].any():
+            flat = labels[volume].reshape(-1, *(1,) * dims)
+            alone = api.inner_distance(flat, one_voxel, no_boundary="extent", **_keywords(parameters, engine))
+            targets[volume] = alone.reshape(targets[volume].shape)
+    return targets
+
+
+def _keywords(parameters: TargetParameters, engine: str) -> dict[str, Any]:
+    return {
         "scale": parameters.scale,
         "background": parameters.background,
         "ignore_label": parameters.ignore_label,
@@ -134,15 +203,3 @@ def block_target(
         "engine": engine,
         "threads": 1,
     }
-    targets = api.inner_distance(labels, parameters.voxel_size, no_boundary="saturate", **keywords)
-    dims = len(parameters.voxel_size)
-    if np.all(with_sites):
-        return targets
-    # Volumes without any site: a block of one voxel with the extent of the whole volume has their distance.
-    one_voxel = (whole_extent,) * dims
-    for volume in np.ndindex(labels.shape[: labels.ndim - dims]):
-        if not np.asarray(with_sites)[volume].any():
-            flat = labels[volume].reshape(-1, *(1,) * dims)
-            alone = api.inner_distance(flat, one_voxel, no_boundary="extent", **keywords)
-            targets[volume] = alone.reshape(targets[volume].shape)
-    return targets

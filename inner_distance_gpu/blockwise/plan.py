@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__, arrays, engines, ome, zarr_arrays
+from .. import __version__, arrays, disk, engines, ome, zarr_arrays
 from ..chunk_files import ChunkFiles
 from ..labels import UNANNOTATED
 from ..parameters import SATURATION, TargetParameters, check_choice, check_count, check_flag
@@ -117,9 +117,9 @@ def plan(
     TypeError, ValueError, OSError
         As `write`.
     """
-    array = zarr_arrays.locate(Path(source), key)
+    array = zarr_arrays.locate(disk.local_path(source), key)
     path = array.path.resolve()
-    target = Path(destination).resolve()
+    target = disk.local_path(destination).resolve()
     _check_apart(path, target)
     zarr_arrays.check_place(target)
     files = ChunkFiles.of(path)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import zarr_arrays
+from ..chunk_codec import ChunkCodec
 from ..chunk_files import ChunkFiles
 from .grid import Place, Slices
 
@@ -25,6 +26,11 @@ def opened(path: Path, mode: str, run: str) -> Any:
 @functools.lru_cache(maxsize=8)
 def chunk_files(path: Path, run: str) -> ChunkFiles:
     return ChunkFiles.of(path)
+
+
+@functools.lru_cache(maxsize=8)
+def chunk_codec(path: Path, run: str) -> ChunkCodec | None:
+    return ChunkCodec.of(path)
 
 
 @dataclass(frozen=True)
@@ -42,9 +48,10 @@ class Source:
     def files(self) -> ChunkFiles:
         return chunk_files(self.path, self.run)
 
-    @property
-    def array(self) -> Any:
-        return opened(self.path, "r", self.run)
+    def values(self, region: Slices) -> npt.NDArray[Any]:
+        """The values of a region of the array."""
+        codec = chunk_codec(self.path, self.run)
+        return np.asarray(opened(self.path, "r", self.run)[region]) if codec is None else codec.read(region)
 
     def read(self, place: Place) -> npt.NDArray[Any]:
         """The labels of a block with its halo.
@@ -59,7 +66,7 @@ class Source:
         if self.missing == "error" or not files.has_fill_value:
             self._refuse_missing(place, region)
         try:
-            values = np.asarray(self.array[region])
+            values = self.values(region)
         except (MemoryError, ImportError):
             raise
         except Exception as error:  # codecs raise what they like
@@ -93,7 +100,7 @@ class Source:
         guilty = ""
         for index in files.touching(region):
             try:
-                self.array[files.part(index, region)]
+                self.values(files.part(index, region))
             except Exception as broken:  # as above
                 guilty, error = f" in {files.path(index)}", broken
                 break

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import ome, zarr_arrays
-from .journal import Journal, make_durable
+from .. import disk, ome, zarr_arrays
+from ..disk import make_durable
+from .journal import Journal
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -87,9 +88,7 @@ def create(plan: Plan) -> None:
         (new / ARRAY / STATE).mkdir()
         make_durable({file for file in new.rglob("*") if file.is_file()}, new)
         with _not_in_use(path):
-            if path.exists():
-                path.rename(old)
-            new.rename(path)
+            disk.put(new, path, old)
         make_durable({path}, path.parent)
     finally:
         shutil.rmtree(work, ignore_errors=True)

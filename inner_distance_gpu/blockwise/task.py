@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..chunk_files import replace_file
+from ..disk import make_durable
 from ..labels import Volumes, annotated, has_site
 from ..parameters import TargetParameters
-from .grid import Grid, Place
-from .journal import make_durable
+from ..zarr_arrays import stores_zeros_as_nothing
+from .grid import Grid, Place, Slices
 from .lazy import block_target
-from .source import Source, chunk_files, opened
+from .source import Source, chunk_codec, chunk_files, opened
 
 FACTOR = 127  # an int8 target is the float times this, rounded
 
@@ -118,12 +120,26 @@ def _store(job: Job, channel: int, place: Place, target: npt.NDArray[np.float32]
             # After a power cut it may be damaged, and Zarr reads what is there of a shard or a chunk at the edge.
             path.unlink(missing_ok=True)
         values = encoded(target, job.dtype)
-        opened(job.destination, "r+", job.source.run)[region] = values[(None,) * (len(region) - values.ndim)]
+        _write(job, region, values[(None,) * (len(region) - values.ndim)])
         _remove_unfinished(paths)
     except OSError as error:
         said = f"block {place} of {job.destination} cannot be written: {error.strerror or error}"
         raise OSError(error.errno, said, error.filename) from error
     return paths
+
+
+def _write(job: Job, region: Slices, values: npt.NDArray[Any]) -> None:
+    """Write whole chunks, each to a file beside its place first."""
+    codec = chunk_codec(job.destination, job.source.run)
+    if codec is None or not stores_zeros_as_nothing():
+        opened(job.destination, "r+", job.source.run)[region] = values
+        return
+    for index in codec.files.touching(region):
+        part = codec.files.part(index, region)
+        chunk = values[tuple(slice(p.start - a.start, p.stop - a.start) for p, a in zip(part, region, strict=True))]
+        if chunk.shape != codec.files.chunk:  # at the end of the array
+            chunk = np.pad(chunk, [(0, n - size) for n, size in zip(codec.files.chunk, chunk.shape, strict=True)])
+        replace_file(codec.files.path(index), codec.encode(chunk))
 
 
 def _remove_unfinished(paths: set[Path]) -> None:

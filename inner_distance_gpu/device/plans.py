@@ -49,9 +49,7 @@ class Call:
     def __init__(self, prepared: Prepared, arrays: Arrays, counts: tuple[Tensor, Tensor] | None = None) -> None:
         plan = prepared.plan
         self.prepared, self.arrays, self.device = prepared, arrays, arrays.labels.device
-        self.scratch = torch.empty(plan.scratch_bytes, dtype=torch.uint8, device=self.device)
-        if plan.cleared_bytes:
-            self.scratch[: plan.cleared_bytes].zero_()
+        self.scratch = take_scratch(plan, self.device)
         self.records = plan.call(
             arrays.labels.data_ptr(),
             0 if arrays.mask is None else arrays.mask.data_ptr(),
@@ -69,6 +67,14 @@ class Call:
 
     def launch(self, *launches: Launch) -> None:
         launching.launcher.run(launches, self.records, self.device)
+
+
+def take_scratch(plan: Any, device: torch.device) -> Tensor:
+    """One block of memory for all pieces of a plan; those that start at 0 come first."""
+    memory = torch.empty(plan.scratch_bytes, dtype=torch.uint8, device=device)
+    if plan.cleared_bytes:
+        memory[: plan.cleared_bytes].zero_()
+    return memory
 
 
 class Arrays(NamedTuple):

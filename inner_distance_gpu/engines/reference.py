@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import counting
 from ..labels import annotated, in_classes
 from ..parameters import BORDER_SLACK, Border, TargetParameters, WeightParameters, slab_grid
 
@@ -130,9 +131,12 @@ def target_and_weights(
     border: Border,
     threads: int = 1,
 ) -> npt.NDArray[np.float32]:
-    """Weights, then targets, then weight 0 beyond the border."""
-    weights = balanced_weights(labels, mask, numerators, denominators, weighing, threads)
+    """Targets, then weights, then weight 0 beyond the border."""
     inner_distance(labels, out, parameters, threads)
+    with counting.on_host:  # other threads may count on from the same numbers; a call that fails has counted nothing
+        grown = numerators.copy(), denominators.copy()
+        weights = balanced_weights(labels, mask, *grown, weighing, threads)
+        numerators[...], denominators[...] = grown
     if border == "mask":
         for volume in np.ndindex(labels.shape[: labels.ndim - len(parameters.voxel_size)]):
             weights[volume][_beyond_border(labels[volume], parameters)] = 0

@@ -7,6 +7,7 @@
 #include "weights.hpp"
 
 #include <algorithm>
+#include <new>
 #include <vector>
 
 #include "masks.hpp"
@@ -61,6 +62,13 @@ void weigh_row(const u8* p, i64 step, i64 n, const u32* inside, const u32* keep,
 
 }  // namespace
 
+std::mutex& counts_mutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+void renew_counts_mutex() { new (&counts_mutex()) std::mutex; }
+
 Weigher::Weigher(const CpuTask& p, const LabelArray& labels, const FusedWeights& weighing, const Volume& model)
     : task(p), w(weighing), lead(int(labels.view.shape.size() - p.voxel_size.size())), ny(model.ny), nx(model.nx),
       rows(model.nz * model.ny), weight(std::size_t(2 * weighing.slabs)) {
@@ -76,13 +84,14 @@ const u8* Weigher::mask_row(i64 volume, i64 row) const {
 
 void Weigher::count(const std::vector<Volume>& volumes, const std::vector<Counted>& counted, Team& team) {
   const i64 count = i64(volumes.size());
+  std::vector<double> numerators(std::size_t(2 * w.slabs)), denominators(std::size_t(2 * w.slabs));  // of this call
   if (!w.mask.data) {
     for (i64 i = 0; i < count; ++i) {
       const Counted& seen = counted[std::size_t(i)];
-      double* numerators = w.numerators + 2 * (i % w.slabs);
-      numerators[0] += double(seen.annotated - seen.inside);
-      numerators[1] += double(seen.inside);
-      for (int c = 0; c < 2; ++c) w.denominators[2 * (i % w.slabs) + c] += double(seen.annotated);
+      const std::size_t at = std::size_t(2 * (i % w.slabs));
+      numerators[at] += double(seen.annotated - seen.inside);
+      numerators[at + 1] += double(seen.inside);
+      for (int c = 0; c < 2; ++c) denominators[at + std::size_t(c)] += double(seen.annotated);
     }
   } else {
     std::vector<RowSum> sums(std::size_t(count * rows));
@@ -99,9 +108,15 @@ void Weigher::count(const std::vector<Volume>& volumes, const std::vector<Counte
       const RowSum& row = sums[std::size_t(i)];
       const i64 slab = i / rows % w.slabs;
       per_slab[std::size_t(slab)].add(row.all);
-      for (int c = 0; c < 2; ++c) w.numerators[2 * slab + c] += double(row.counted[c]);
+      for (int c = 0; c < 2; ++c) numerators[std::size_t(2 * slab + c)] += double(row.counted[c]);
     }
-    for (i64 i = 0; i < 2 * w.slabs; ++i) w.denominators[i] += per_slab[std::size_t(i / 2)].total();
+    for (i64 i = 0; i < 2 * w.slabs; ++i) denominators[std::size_t(i)] = per_slab[std::size_t(i / 2)].total();
+  }
+  // Calls of other threads may add to the same counts. Nothing behind this can fail, so counts that changed stay true.
+  const std::lock_guard<std::mutex> lock(counts_mutex());
+  for (i64 i = 0; i < 2 * w.slabs; ++i) {
+    w.numerators[i] += numerators[std::size_t(i)];
+    w.denominators[i] += denominators[std::size_t(i)];
   }
   for (i64 s = 0; s < 2 * w.slabs; s += 2) weights_of(w.numerators + s, w.denominators + s, 2, w.low, w.high, &weight[std::size_t(s)]);
 }

@@ -1,11 +1,17 @@
 // The weights of the fused call: counted once every volume was scanned, written where the planes are.
 #pragma once
+#include <mutex>
 #include <vector>
 
 #include "engine.hpp"
 #include "threads.hpp"
 
 namespace half_grid {
+
+// Held while counts are read, added to and written, never while a volume is searched. Python takes it as `CountsLock`.
+// A forked child, which has none of the threads that may hold it, makes it anew: see counting.py.
+std::mutex& counts_mutex();
+void renew_counts_mutex();
 
 // What a scan counted in one volume.
 struct Counted {

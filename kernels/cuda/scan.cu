@@ -213,12 +213,15 @@ template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Tas
                (chunk_row_at(job, (task.volume * job.n[0] + first) * chunks_of(job) + task.y / CHUNK) + chunk_tile_at(x)) / 2;
   // Of the row in hand and of the other one, which change places: a variable index would take them out of registers.
   u32 down[FAMILIES], behind[FAMILIES], other_down[FAMILIES], other_behind[FAMILIES];
+  // Nobody wrote words of rows beyond the last one. Such a row begins at the first segment and ends at the last, so
+  // that nothing of it is read.
+  const int rows = task.rows;
 #pragma unroll
   for (int f = 0; f < FAMILIES; ++f) {
-    down[f] = 2 * two_before(words, segment, odd_row, f, 2 * pair, stored.far);
-    behind[f] = two_behind(words, segment, segments, odd_row, f, 2 * pair, stored.far);
-    other_down[f] = 2 * two_before(words, segment, odd_row + 2, f, 2 * pair, stored.far);
-    other_behind[f] = two_behind(words, segment, segments, odd_row + 2, f, 2 * pair, stored.far);
+    down[f] = 2 * two_before(words, odd_row < rows ? segment : 0, odd_row, f, 2 * pair, stored.far);
+    behind[f] = two_behind(words, odd_row < rows ? segment : segments, segments, odd_row, f, 2 * pair, stored.far);
+    other_down[f] = 2 * two_before(words, odd_row + 2 < rows ? segment : 0, odd_row + 2, f, 2 * pair, stored.far);
+    other_behind[f] = two_behind(words, odd_row + 2 < rows ? segment : segments, segments, odd_row + 2, f, 2 * pair, stored.far);
   }
 #pragma unroll 1
   for (int start = 0; start < steps; start += SWEEP, out += SWEEP * level, least += SWEEP * chunk_level) {

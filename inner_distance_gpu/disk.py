@@ -1,0 +1,210 @@
+"""Local paths, and what not every file system can do with them: locks, fsync, a file in the place of another.
+
+Where it is safe to go on without, a `FileSystemWarning` says so once per process; otherwise an OSError names the path,
+the cause and a way out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import shutil
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+# What system calls answer where the file system, rather than the disk, is the cause: it does not have this call.
+_NOT_THERE = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOTTY}
+_NO_LOCKS = _NOT_THERE | {errno.ENOLCK}
+_NO_FOLDERS = _NOT_THERE | {errno.EACCES, errno.EPERM, errno.EBADF, errno.EISDIR}
+_LOCKED = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
+_LOCKED_BYTE = 2**31 - 2  # on Windows a lock keeps others from reading the byte, so it lies behind the contents
+_CHECKS = 4  # that a folder stays removed
+_NAME_LETTERS = 40  # of a name that go into a temporary one: file systems allow 255 bytes in all, 4 a letter
+
+_said: set[str] = set()
+_saying = threading.Lock()
+
+
+def local_path(name: str | Path) -> Path:
+    """The path that a user named.
+
+    Raises
+    ------
+    ValueError
+        It is an address. A path would lose a slash of it, so no message could repeat it.
+    """
+    if isinstance(name, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name):
+        raise ValueError(f"{name}: cannot read or write addresses; expected the path of a local file or folder")
+    return Path(name)
+
+
+class FileSystemWarning(UserWarning):
+    """This file system cannot do something that protects an output; the work goes on without."""
+
+
+def lock(file: BinaryIO, path: Path) -> None:
+    """Lock a file that is open for writing, until it is closed. Without locks on its file system: a warning.
+
+    Raises
+    ------
+    BlockingIOError
+        Another process has locked it.
+    OSError
+        It cannot be locked for another reason.
+    """
+    try:
+        _lock(file)
+    except OSError as error:
+        if error.errno in _LOCKED:
+            raise BlockingIOError(error.errno, "another process is writing this output", str(path)) from None
+        if error.errno not in _NO_LOCKS:
+            raise OSError(error.errno, f"cannot be locked ({error.strerror})", str(path)) from error
+        _say_once(
+            "lock",
+            f"{path}: this file system has no locks ({error.strerror}), so nothing stops a second process that writes "
+            "the same output: start one at a time. Lustre has locks where it is mounted with -o flock",
+        )
+
+
+def _lock(file: BinaryIO) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        file.seek(_LOCKED_BYTE)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
+        return
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def sync(file: BinaryIO, path: Path) -> None:
+    """Have the operating system put on the disk what an open file holds. Where it cannot: a warning.
+
+    Raises
+    ------
+    OSError
+        The disk failed or is full.
+    """
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in _NOT_THERE:
+            raise OSError(error.errno, f"cannot be put on the disk ({error.strerror})", str(path)) from error
+        _say_unsafe(path, error)
+
+
+def make_durable(paths: set[Path], root: Path) -> None:
+    """Have the operating system put paths that exist, and the names of all of them below `root`, on the disk."""
+    folders: set[Path] = {path for path in paths if path.is_dir()}
+    for path in paths - folders:
+        # Windows puts a file on the disk only for those who may write it.
+        with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
+            sync(file, path)
+    for path in paths:
+        folders.update(parent for parent in path.parents if parent == root or root in parent.parents)
+    for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
+        with contextlib.suppress(FileNotFoundError):
+            _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_FOLDERS:
+            raise OSError(error.errno, f"cannot be put on the disk ({error.strerror})", str(folder)) from error
+        _say_unsafe(folder, error)
+
+
+def _say_unsafe(path: Path, error: OSError) -> None:
+    _say_once(
+        "sync",
+        f"{path}: this file system cannot be told to put files on the disk ({error.strerror}). An output survives a "
+        "killed process, but after a power cut or a crash of the machine compute it anew",
+    )
+
+
+def _say_once(what: str, message: str) -> None:
+    with _saying:
+        if what in _said:
+            return
+        _said.add(what)
+    warnings.warn(message, FileSystemWarning, stacklevel=3)
+
+
+@contextlib.contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A name in the folder of `path` that nothing has; what has it when the block ends is removed.
+
+    Nothing is created here, so whatever ends the block, a signal included, finds the name known.
+    """
+    temporary = path.with_name(f".{path.stem[:_NAME_LETTERS]}-{secrets.token_hex(8)}{path.suffix}")
+    try:
+        yield temporary
+    except OSError as error:
+        if error.filename is not None and Path(os.fsdecode(error.filename)) == temporary:
+            # The user knows the output by its own name.
+            raise type(error)(error.errno, error.strerror, str(path)) from error
+        raise
+    finally:
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    shutil.rmtree(path, ignore_errors=True)
+    if sys.exc_info()[0] is None:
+        return
+    for _ in range(_CHECKS):  # after a signal, threads of zarr-python write for a moment what they had begun
+        time.sleep(0.05)
+        if path.exists():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def put(temporary: Path, path: Path, aside: Path | None = None) -> None:
+    """Let a file or folder take the name `path`; a file that has it is replaced, a folder is moved to `aside`.
+
+    Where that fails, or is interrupted, what was there is there again.
+
+    Raises
+    ------
+    OSError
+        It fails: on Windows as long as a program has one of them open.
+    """
+    try:
+        if aside is None:
+            temporary.replace(path)
+        else:
+            if path.exists():
+                path.rename(aside)
+            temporary.rename(path)
+    except BaseException as error:
+        if aside is not None and aside.exists() and not path.exists():
+            aside.rename(path)
+        if not isinstance(error, PermissionError):
+            raise
+        raise PermissionError(
+            error.errno,
+            f"cannot be created or replaced ({error.strerror}). Is it open in another program, or its folder "
+            "read-only? Close it there, or choose another name",
+            str(path),
+        ) from error

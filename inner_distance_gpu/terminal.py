@@ -1,0 +1,134 @@
+"""The terminal around a command: any encoding, a pipe that closes, signals that end it, errors and warnings as text."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import os
+import re
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Collection, Iterator
+from types import FrameType
+from typing import Any
+
+from rich.console import Console, ConsoleOptions
+
+# Symbols in what the commands print, for terminals that do not have them.
+_SPELLED = {"×": "x", "≠": "!=", "±": "+-", "…": "...", "–": "-", "−": "-", "Δ": "D", "³": "^3", "ⁿ": "^n"}
+_ERRORS = "inner_distance_gpu"  # the name of `_spell` among Python's ways to deal with what an encoding does not have
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+_VALUE = r"""'(?P<quoted>[^']*)'|[(\[](?P<several>[^)\]]*)[)\]]|(?P<plain>[^\s,;:()]*)"""
+
+
+class Terminal(Console):
+    """Prints text as it is, without markup and emoji codes: names of files may look like either."""
+
+    def __init__(self, stderr: bool = False, narrowest: int = 0) -> None:
+        self._narrowest = narrowest
+        super().__init__(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+    @property
+    def options(self) -> ConsoleOptions:
+        """Wide enough for numbers in tables: the lines of a narrow terminal go on below, rich would leave words out."""
+        options = super().options
+        return options.update(width=max(options.max_width, self._narrowest))
+
+    def on_broken_pipe(self) -> None:
+        """Nobody reads on, as behind `| head`: the work goes on, what it prints goes nowhere."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.file.fileno())
+        os.close(nowhere)
+
+
+console = Terminal(narrowest=80)
+errors = Terminal(stderr=True)
+
+
+@contextlib.contextmanager
+def surroundings() -> Iterator[None]:
+    """Around a whole command: no text that cannot be printed, warnings in a line, clean ends."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_ERRORS)
+    with warnings.catch_warnings(), _ended_by_signals():
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if category.__module__.partition(".")[0] == __package__:
+                errors.print(f"Warning: {message}")
+            else:
+                shown(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield
+
+
+def _spell(error: UnicodeError) -> tuple[bytes, int]:
+    """ASCII for what an encoding does not have; bytes of a file's name that are no text as they are."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    spelled = b""
+    for letter in error.object[error.start : error.end]:
+        if "\udc80" <= letter <= "\udcff":
+            spelled += bytes([ord(letter) - 0xDC00])
+        else:
+            spelled += _SPELLED.get(letter, letter).encode("ascii", "backslashreplace")
+    return spelled, error.end
+
+
+codecs.register_error(_ERRORS, _spell)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block with SystemExit, so that it tidies up; exit code 128 and the signal's number.
+
+    A signal that is ignored, as under nohup, or that something else handles stays with that.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for other in handled:
+            signal.signal(other, signal.SIG_IGN)  # a second one does not end the tidying
+        raise SystemExit(128 + number)
+
+    main = threading.current_thread() is threading.main_thread()  # no other may set handlers
+    handled = [number for number in _ENDING if main and signal.getsignal(number) is signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def print_error(error: BaseException, options: Collection[str]) -> None:
+    """What went wrong, in the words of the command line: keywords of Python become the `options` of that name."""
+    errors.print("Error: ", style="bold red", end="")
+    errors.print(_in_options(_sentence(error), options))
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return str(error) or type(error).__name__
+
+
+def _in_options(message: str, options: Collection[str]) -> str:
+    """`blocks=(4, 4, 4)` as `--blocks 4,4,4`; what the user typed stays."""
+    keyword = re.compile(rf"(?<![^\s(])(?P<name>{'|'.join(map(re.escape, options))})=(?:{_VALUE})")
+    typed = sorted((word for word in sys.argv[1:] if "=" in word), key=len, reverse=True)
+    parts = re.split(f"({'|'.join(map(re.escape, typed))})", message) if typed else [message]
+    parts[::2] = [keyword.sub(_as_option, part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _as_option(match: re.Match[str]) -> str:
+    quoted, several, plain = match.group("quoted", "several", "plain")
+    value = quoted if quoted is not None else several.replace(" ", "").strip(",") if several is not None else plain
+    option = "--" + match["name"].replace("_", "-")
+    return option if value in ("", "True") else f"{option} {'none' if value == 'None' else value}"

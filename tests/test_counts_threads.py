@@ -1,0 +1,132 @@
+"""Are counts exact, and weights those of some order of the calls, when several threads call one transform?"""
+
+import copy
+import os
+import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from inner_distance_gpu import ClassCounts, InnerDistanceTransform, engines
+
+ENGINES = [name for name in ("cpu", "reference") if engines.available()[name] is None]
+RUNS = {"cpu": 100, "reference": 3}
+
+
+def crops(count, shape):
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 2, shape) for _ in range(count)]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_counts_are_exact(engine, masked):
+    labels = crops(24, (4, 9, 8))
+    mask = np.full(labels[0].shape, 2, np.uint8) if masked else None
+    inside, voxels = int(sum(map(np.sum, labels))), sum(a.size for a in labels)
+    for _ in range(RUNS[engine]):
+        transform = InnerDistanceTransform((4, 4, 4), scale=20, threads=1, engine=engine)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda a, transform=transform: transform(a, mask), labels))
+        denominator = voxels * (2 if masked else 1) + 1
+        assert transform.counts.to_dicts() == [{0: (voxels - inside, denominator), 1: (inside, denominator)}]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_weights_belong_to_an_order_of_the_calls(engine):
+    """Each call has one label, and the other class a voxel less each time: its weight says how many were before it."""
+    calls, voxels = 40, 72
+    labels = np.ones((1, 9, 8), np.uint8)
+    transform = InnerDistanceTransform((4, 4), scale=20, threads=1, engine=engine, clip=(1e-9, 1.0))
+    transform.counts.numerators[0, 0] = 1e6  # so that the fraction of class 1 is not clipped
+    transform.counts.denominators[:] = 1e6
+    with ThreadPoolExecutor(8) as pool:
+        seen = sorted(pool.map(lambda _: float(transform(labels)[1].flat[0]), range(calls)))
+    expected = sorted(float(np.float32(0.5 * (1e6 + voxels * k) / (voxels * k))) for k in range(1, calls + 1))
+    np.testing.assert_allclose(seen, expected, rtol=1e-6)
+
+
+def test_copies_made_while_others_count_are_whole():
+    transform, done = InnerDistanceTransform((4, 4), scale=20, threads=1), threading.Event()
+    labels = np.ones((1, 9, 8), np.uint8)
+
+    def count():
+        while not done.is_set():
+            transform(labels)
+
+    with ThreadPoolExecutor(2) as pool:
+        counting = [pool.submit(count) for _ in range(2)]
+        try:
+            for _ in range(300):
+                state = transform.get_extra_state()
+                assert state[0, 0, 1] + 1 == state[1, 0, 0] == state[1, 0, 1]
+        finally:
+            done.set()
+        for future in counting:
+            future.result()
+
+
+def test_pickles_and_deep_copies_count_on():
+    transform = InnerDistanceTransform((4, 4), scale=20)
+    transform(np.ones((9, 8), np.uint8))
+    for other in (pickle.loads(pickle.dumps(transform)), copy.deepcopy(transform)):
+        other(np.ones((9, 8), np.uint8))
+        assert other.counts.to_dicts() == [{0: (0, 145.0), 1: (144, 145.0)}]
+    assert transform.counts.to_dicts() == [{0: (0, 73.0), 1: (72, 73.0)}]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_while_the_lock_is_held():
+    from inner_distance_gpu import counting
+
+    transform = InnerDistanceTransform((4, 4), scale=20, threads=1)
+    held, release = threading.Event(), threading.Event()
+
+    def hold():
+        with counting.on_host:
+            held.set()
+            release.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    child = os.fork()
+    if child == 0:
+        import signal
+
+        signal.alarm(20)
+        transform(np.ones((9, 8), np.uint8))
+        os._exit(0 if transform.counts.to_dicts() == [{0: (0, 73.0), 1: (72, 73.0)}] else 1)
+    release.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_calls_on_two_streams_are_in_order(monkeypatch):
+    """A stand-in for streams: the second waits for the first, and never for itself."""
+    notes = []
+
+    class Stream:
+        def __init__(self, name):
+            self.name = name
+
+        def record_event(self):
+            return f"event of {self.name}"
+
+        def wait_event(self, event):
+            notes.append(f"{self.name} waits for {event}")
+
+    one, two = Stream("one"), Stream("two")
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    counts = ClassCounts.start(1, 2)
+    for stream in (one, one, two, two, one):
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device, stream=stream: stream)
+        with counts.in_order_of_streams():
+            pass
+    assert notes == ["two waits for event of one", "one waits for event of two"]
+    pickle.loads(pickle.dumps(counts))
+    copy.deepcopy(counts)

@@ -1,0 +1,155 @@
+"""Is nothing lost and nothing left: pictures, the demo's folder, signals?"""
+
+import os
+import signal
+import subprocess
+import sysconfig
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from zarr_stores import create, digests
+
+from inner_distance_gpu import demo, figures, files, terminal
+
+PROGRAM = str(Path(sysconfig.get_path("scripts"), "inner-distance-gpu"))
+LABELS = np.zeros((6, 20, 24), np.uint16)
+LABELS[1:4, 3:12, 4:15] = 3
+OPTIONS = ["--voxel-size", "30,4,4.5", "--scale", "20"]
+
+
+@pytest.fixture
+def source(tmp_path):
+    return create(tmp_path / "l.zarr", LABELS)
+
+
+def foreign_picture(path):
+    Image.new("RGB", (3, 3)).save(path)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("content", ["picture", "no picture", "empty"])
+def test_volume_replaces_no_picture_of_others(call, source, tmp_path, content):
+    picture = tmp_path / "p.png"
+    before = foreign_picture(picture) if content == "picture" else content[:-5].encode() * (content != "empty")
+    picture.write_bytes(before)
+    command = ["volume", source, tmp_path / "t.zarr", *OPTIONS, "--preview", picture]
+    code, _, error = call(*command)
+    assert code == 2
+    assert "p.png: exists already; --overwrite replaces it" in error
+    assert picture.read_bytes() == before
+    assert not (tmp_path / "t.zarr").exists(), "said before anything is computed"
+    assert call(*command, "--overwrite")[0] == 0
+    assert figures.mark_of(picture) == figures.mark("volume", tmp_path / "t.zarr")
+
+
+def test_the_same_command_replaces_its_picture(call, source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    picture = tmp_path / "p.png"
+    command = ["volume", source, "t µ.zarr", *OPTIONS, "--preview", picture]
+    assert call(*command)[0] == 0
+    picture.rename(tmp_path / "moved.png")
+    (tmp_path / "moved.png").rename(picture)
+    assert call(*command)[0] == 0
+    assert call("volume", source, tmp_path / "t µ.zarr", *OPTIONS, "--preview", picture)[0] == 0, "another spelling"
+    before = picture.read_bytes()
+    for other in (
+        ["volume", source, "other.zarr", *OPTIONS, "--preview", picture],
+        ["run", source, "t.npy", *OPTIONS, "--preview", picture],
+    ):
+        code, _, error = call(*other)
+        assert code == 2
+        assert "p.png: exists already" in error
+    assert picture.read_bytes() == before
+
+
+def test_run_draws_again_what_it_drew(call, source, tmp_path):
+    command = ["run", source, tmp_path / "t.npy", *OPTIONS, "--preview", tmp_path / "p.png"]
+    assert call(*command)[0] == 0
+    for name in ("t.npy", "t.json"):
+        (tmp_path / name).unlink()
+    assert call(*command)[0] == 0
+
+
+@pytest.fixture
+def masks(tmp_path, monkeypatch):
+    """The masks of the demo, small."""
+    import tifffile
+
+    images = tmp_path / "images"
+    images.mkdir()
+    tifffile.imwrite(images / "mask3d.tif", LABELS)
+    tifffile.imwrite(images / "mask2d.tif", LABELS[2])
+    monkeypatch.setattr(demo, "images_folder", lambda: images)
+
+
+def test_the_demo_replaces_its_own_files(call, masks, tmp_path):
+    for _ in range(2):
+        assert call("demo", "--out", tmp_path / "demo")[0] == 0
+    (tmp_path / "demo" / "mine.txt").write_text("mine")
+    (tmp_path / "demo" / "nuclei_2d_instances_target.json").unlink()
+    (tmp_path / "demo" / "nuclei_2d_instances_target.npy").unlink()
+    assert call("demo", "--out", tmp_path / "demo")[0] == 0, "as after an interruption"
+    assert (tmp_path / "demo" / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["demo.png", "nuclei_3d_binary_target.npy", "nuclei_2d_instances_weight.json"])
+def test_the_demo_replaces_no_file_of_others(call, masks, tmp_path, name):
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    (folder / name).write_text("{}")
+    code, _, error = call("demo", "--out", folder)
+    assert code == 2
+    assert "exists already, and not from an earlier demo" in error
+    assert digests(folder).keys() == {name}
+    assert (folder / name).read_text() == "{}"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends processes without a signal")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("output", ["t.npy", "t.zarr"])
+def test_a_signal_leaves_no_hidden_files(tmp_path, number, output):
+    np.save(tmp_path / "many.npy", np.random.default_rng(0).integers(0, 3, (400, 24, 24, 24), np.uint8))
+    command = [PROGRAM, "run", "many.npy", output, "--voxel-size", "1,1,1", "--scale", "3", "--engine", "reference"]
+    program = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while len(os.listdir(tmp_path)) < 2 and program.poll() is None:
+        time.sleep(0.01)
+    assert any(name.startswith(".") for name in os.listdir(tmp_path)), "it was at work"
+    program.send_signal(number)
+    said = program.communicate()[1]
+    assert b"Traceback" not in said or output == "t.zarr", "threads of zarr-python may say that they were interrupted"
+    assert program.returncode == 128 + number
+    assert os.listdir(tmp_path) == ["many.npy"]
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with terminal.surroundings():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        with pytest.raises(SystemExit) as left, terminal.surroundings():
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert left.value.code == 143
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_disk_is_an_error_that_names_the_output(tmp_path):
+    with open("/dev/full", "wb", buffering=0) as full, files.writing_target(tmp_path / "t.npy", (2, 2), {}) as target:
+        target._file = full
+        with pytest.raises(OSError, match="cannot be written") as raised:
+            target[...] = np.ones((2, 2), np.float32)
+    assert raised.value.filename == str(tmp_path / "t.npy")
+
+
+def test_parts_of_an_array_lie_where_they_belong(tmp_path):
+    expected = np.random.default_rng(0).random((2, 3, 4, 5), np.float32)
+    with files.writing_target(tmp_path / "t.npy", expected.shape, {}) as target:
+        for i, j in [(1, 2), (0, 0), (1, 0), (0, 2), (1, 1), (0, 1)]:
+            target[i, j] = expected[i, j]
+    np.testing.assert_array_equal(np.load(tmp_path / "t.npy", mmap_mode="r"), expected)
