@@ -8,7 +8,7 @@ from inner_distance_gpu.device import compiler
 
 WIDTHS = (1, 2, 4, 8)
 ANY = "any"
-FLOATING = 2  # and above: Kind in job.cuh
+FLOATING = 2  # and above: Kind in labels.hpp
 
 _ALWAYS = ("leading axes", "several tasks a block")
 _FINISH = ("weights", "no weights", "mask", "border", "times label", "signed", "unannotated", "site", "no site")
