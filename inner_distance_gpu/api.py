@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from . import arrays, engines, traced
+from . import arrays, engines, notices, traced
 from .arrays import Array
 from .counts import ClassCounts
-from .labels import check_classes
+from .labels import annotated, check_classes, check_ignored
 from .parameters import (
     Border,
     TargetParameters,
@@ -214,13 +215,18 @@ def target(
     destination: Array | None = None,
 ) -> Any:
     """The target of accepted labels, into `out` (accepted as `destination`) or new memory."""
-    runner, home = _choose(engine, labels)
-    values, in_place = home.destination(destination, labels.shape)
-    runner.inner_distance(home.take(labels), values, parameters, threads)
-    if destination is None:
-        return home.give(values, labels)
-    if not in_place:
-        arrays.write_out(values, destination)
+    name, runner, home = _choose(engine, labels)
+    parameters = for_labels(parameters, labels)
+    try:
+        _look(labels, home, labels.on_host, parameters)
+        values, in_place = home.destination(destination, labels.shape)
+        runner.inner_distance(home.take(labels), values, parameters, threads)
+        if destination is None:
+            return home.give(values, labels)
+        if not in_place:
+            arrays.write_out(values, destination)
+    except engines.MEMORY_ERRORS as error:
+        raise engines.out_of_memory(error, name, labels.shape, labels.data.dtype) from error
     return out
 
 
@@ -235,18 +241,23 @@ def weights(
     threads: int,
 ) -> tuple[Any, ClassCounts]:
     """The weights of accepted labels. The last `spatial` axes of a mask do not broadcast."""
-    runner, home = _choose(engine, labels)
+    name, runner, home = _choose(engine, labels)
+    parameters = for_labels(parameters, labels)
     check = labels.on_host if validate is None else check_flag("validate", validate)
     given = accept_mask(mask, labels, spatial, check)
     before = _before(counts, labels, parameters)
-    if check and not parameters.foreground:
-        check_classes(arrays.to_host(labels), parameters.num_classes, parameters.ignore_label)
-    numerators, denominators = home.take_counts(before, in_place=counts is None)
-    values = runner.balanced_weights(
-        home.take(labels), home.take_mask(given, labels.shape), numerators, denominators, parameters, threads
-    )
-    after = home.give_counts(before, numerators, denominators, labels)
-    return home.give(values, labels), after
+    try:
+        if check and not parameters.foreground:
+            check_classes(arrays.to_host(labels), parameters.num_classes, parameters.ignore_label)
+        _look(labels, home, check, parameters, given, parameters.clip)
+        numerators, denominators = home.take_counts(before, in_place=counts is None)
+        values = runner.balanced_weights(
+            home.take(labels), home.take_mask(given, labels.shape), numerators, denominators, parameters, threads
+        )
+        after = home.give_counts(before, numerators, denominators, labels)
+        return home.give(values, labels), after
+    except engines.MEMORY_ERRORS as error:
+        raise engines.out_of_memory(error, name, labels.shape, labels.data.dtype) from error
 
 
 def target_and_weights(
@@ -264,31 +275,67 @@ def target_and_weights(
 
     With `in_place` the counts may grow where they are, and then are what is returned.
     """
-    runner, home = _choose(engine, labels)
+    name, runner, home = _choose(engine, labels)
+    parameters, weighing = for_labels(parameters, labels), for_labels(weighing, labels)
     given = accept_mask(mask, labels, len(parameters.voxel_size), labels.on_host)
     before = _before(counts, labels, weighing)
     in_place = counts is None or (in_place and counts.is_on_host == labels.on_host)
-    numerators, denominators = home.take_counts(before, in_place)
-    values, _ = home.destination(None, labels.shape)
-    weight = runner.target_and_weights(
-        home.take(labels),
-        home.take_mask(given, labels.shape),
-        values,
-        numerators,
-        denominators,
-        parameters,
-        weighing,
-        border,
-        threads,
-    )
-    after = home.give_counts(before, numerators, denominators, labels)
-    return home.give(values, labels), home.give(weight, labels), after
+    try:
+        _look(labels, home, labels.on_host, parameters, given, weighing.clip)
+        numerators, denominators = home.take_counts(before, in_place)
+        values, _ = home.destination(None, labels.shape)
+        weight = runner.target_and_weights(
+            home.take(labels),
+            home.take_mask(given, labels.shape),
+            values,
+            numerators,
+            denominators,
+            parameters,
+            weighing,
+            border,
+            threads,
+        )
+        after = home.give_counts(before, numerators, denominators, labels)
+        return home.give(values, labels), home.give(weight, labels), after
+    except engines.MEMORY_ERRORS as error:
+        raise engines.out_of_memory(error, name, labels.shape, labels.data.dtype) from error
 
 
-def _choose(engine: str, labels: Array) -> tuple[engines.Engine, arrays.HostHome | arrays.DeviceHome]:
+Parameters = TypeVar("Parameters", TargetParameters, WeightParameters)
+Home = arrays.HostHome | arrays.DeviceHome
+
+
+def for_labels(parameters: Parameters, labels: Array) -> Parameters:
+    """The same with `ignore_label` as these labels have it. Raises ValueError where their type has no such value."""
+    given = parameters.ignore_label
+    if given is None:
+        return parameters
+    ignored = check_ignored(given, labels.data.dtype)
+    return parameters if ignored == given else replace(parameters, ignore_label=ignored)
+
+
+def _choose(engine: str, labels: Array) -> tuple[str, engines.Engine, Home]:
     """The engine for these labels, and where it works."""
     name, runner = engines.choose(engine, labels.on_host, labels.shape)
-    return runner, arrays.DeviceHome(labels) if engines.on_device(name) else arrays.HostHome()
+    return name, runner, arrays.DeviceHome(labels) if engines.on_device(name) else arrays.HostHome()
+
+
+def _look(
+    labels: Array,
+    home: Home,
+    check: bool,
+    parameters: TargetParameters | WeightParameters,
+    mask: Array | None = None,
+    clip: tuple[float, float] = (0, 1),
+) -> None:
+    """Warn of values that are probably meant otherwise. Host engines look themselves, while they read."""
+    if not check or isinstance(home, arrays.HostHome):
+        return
+    values = arrays.to_host(labels)
+    there = annotated(values, parameters.ignore_label)
+    notices.look_for_fractions(values, there)
+    if mask is not None:
+        notices.look_at_mask(arrays.to_host(mask), there, clip)
 
 
 def accept_mask(mask: Any, labels: Array, spatial: int, check: bool) -> Array | None:

@@ -111,6 +111,7 @@ struct Job {
   bool whole, may_miss;
   i64 volumes, voxels, words, group, groups;  // of one volume
   int lead;
+  i64 fractions = 0;
 
   Job(const Plan& p, const LabelArray& l, const View& o, const Weighing* w, int t) : plan(p), labels(l), out(o), weighing(w), threads(worth(l.view, t)), team(threads), axes(axes_of(p, l, o)), model() {
     lead = int(l.view.shape.size() - p.voxel_size.size());
@@ -179,7 +180,7 @@ void scan_wave(Job& job, std::vector<Volume>& wave, std::vector<ScanTask>& tasks
     bool site = false, missing = false;
     for (i64 g = 0; g < job.groups; ++g) {
       const ScanTask& task = tasks[i * std::size_t(job.groups) + std::size_t(g)];
-      site |= task.site, missing |= task.missing;
+      site |= task.site, missing |= task.missing, job.fractions += task.fractions;
     }
     wave[i].far_beyond = !site;
     wave[i].everywhere |= missing;
@@ -234,7 +235,7 @@ void run_planes(Job& job, const std::vector<Volume>& wave, const PlaneBuffers& b
 
 }  // namespace
 
-void targets(const Plan& plan, const LabelArray& labels, const View& out, const Weighing* weighing, int threads) {
+Noticed targets(const Plan& plan, const LabelArray& labels, const View& out, const Weighing* weighing, int threads) {
   Job job(plan, labels, out, weighing, threads);
   const Level& level = *plan.level;
   const bool border = weighing && weighing->border;
@@ -296,6 +297,7 @@ void targets(const Plan& plan, const LabelArray& labels, const View& out, const 
       weigher->write(all[std::size_t(i / strips)], i / strips, first, std::min(rows, first + strip));
     });
   }
+  return {job.fractions, weigher && weigher->mask_above_one};
 }
 
 }  // namespace half_grid

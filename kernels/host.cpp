@@ -19,8 +19,13 @@ namespace {
 // Holds a buffer for as long as a call lasts. Released with the GIL held.
 class Buffer {
  public:
-  Buffer(nb::handle object, bool writable) {
-    if (PyObject_GetBuffer(object.ptr(), &view_, writable ? PyBUF_STRIDED : PyBUF_STRIDED_RO) != 0) throw nb::python_error();
+  Buffer(nb::handle object, bool writable, const char* name) {
+    if (PyObject_GetBuffer(object.ptr(), &view_, writable ? PyBUF_STRIDED : PyBUF_STRIDED_RO) == 0) return;
+    if (!PyErr_ExceptionMatches(PyExc_BufferError) && !PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_ValueError))
+      throw nb::python_error();
+    PyErr_Clear();  // NumPy says ValueError of a read-only array, bytes say BufferError
+    const std::string type = nb::type_name(object.type()).c_str();
+    throw nb::type_error((std::string(name) + " is a " + type + ": expected an array" + (writable ? " that can be written" : "")).c_str());
   }
   ~Buffer() { PyBuffer_Release(&view_); }
   Buffer(const Buffer&) = delete;
@@ -95,21 +100,23 @@ void check_volumes(const Plan& plan, const View& labels) {
   if (labels.shape.size() < plan.voxel_size.size()) throw std::invalid_argument("fewer axes than voxel sizes");
 }
 
-void run_targets(const Plan& plan, nb::handle labels, const Meaning& meaning, nb::handle out, int threads) {
-  const Buffer in(labels, false), to(out, true);
+std::int64_t run_targets(const Plan& plan, nb::handle labels, const Meaning& meaning, nb::handle out, int threads) {
+  const Buffer in(labels, false, "labels"), to(out, true, "out");
   const LabelArray array = labels_of(in, meaning);
   const View result = to.view();
   check_volumes(plan, array.view);
   check_same(array.view, result, "out");
   if (result.width != 4) throw std::invalid_argument("out is not float32");
   const nb::gil_scoped_release released;
-  targets(plan, array, result, nullptr, threads);
+  return targets(plan, array, result, nullptr, threads).fractions;
 }
 
-void run_targets_and_weights(const Plan& plan, nb::handle labels, const Meaning& meaning, nb::handle out, nb::object mask,
-                             const std::string& mask_kind, nb::handle weights, nb::handle numerators, nb::handle denominators,
-                             std::pair<double, double> clip, bool border, int threads) {
-  const Buffer in(labels, false), to(out, true), weights_to(weights, true), up(numerators, true), down(denominators, true);
+std::pair<std::int64_t, bool> run_targets_and_weights(const Plan& plan, nb::handle labels, const Meaning& meaning, nb::handle out,
+                                                      nb::object mask, const std::string& mask_kind, nb::handle weights,
+                                                      nb::handle numerators, nb::handle denominators,
+                                                      std::pair<double, double> clip, bool border, int threads) {
+  const Buffer in(labels, false, "labels"), to(out, true, "out"), weights_to(weights, true, "weights");
+  const Buffer up(numerators, true, "numerators"), down(denominators, true, "denominators");
   const LabelArray array = labels_of(in, meaning);
   const View result = to.view();
   check_volumes(plan, array.view);
@@ -125,21 +132,23 @@ void run_targets_and_weights(const Plan& plan, nb::handle labels, const Meaning&
   if (w.slabs != 1 && (lead == 0 || array.view.shape[lead - 1] != w.slabs)) throw std::invalid_argument("one slab per channel, or one");
   const auto run = [&] {
     const nb::gil_scoped_release released;
-    targets(plan, array, result, &w, threads);
+    const Noticed noticed = targets(plan, array, result, &w, threads);
+    return std::pair<std::int64_t, bool>(noticed.fractions, noticed.mask_above_one);
   };
   if (mask.is_none()) return run();
-  const Buffer masked(mask, false);
+  const Buffer masked(mask, false, "mask");
   w.mask = masked.view();
   w.mask_kind = kind_of(mask_kind);
   check_width(w.mask, w.mask_kind);
   check_same(array.view, w.mask, "mask");
-  run();
+  return run();
 }
 
-void run_class_weights(nb::handle labels, const Meaning& meaning, nb::handle mask, const std::string& mask_kind, nb::handle weights,
+bool run_class_weights(nb::handle labels, const Meaning& meaning, nb::handle mask, const std::string& mask_kind, nb::handle weights,
                        nb::handle numerators, nb::handle denominators, int classes, bool foreground, std::vector<i64> slab,
                        std::pair<double, double> clip, int threads) {
-  const Buffer in(labels, false), masked(mask, false), to(weights, true), up(numerators, true), down(denominators, true);
+  const Buffer in(labels, false, "labels"), masked(mask, false, "mask"), to(weights, true, "weights");
+  const Buffer up(numerators, true, "numerators"), down(denominators, true, "denominators");
   const LabelArray array = labels_of(in, meaning);
   const View mask_view = masked.view();
   const Kind kind = kind_of(mask_kind);
@@ -156,7 +165,7 @@ void run_class_weights(nb::handle labels, const Meaning& meaning, nb::handle mas
                         dense<double>(up, slabs * classes, "numerators"), dense<double>(down, slabs * classes, "denominators")};
   float* result = dense<float>(to, size_of(array.view), "weights");
   const nb::gil_scoped_release released;
-  class_weights(array, mask_view, kind, result, w, threads);
+  return class_weights(array, mask_view, kind, result, w, threads);
 }
 
 }  // namespace

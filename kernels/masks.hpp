@@ -25,7 +25,7 @@ inline double number(HalfFloat value) { return half_float(value.bits); }
 template <class M> M number(M value) { return value; }
 
 // Calls `use` with a value of the type that the mask's elements have in memory; half floats come as their bits.
-template <class Use> void with_mask_type(Kind kind, int width, const Use& use) {
+template <class Use> auto with_mask_type(Kind kind, int width, const Use& use) {
   if (kind == Kind::floating) return width == 8 ? use(double()) : width == 4 ? use(float()) : use(HalfFloat());
   if (kind == Kind::signed_integer) return width == 1 ? use((signed char)0) : width == 2 ? use(short()) : width == 4 ? use(int()) : use(i64());
   return width == 1 ? use(u8()) : width == 2 ? use(u16()) : width == 4 ? use(u32()) : use(u64());

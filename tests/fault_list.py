@@ -151,7 +151,7 @@ KERNELS = [
     ("threads.hpp", "< n;) call(work, worker, i);", "< n;) call(work, 0, i);", THREADS),
     ("threads.hpp", "block_ = spare().exchange(nullptr);", "block_ = spare().load();", THREADS),
     ("threads.hpp", "if (block_ && block_->bytes < bytes) {", "if (block_ && block_->bytes * 2 < bytes) {", ("tests/test_cpu_bits.py",)),
-    ("threads.hpp", "if (!memory) throw std::bad_alloc();", "", ("tests/test_cpu_threads.py", "-k", "memory")),
+    ("threads.hpp", "if (!memory) throw OutOfMemory(bytes);", "", ("tests/test_cpu_threads.py", "-k", "memory")),
     # host: what the binding refuses
     ("host.cpp", "if (v.width == 1 && kind == Kind::floating)", "if (false)", BINDING),
     ("host.cpp", 'if (result.width != 4) throw std::invalid_argument("out is not float32");\n  const nb::gil', "const nb::gil", BINDING),
@@ -238,7 +238,7 @@ PACKAGE = [
     ("engines/cpu.py", "_extension().Meaning(native.kind, not dtype.isnative,", "_extension().Meaning(native.kind, False,", TARGETS),
     ("engines/cpu.py", 'border == "mask",', "False,", BORDER),
     ("engines/cpu.py", 'parameters.no_boundary == "saturate",', "False,", TARGETS),
-    ("engines/cpu.py", "_bits(labels), _meaning(labels, parameters.ignore_label), out, threads)", "_bits(labels), _meaning(labels, None), out, threads)", TARGETS),
+    ("engines/cpu.py", "_bits(labels), _meaning(labels, parameters.ignore_label), out, threads\n", "_bits(labels), _meaning(labels, None), out, threads\n", TARGETS),
     ("engines/cucim.py", "if has_site[volume]:", "if True:", DEVICE),
     ("device/geometry.py", "packed = units.whole and cap <= _LARGEST_PACKED", "packed = units.whole and cap <= 70000", PACKED),
     ("device/geometry.py", "job.limit = 2 * math.ceil(cap / 4) + 1", "job.limit = 2 * int(cap / 4) - 1", PACKED),

@@ -80,7 +80,7 @@ def inner_distance(
             f"array has shape {array.shape}: expected known extents, no empty axis, and "
             f"{'(..., z, y, x)' if dims == 3 else '(..., y, x)'} for voxel_size={parameters.voxel_size}"
         )
-    arrays.accept(array._meta, "array")
+    parameters = api.for_labels(parameters, arrays.accept(array._meta, "array"))
     engines.check_name(engine)
     leading = array.ndim - dims
     reach = halo_of(parameters, halo)
@@ -89,7 +89,7 @@ def inner_distance(
     }
     around = da.overlap.overlap(array, depth=depth, boundary="none")
     whole_extent = min(n * size for n, size in zip(array.shape[leading:], parameters.voxel_size, strict=True))
-    with_sites = _volumes_with_sites(array, dims, ignore_label) if no_boundary == "extent" else True
+    with_sites = _volumes_with_sites(array, dims, parameters.ignore_label) if no_boundary == "extent" else True
     targets = da.map_blocks(
         block_target,
         around,

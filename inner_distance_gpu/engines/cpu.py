@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import notices
 from ..arrays import ones
 from ..labels import as_label
 from ..parameters import Border, TargetParameters, WeightParameters
@@ -42,7 +43,11 @@ def inner_distance(
     labels: npt.NDArray[Any], out: npt.NDArray[np.float32], parameters: TargetParameters, threads: int
 ) -> None:
     """Targets of every volume in the leading axes."""
-    _extension().targets(_plan(parameters), _bits(labels), _meaning(labels, parameters.ignore_label), out, threads)
+    fractions = _extension().targets(
+        _plan(parameters), _bits(labels), _meaning(labels, parameters.ignore_label), out, threads
+    )
+    if fractions:
+        notices.fractions(fractions, labels)
 
 
 def target_and_weights(
@@ -59,7 +64,7 @@ def target_and_weights(
     """Targets into `out`, weights as the result, counts in place; the labels are read once."""
     weights = np.empty(labels.shape, np.float32)
     given = None if mask is ones(mask.shape) else _native(mask)
-    _extension().targets_and_weights(
+    fractions, above_one = _extension().targets_and_weights(
         _plan(parameters),
         _bits(labels),
         _meaning(labels, parameters.ignore_label),
@@ -73,6 +78,10 @@ def target_and_weights(
         border == "mask",
         threads,
     )
+    if fractions:
+        notices.fractions(fractions, labels)
+    if above_one:
+        notices.mask_above_one(mask, weighing.clip)
     return weights
 
 
@@ -87,7 +96,7 @@ def balanced_weights(
     """Weights slab by slab; `numerators` and `denominators` (slabs, classes) grow in place."""
     weights = np.empty(labels.shape, np.float32)
     mask = _native(mask)
-    _extension().class_weights(
+    above_one = _extension().class_weights(
         _bits(labels),
         _meaning(labels, parameters.ignore_label),
         _bits(mask),
@@ -101,6 +110,8 @@ def balanced_weights(
         parameters.clip,
         threads,
     )
+    if above_one:
+        notices.mask_above_one(mask, parameters.clip)
     return weights
 
 
