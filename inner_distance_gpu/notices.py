@@ -62,7 +62,9 @@ def fractions(count: int, labels: npt.NDArray[Any]) -> None:
 def look_for_fractions(labels: npt.NDArray[Any], annotated: npt.NDArray[np.bool_]) -> None:
     """Warn of fractions in labels that no engine has counted."""
     if labels.dtype.kind == "f" and wanted("fractions"):
-        fractions(int(np.count_nonzero((labels != np.floor(labels)) & annotated)), labels)
+        with np.errstate(invalid="ignore"):  # a signalling NaN
+            broken = labels != np.floor(labels)
+        fractions(int(np.count_nonzero(broken & annotated)), labels)
 
 
 def mask_above_one(mask: npt.NDArray[Any], clip: tuple[float, float]) -> None:

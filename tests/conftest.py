@@ -3,7 +3,7 @@ import sys
 import pytest
 import torch
 
-from inner_distance_gpu import cli
+from inner_distance_gpu import cli, notices
 
 
 def pytest_collection_modifyitems(items):
@@ -11,6 +11,12 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device, and torch sees none"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_said_before():
+    """What is said once per process may be said in every test."""
+    notices.forget()
 
 
 @pytest.fixture
