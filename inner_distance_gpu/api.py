@@ -60,7 +60,8 @@ def inner_distance(
     no_boundary : {"extent", "saturate"}
         Distance in a volume without any site: half its shortest extent, or infinity.
     ignore_label : number or None
-        This label marks unannotated voxels: they make no sites and receive `fill`.
+        This label marks unannotated voxels: they make no sites and receive `fill`. Compared after rounding to
+        the type of float labels; a value that no integer label of that type can have is a ValueError.
     fill : number
         Target of unannotated voxels.
     engine : {"auto", "cuda", "cucim", "cpu", "reference"}
@@ -80,6 +81,11 @@ def inner_distance(
     ------
     TypeError, ValueError
         Arguments that are not as above, with the value, the shape and what is accepted.
+
+    Warns
+    -----
+    LabelWarning
+        Host labels with fractions, once per process.
 
     Notes
     -----
@@ -155,6 +161,11 @@ def balanced_weights(
     ------
     TypeError, ValueError
         Arguments that are not as above, with the value, the shape and what is accepted.
+
+    Warns
+    -----
+    LabelWarning
+        An integer mask with values above 1 on the host, or anywhere with `validate=True`; once per process.
 
     Notes
     -----
