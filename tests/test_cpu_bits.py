@@ -70,7 +70,6 @@ def test_layouts(voxel_size):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.filterwarnings("ignore::inner_distance_gpu.LabelWarning")
 def test_more_volumes_than_one_wave(threads):
     """Scratch is bounded: a large batch goes in waves, and its weights are written behind the last one."""
     volume_of_many = volume((300, 64, 64), kind=0)

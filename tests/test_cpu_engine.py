@@ -29,7 +29,6 @@ def test_targets(case):
 
 @settings(max_examples=300, deadline=None)
 @given(case=cases(), data=st.data())
-@pytest.mark.filterwarnings("ignore::inner_distance_gpu.LabelWarning")
 def test_transform(case, data):
     """Target, weight and counts from the fused call, with masks of any type and the border."""
     labels, keywords = case
@@ -59,7 +58,6 @@ def test_transform(case, data):
 
 @settings(max_examples=200, deadline=None)
 @given(seed=st.integers(0, 2**32), dtype=st.sampled_from(["?", "u1", ">u2", "i4", ">i8", "f2", "f4", ">f8"]))
-@pytest.mark.filterwarnings("ignore::inner_distance_gpu.LabelWarning")
 def test_weights_of_classes(seed, dtype):
     rng = np.random.default_rng(seed)
     shape = tuple(rng.integers(1, 9, size=int(rng.integers(1, 5))))
@@ -93,7 +91,6 @@ def test_weights_of_labels_that_are_no_class(dtype, classes):
     assert counts.numerators.sum() == 4
 
 
-@pytest.mark.filterwarnings("ignore::inner_distance_gpu.LabelWarning")
 def test_integer_sums_are_exact():
     mask = np.full((4, 2**11), 2**52 + 1, np.int64)
     mask[0, 0] = 0

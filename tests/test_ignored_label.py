@@ -60,7 +60,6 @@ def test_what_was_accepted_before_does_not_decide():
             refused(["2⁵³"], lambda value=value: inner_distance(labels, (1, 1), ignore_label=value))
 
 
-@pytest.mark.filterwarnings("ignore::inner_distance_gpu.LabelWarning")
 @pytest.mark.parametrize("engine", RUNS)
 def test_floats_are_compared_after_rounding(engine):
     for dtype in (torch.bfloat16, torch.float16, torch.float32):

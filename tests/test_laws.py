@@ -175,7 +175,6 @@ def test_weights_of_a_balanced_batch_are_one(engine):
     assert counts.numerators.tolist() == [[500, 500]]
 
 
-@pytest.mark.filterwarnings("ignore::inner_distance_gpu.LabelWarning")
 def test_denominators_count_beyond_float32(engine):
     labels = np.zeros(2**20, np.uint8)
     mask = np.full(2**20, 255, np.uint8)
@@ -196,7 +195,6 @@ def test_unchecked_labels_weigh_nothing_and_are_not_counted(engine):
     assert counts.to_dicts() == [{0: (1, 3.0), 1: (1, 3.0)}]
 
 
-@pytest.mark.filterwarnings("ignore::inner_distance_gpu.LabelWarning")
 def test_masks_broadcast_over_leading_axes_only(engine):
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, (2, 3, 4, 5))

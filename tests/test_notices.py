@@ -117,6 +117,7 @@ def test_other_masks_say_nothing(call, engine):
     assert len(said(lambda: call(LABELS, one, engine=engine))) == 1
 
 
+@pytest.mark.filterwarnings("error")
 def test_where_warnings_are_errors_nothing_is_counted_and_each_call_is_one():
     transform = InnerDistanceTransform((4, 4), 9)
     for _ in range(2):

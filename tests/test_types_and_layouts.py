@@ -60,7 +60,6 @@ def test_torch_bool():
     np.testing.assert_array_equal(target(torch.from_numpy(VALUES != 0)), expected)
 
 
-@pytest.mark.filterwarnings("ignore::inner_distance_gpu.LabelWarning")
 def test_values_that_a_narrower_type_would_confuse():
     wide = np.array([[2**53, 2**53 + 1, 2**64 - 1, 2**64 - 2]], np.uint64)
     np.testing.assert_array_equal(inner_distance(wide, (1, 1)), [[0.5, 0.5, 0.5, 0.5]])
@@ -179,7 +178,6 @@ def test_minus_zero_is_zero(dtype):
     assert balanced_weights(labels)[1].numerators.tolist() == [[2, 2]]
 
 
-@pytest.mark.filterwarnings("ignore::inner_distance_gpu.LabelWarning")
 def test_ignore_label_meets_the_label_type():
     labels = np.array([[0, 1, 255, 1]])
     expected = inner_distance(labels, (1, 1), ignore_label=255, fill=9)

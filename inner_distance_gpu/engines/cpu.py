@@ -53,8 +53,8 @@ def _why_no_extension() -> str:
     if hidden is not None:
         return (
             f"its extension module is not in {here} {package.parent}, "
-            f"which Python found first and which hides the package installed in {hidden}; start Python in another folder, or with python -P, or install the "
-            "source tree itself with pip install --editable ."
+            f"which Python found first and which hides the package installed in {hidden}; start Python in another "
+            "folder, or with python -P, or install the source tree itself with pip install --editable ."
         )
     if here == "the package":
         return (
