@@ -191,6 +191,6 @@ def test_ignore_label_meets_the_label_type():
         assert inner_distance(labels == 1, (1, 1), ignore_label=ignored).max() == 0.5
     np.testing.assert_array_equal(inner_distance(labels == 1, (1, 1), ignore_label=1.0, fill=9)[0, 1::2], [9, 9])
     infinite = np.array([[0, np.inf, 1, 1]], np.float16)
-    np.testing.assert_array_equal(inner_distance(infinite, (1, 1), ignore_label=np.inf, fill=9), [[0, 9, 0.5, 1.5]])
+    np.testing.assert_array_equal(inner_distance(infinite, (1, 1), ignore_label=np.inf, fill=9), [[0, 9, 0.5, 0.5]])
     third = np.array([[0, 0.1, 1]], np.float32)
     np.testing.assert_array_equal(inner_distance(third, (1, 1), ignore_label=0.1, fill=9), [[0, 9, 0.5]])
