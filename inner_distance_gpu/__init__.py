@@ -4,6 +4,7 @@ from . import engines, operators
 from .api import balanced_weights, inner_distance
 from .counts import ClassCounts
 from .loader import TargetLoader
+from .notices import LabelWarning
 from .predictor import InnerDistancePredictor
 from .transform import InnerDistanceTransform
 
@@ -13,6 +14,7 @@ __all__ = [
     "ClassCounts",
     "InnerDistancePredictor",
     "InnerDistanceTransform",
+    "LabelWarning",
     "TargetLoader",
     "__version__",
     "balanced_weights",

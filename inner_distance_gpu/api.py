@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from . import arrays, counting, engines, traced
+from . import arrays, counting, engines, notices, traced
 from .arrays import Array
 from .counts import ClassCounts
-from .labels import check_classes
+from .labels import annotated, check_classes, check_ignored
 from .parameters import (
     Border,
     TargetParameters,
@@ -60,7 +61,8 @@ def inner_distance(
     no_boundary : {"extent", "saturate"}
         Distance in a volume without any site: half its shortest extent, or infinity.
     ignore_label : number or None
-        This label marks unannotated voxels: they make no sites and receive `fill`.
+        This label marks unannotated voxels: they make no sites and receive `fill`. Compared after rounding to
+        the type of float labels; a value that no integer label of that type can have is a ValueError.
     fill : number
         Target of unannotated voxels.
     engine : {"auto", "cuda", "cucim", "cpu", "reference"}
@@ -80,6 +82,11 @@ def inner_distance(
     ------
     TypeError, ValueError
         Arguments that are not as above, with the value, the shape and what is accepted.
+
+    Warns
+    -----
+    LabelWarning
+        Host labels with fractions, once per process.
 
     Notes
     -----
@@ -156,6 +163,11 @@ def balanced_weights(
     TypeError, ValueError
         Arguments that are not as above, with the value, the shape and what is accepted.
 
+    Warns
+    -----
+    LabelWarning
+        An integer mask with values above 1 on the host, or anywhere with `validate=True`; once per process.
+
     Notes
     -----
     The rule is that of `balance_weights` in DaCapo 0.3.5, with exact numerators and float64 denominators.
@@ -215,16 +227,21 @@ def target(
     destination: Array | None = None,
 ) -> Any:
     """The target of accepted labels, into `out` (accepted as `destination`) or new memory."""
-    runner, home = _choose(engine, labels)
-    values, in_place = home.destination(destination, labels.shape)
+    name, runner, home = _choose(engine, labels)
+    parameters = for_labels(parameters, labels)
     try:
-        runner.inner_distance(home.take(labels), values, parameters, threads)
-    finally:
-        home.settle()
-    if destination is None:
-        return home.give(values, labels)
-    if not in_place:
-        arrays.write_out(values, destination)
+        _look(labels, home, labels.on_host, parameters)
+        values, in_place = home.destination(destination, labels.shape)
+        try:
+            runner.inner_distance(home.take(labels), values, parameters, threads)
+        finally:
+            home.settle()
+        if destination is None:
+            return home.give(values, labels)
+        if not in_place:
+            arrays.write_out(values, destination)
+    except engines.MEMORY_ERRORS as error:
+        raise engines.out_of_memory(error, name, labels.shape, labels.data.dtype) from error
     return out
 
 
@@ -239,20 +256,25 @@ def weights(
     threads: int,
 ) -> tuple[Any, ClassCounts]:
     """The weights of accepted labels. The last `spatial` axes of a mask do not broadcast."""
-    runner, home = _choose(engine, labels)
+    name, runner, home = _choose(engine, labels)
+    parameters = for_labels(parameters, labels)
     check = labels.on_host if validate is None else check_flag("validate", validate)
     given = accept_mask(mask, labels, spatial, check)
     before = _before(counts, labels, parameters)
-    if check and not parameters.foreground:
-        check_classes(arrays.to_host(labels), parameters.num_classes, parameters.ignore_label)
-    numerators, denominators = home.copies_of_counts(before)
     try:
-        values = runner.balanced_weights(
-            home.take(labels), home.take_mask(given, labels.shape), numerators, denominators, parameters, threads
-        )
-    finally:
-        home.settle()
-    return home.give(values, labels), before.with_numbers(numerators, denominators, arrays.device_of(labels))
+        if check and not parameters.foreground:
+            check_classes(arrays.to_host(labels), parameters.num_classes, parameters.ignore_label)
+        _look(labels, home, check, parameters, given, parameters.clip)
+        numerators, denominators = home.copies_of_counts(before)
+        try:
+            values = runner.balanced_weights(
+                home.take(labels), home.take_mask(given, labels.shape), numerators, denominators, parameters, threads
+            )
+        finally:
+            home.settle()
+        return home.give(values, labels), before.with_numbers(numerators, denominators, arrays.device_of(labels))
+    except engines.MEMORY_ERRORS as error:
+        raise engines.out_of_memory(error, name, labels.shape, labels.data.dtype) from error
 
 
 def target_and_weights(
@@ -270,11 +292,11 @@ def target_and_weights(
 
     With `in_place` the counts may grow where they are, and then are what is returned.
     """
-    runner, home = _choose(engine, labels)
+    name, runner, home = _choose(engine, labels)
+    parameters, weighing = for_labels(parameters, labels), for_labels(weighing, labels)
     given = accept_mask(mask, labels, len(parameters.voxel_size), labels.on_host)
     before = _before(counts, labels, weighing)
     in_place = counts is None or in_place
-    values, _ = home.destination(None, labels.shape)
 
     def run(numerators: Any, denominators: Any) -> Any:
         return runner.target_and_weights(
@@ -289,30 +311,66 @@ def target_and_weights(
             threads,
         )
 
-    own = home.counts_of_their_own(before) if in_place and before.is_on_host == labels.on_host else None
     try:
-        if own is not None and before.is_on_host:
-            weight, after = run(*own), before  # the engine locks where it counts
-        elif own is not None:
-            with counting.on_device(), before.in_order_of_streams():
-                weight, after = run(*own), before
-        else:
-            with counting.on_device() if in_place else contextlib.nullcontext():
-                numbers = home.copies_of_counts(before)
-                weight = run(*numbers)
-                after = before.with_numbers(*numbers, arrays.device_of(labels))
-                if in_place:
-                    before.take(after)
-                    after = before
-    finally:
-        home.settle()
-    return home.give(values, labels), home.give(weight, labels), after
+        _look(labels, home, labels.on_host, parameters, given, weighing.clip)
+        values, _ = home.destination(None, labels.shape)
+        own = home.counts_of_their_own(before) if in_place and before.is_on_host == labels.on_host else None
+        try:
+            if own is not None and before.is_on_host:
+                weight, after = run(*own), before  # the engine locks where it counts
+            elif own is not None:
+                with counting.on_device(), before.in_order_of_streams():
+                    weight, after = run(*own), before
+            else:
+                with counting.on_device() if in_place else contextlib.nullcontext():
+                    numbers = home.copies_of_counts(before)
+                    weight = run(*numbers)
+                    after = before.with_numbers(*numbers, arrays.device_of(labels))
+                    if in_place:
+                        before.take(after)
+                        after = before
+        finally:
+            home.settle()
+        return home.give(values, labels), home.give(weight, labels), after
+    except engines.MEMORY_ERRORS as error:
+        raise engines.out_of_memory(error, name, labels.shape, labels.data.dtype) from error
 
 
-def _choose(engine: str, labels: Array) -> tuple[engines.Engine, arrays.HostHome | arrays.DeviceHome]:
+Parameters = TypeVar("Parameters", TargetParameters, WeightParameters)
+Home = arrays.HostHome | arrays.DeviceHome
+
+
+def for_labels(parameters: Parameters, labels: Array) -> Parameters:
+    """The same with `ignore_label` as these labels have it. Raises ValueError where their type has no such value."""
+    given = parameters.ignore_label
+    if given is None:
+        return parameters
+    ignored = check_ignored(given, labels.data.dtype)
+    return parameters if ignored == given else replace(parameters, ignore_label=ignored)
+
+
+def _choose(engine: str, labels: Array) -> tuple[str, engines.Engine, Home]:
     """The engine for these labels, and where it works."""
     name, runner = engines.choose(engine, labels.on_host, labels.shape)
-    return runner, arrays.DeviceHome(labels) if engines.on_device(name) else arrays.HostHome()
+    return name, runner, arrays.DeviceHome(labels) if engines.on_device(name) else arrays.HostHome()
+
+
+def _look(
+    labels: Array,
+    home: Home,
+    check: bool,
+    parameters: TargetParameters | WeightParameters,
+    mask: Array | None = None,
+    clip: tuple[float, float] = (0, 1),
+) -> None:
+    """Warn of values that are probably meant otherwise. Host engines look themselves, while they read."""
+    if not check or isinstance(home, arrays.HostHome):
+        return
+    values = arrays.to_host(labels)
+    there = annotated(values, parameters.ignore_label)
+    notices.look_for_fractions(values, there)
+    if mask is not None:
+        notices.look_at_mask(arrays.to_host(mask), there, clip)
 
 
 def accept_mask(mask: Any, labels: Array, spatial: int, check: bool) -> Array | None:

@@ -17,7 +17,7 @@ from . import __version__, api, cli_bench, cli_volume, engines, figures, files
 from . import demo as nuclei
 from . import verify as verification
 from .device import report
-from .labels import UNANNOTATED, Volumes, check_ids
+from .labels import UNANNOTATED, Volumes, check_ids, check_ignored
 from .options import choose_engine, number, path, scale_of, whole
 from .parameters import TargetParameters
 from .terminal import console, errors, print_error, surroundings
@@ -116,6 +116,8 @@ def run(
     parameters = transform.target_parameters
     dims = len(parameters.voxel_size)
     api.accept_volumes(array, parameters.voxel_size)
+    if ignored is not None:
+        check_ignored(ignored, array.dtype)
     wanted = None if ids is None else [whole("ids", part) for part in ids.split(",")]
     if wanted is not None:
         check_ids(wanted, array, ignored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,12 +28,63 @@ def as_label(value: int | float | None, dtype: np.dtype[Any]) -> Any:
     return dtype.type(int(value)) if low <= value <= high else None
 
 
+@functools.lru_cache(maxsize=256, typed=True)  # typed: 2⁶⁰ and 2.0⁶⁰ are equal
+def check_ignored(value: int | float, dtype: Any) -> int | float | None:
+    """`value` as labels of that NumPy or torch type are compared with it; None where it ignores nothing.
+
+    Raises
+    ------
+    ValueError
+        A value that no label of that type can have.
+    """
+    name = str(dtype).removeprefix("torch.")
+    if name == "bfloat16":
+        # Host engines see float32: rounded to its upper 16 bits, ties to even.
+        bits = int(_check_float(value, np.dtype(np.float32), "bfloat16").view(np.uint32))
+        rounded = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000
+        meant = float(np.uint32(rounded).view(np.float32)) if math.isfinite(value) else float(value)
+        if math.isinf(meant) and math.isfinite(value):
+            raise ValueError(f"ignore_label={value}: labels of bfloat16 hold numbers up to 3.39e+38")
+        return meant
+    kind = np.dtype(name)
+    if kind.kind == "f":
+        _check_float(value, kind, name)
+    elif kind.kind == "b":
+        return value if value in (0, 1) else None
+    elif (isinstance(value, float) and abs(value) > 2**53 and kind.itemsize == 8) or as_label(value, kind) is None:
+        low, high = (int(bound) for bound in (np.iinfo(kind).min, np.iinfo(kind).max))
+        raise ValueError(
+            f"ignore_label={value}: labels of {name} hold whole numbers from {low} to {high}{_same_bits(value, kind)}"
+        )
+    return value
+
+
+def _check_float(value: int | float, dtype: np.dtype[Any], name: str) -> Any:
+    scalar = as_label(value, dtype)
+    if scalar is None:
+        raise ValueError(f"ignore_label={value}: labels of {name} hold numbers up to {np.finfo(dtype).max:.5g}")
+    return scalar
+
+
+def _same_bits(value: int | float, dtype: np.dtype[Any]) -> str:
+    """What was probably meant by a value that labels of that integer type cannot have."""
+    if not math.isfinite(value) or value != int(value) or not -(2**63) <= value <= 2**64:
+        return ""
+    whole = int(value)
+    if isinstance(value, float) and whole in (2**63, 2**64):
+        whole -= 1  # what float() makes of the largest int64 and uint64
+    bits = whole % 2 ** (8 * dtype.itemsize)
+    same = int(np.array(bits, f"u{dtype.itemsize}").view(dtype.newbyteorder("=")))
+    why = ", and floats above 2⁵³ are not exact" if isinstance(value, float) and abs(value) > 2**53 else ""
+    return f"{why}; the one with the same bits is {same}"
+
+
 def annotated(labels: Labels, ignore_label: int | float | None) -> npt.NDArray[np.bool_]:
     """True where a voxel carries a label: not NaN, and not `ignore_label`."""
     known = ~np.isnan(labels) if labels.dtype.kind == "f" else np.ones(labels.shape, bool)
-    ignored = as_label(ignore_label, labels.dtype)
+    ignored = None if ignore_label is None else check_ignored(ignore_label, labels.dtype)
     if ignored is not None:
-        known &= labels != ignored
+        known &= labels != as_label(ignored, labels.dtype)
     return known
 
 

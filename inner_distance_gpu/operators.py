@@ -9,13 +9,14 @@ Eager calls do not come here: the public functions take this way where `arrays.i
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from . import api, arrays, engines
+from . import api, arrays, engines, notices
 from .counts import ClassCounts
 from .parameters import TargetParameters, WeightParameters, check_choice, check_clip, check_count, check_threads
 
@@ -44,13 +45,16 @@ def _target(labels: Tensor, voxel_size: Any, *rest: Any) -> Tensor:
     *named, engine, threads = rest
     parameters = _parameters(tuple(voxel_size), *named)
     array = api.accept_volumes(labels, parameters.voxel_size)
-    result: Tensor = api.target(array, parameters, engine, check_threads(threads))
+    with notices.unsaid():
+        result: Tensor = api.target(array, parameters, engine, check_threads(threads))
     return result
 
 
 def _fake_target(labels: Tensor, voxel_size: Any, *rest: Any) -> Tensor:
     *named, engine, threads = map(_known, rest)
-    array = api.accept_volumes(labels, _parameters(tuple(map(_known, voxel_size)), *named).voxel_size)
+    parameters = _parameters(tuple(map(_known, voxel_size)), *named)
+    array = api.accept_volumes(labels, parameters.voxel_size)
+    api.for_labels(parameters, array)
     _check_run(array, engine, threads)
     return _float32(labels)
 
@@ -67,9 +71,10 @@ def _target_and_weights(
     parameters = _parameters(tuple(voxel_size), *named)
     array, weighing = _per_channel(labels, parameters, channels, clip)
     before = _counts(numerators, denominators)
-    target, weight, after = api.target_and_weights(
-        array, mask, parameters, weighing, before, border, engine, check_threads(threads)
-    )
+    with notices.unsaid():
+        target, weight, after = api.target_and_weights(
+            array, mask, parameters, weighing, before, border, engine, check_threads(threads)
+        )
     return target, weight, after.numerators, after.denominators
 
 
@@ -83,6 +88,7 @@ def _fake_target_and_weights(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     *named, channels, clip, border, engine, threads = map(_known, rest)
     array, weighing = _per_channel(labels, _parameters(tuple(map(_known, voxel_size)), *named), channels, clip)
+    api.for_labels(weighing, array)
     check_choice("border", border, ("keep", "mask"))
     _check_run(array, engine, threads)
     api.accept_mask(mask, array, len(voxel_size), check=False)
@@ -96,7 +102,8 @@ def _weights(
     num_classes, slab, clip, ignore_label, wraps, validate, engine, threads = rest
     array, parameters = api.accept_classes(labels, num_classes, slab, clip, _unwrapped(ignore_label, wraps))
     before = _counts(numerators, denominators)
-    weights, after = api.weights(array, mask, 2, parameters, before, validate, engine, check_threads(threads))
+    with contextlib.nullcontext() if validate else notices.unsaid():
+        weights, after = api.weights(array, mask, 2, parameters, before, validate, engine, check_threads(threads))
     return weights, after.numerators, after.denominators
 
 
@@ -105,13 +112,14 @@ def _fake_weights(
 ) -> tuple[Tensor, Tensor, Tensor]:
     num_classes, slab, clip, ignore_label, wraps, _, engine, threads = map(_known, rest)
     array, parameters = api.accept_classes(labels, num_classes, slab, clip, _unwrapped(ignore_label, wraps))
+    api.for_labels(parameters, array)
     _check_run(array, engine, threads)
     api.accept_mask(mask, array, 2, check=False)
     shape = api.check_counts(_counts(numerators, denominators), array, parameters)
     return _float32(labels), _float64(labels, *shape), _float64(labels, *shape)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=256, typed=True)  # as an ignored label, 2⁶⁰ is not the float 2.0⁶⁰
 def _parameters(
     voxel_size: tuple[float, ...],
     scale: float | None,

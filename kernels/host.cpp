@@ -21,8 +21,13 @@ namespace {
 // Holds a buffer for as long as a call lasts. Released with the GIL held.
 class Buffer {
  public:
-  Buffer(nb::handle object, bool writable) {
-    if (PyObject_GetBuffer(object.ptr(), &view_, writable ? PyBUF_STRIDED : PyBUF_STRIDED_RO) != 0) throw nb::python_error();
+  Buffer(nb::handle object, bool writable, const char* name) {
+    if (PyObject_GetBuffer(object.ptr(), &view_, writable ? PyBUF_STRIDED : PyBUF_STRIDED_RO) == 0) return;
+    if (!PyErr_ExceptionMatches(PyExc_BufferError) && !PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_ValueError))
+      throw nb::python_error();
+    PyErr_Clear();  // NumPy says ValueError of a read-only array, bytes say BufferError
+    const std::string type = nb::type_name(object.type()).c_str();
+    throw nb::type_error((std::string(name) + " is a " + type + ": expected an array" + (writable ? " that can be written" : "")).c_str());
   }
   ~Buffer() { PyBuffer_Release(&view_); }
   Buffer(const Buffer&) = delete;
@@ -94,21 +99,22 @@ void check_volumes(const CpuTask& task, const StridedArray& labels) {
   if (labels.shape.size() < task.voxel_size.size()) throw std::invalid_argument("fewer axes than voxel sizes");
 }
 
-void run_targets(const CpuTask& task, nb::handle labels, const ElementFormat& format, nb::handle out, int threads) {
-  const Buffer in(labels, false), to(out, true);
+std::int64_t run_targets(const CpuTask& task, nb::handle labels, const ElementFormat& format, nb::handle out, int threads) {
+  const Buffer in(labels, false, "labels"), to(out, true, "out");
   const LabelArray array{view_of(in, format, "labels"), format};
   const StridedArray result = to.view();
   check_volumes(task, array.view);
   check_same(array.view, result, "out");
   if (result.width != 4) throw std::invalid_argument("out is not float32");
   const nb::gil_scoped_release released;
-  targets(task, array, result, nullptr, threads);
+  return targets(task, array, result, nullptr, threads).fractions;
 }
 
-void run_targets_and_weights(const CpuTask& task, nb::handle labels, const ElementFormat& format, nb::handle out, nb::object mask,
+std::pair<std::int64_t, bool> run_targets_and_weights(const CpuTask& task, nb::handle labels, const ElementFormat& format, nb::handle out, nb::object mask,
                              const ElementFormat& mask_format, nb::handle weights, nb::handle numerators, nb::handle denominators,
                              std::pair<double, double> clip, bool border, int threads) {
-  const Buffer in(labels, false), to(out, true), weights_to(weights, true), up(numerators, true), down(denominators, true);
+  const Buffer in(labels, false, "labels"), to(out, true, "out"), weights_to(weights, true, "weights");
+  const Buffer up(numerators, true, "numerators"), down(denominators, true, "denominators");
   const LabelArray array{view_of(in, format, "labels"), format};
   const StridedArray result = to.view();
   check_volumes(task, array.view);
@@ -124,20 +130,22 @@ void run_targets_and_weights(const CpuTask& task, nb::handle labels, const Eleme
   if (w.slabs != 1 && (lead == 0 || array.view.shape[lead - 1] != w.slabs)) throw std::invalid_argument("one slab per channel, or one");
   const auto run = [&] {
     const nb::gil_scoped_release released;
-    targets(task, array, result, &w, threads);
+    const Noticed noticed = targets(task, array, result, &w, threads);
+    return std::pair<std::int64_t, bool>(noticed.fractions, noticed.mask_above_one);
   };
   if (mask.is_none()) return run();
-  const Buffer masked(mask, false);
+  const Buffer masked(mask, false, "mask");
   w.mask = view_of(masked, mask_format, "mask");
   w.mask_format = mask_format;
   check_same(array.view, w.mask, "mask");
-  run();
+  return run();
 }
 
-void run_class_weights(nb::handle labels, const ElementFormat& format, nb::handle mask, const ElementFormat& mask_format, nb::handle weights,
+bool run_class_weights(nb::handle labels, const ElementFormat& format, nb::handle mask, const ElementFormat& mask_format, nb::handle weights,
                        nb::handle numerators, nb::handle denominators, int classes, bool foreground, std::vector<i64> slab,
                        std::pair<double, double> clip, int threads) {
-  const Buffer in(labels, false), masked(mask, false), to(weights, true), up(numerators, true), down(denominators, true);
+  const Buffer in(labels, false, "labels"), masked(mask, false, "mask"), to(weights, true, "weights");
+  const Buffer up(numerators, true, "numerators"), down(denominators, true, "denominators");
   const LabelArray array{view_of(in, format, "labels"), format};
   const StridedArray mask_view = view_of(masked, mask_format, "mask");
   check_same(array.view, mask_view, "mask");
@@ -152,7 +160,7 @@ void run_class_weights(nb::handle labels, const ElementFormat& format, nb::handl
                         dense<double>(up, slabs * classes, "numerators"), dense<double>(down, slabs * classes, "denominators")};
   float* result = dense<float>(to, size_of(array.view), "weights");
   const nb::gil_scoped_release released;
-  class_weights(array, mask_view, mask_format, result, w, threads);
+  return class_weights(array, mask_view, mask_format, result, w, threads);
 }
 
 // The mutex of the counts as a Python context. Whoever waits for it gives the GIL up: its holder may need that.

@@ -4,7 +4,7 @@ import pytest
 import torch
 from engines_on_host import own_driver, pytest_addoption, pytest_configure, pytest_pyfunc_call, pytest_report_header
 
-from inner_distance_gpu import cli
+from inner_distance_gpu import cli, notices
 from inner_distance_gpu.device import driver
 
 __all__ = ["own_driver", "pytest_addoption", "pytest_configure", "pytest_pyfunc_call", "pytest_report_header"]
@@ -15,6 +15,12 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device, and torch sees none"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_said_before():
+    """What is said once per process may be said in every test."""
+    notices.forget()
 
 
 @pytest.fixture

@@ -1,5 +1,8 @@
 """Does engine `cpu` return what `reference` returns, for everything that the public contract allows?"""
 
+import importlib.machinery
+import sys
+
 import numpy as np
 import pytest
 from cases import cases
@@ -8,6 +11,7 @@ from hypothesis import strategies as st
 from oracle import assert_target, golden
 
 from inner_distance_gpu import InnerDistanceTransform, balanced_weights, engines, inner_distance
+from inner_distance_gpu.engines import native
 
 pytestmark = pytest.mark.skipif(engines.available()["cpu"] is not None, reason=str(engines.available()["cpu"]))
 TARGETS = golden("inner_distance")
@@ -215,10 +219,51 @@ def test_tanh_is_right_to_the_last_bits():
         assert (off < np.where(distances / scale > 0.56, 2, 4)).all(), (scale, off.max())
 
 
-def test_a_missing_extension_is_named(monkeypatch):
-    monkeypatch.setattr("inner_distance_gpu.engines.native.module", None)
-    monkeypatch.setattr("inner_distance_gpu.engines.native._missing", "no module named _host", raising=False)
-    assert "no module named _host; build it" in engines.available()["cpu"]
-    with pytest.raises(ValueError, match=r"engine='cpu' .* cannot run here .*pip install \."):
+@pytest.fixture
+def tree(monkeypatch, tmp_path):
+    """A source tree that was never built, from which this process has its package."""
+    package = tmp_path / "tree" / "inner_distance_gpu"
+    for file in (
+        package / "engines" / "native.py",
+        package / "__init__.py",
+        tmp_path / "tree" / "kernels" / "host.cpp",
+    ):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    monkeypatch.setattr(native, "__file__", str(package / "engines" / "native.py"))
+    monkeypatch.setattr(native, "module", None)
+    monkeypatch.setattr(native, "_missing", ModuleNotFoundError("no module named _host"), raising=False)
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "tree"), str(tmp_path / "site")])
+    native._why_no_extension.cache_clear()
+    yield tmp_path
+    native._why_no_extension.cache_clear()
+
+
+def test_an_extension_that_was_never_built(tree):
+    with pytest.raises(
+        ValueError, match=r"engine='cpu' .* cannot run here .*never built .*tree; build it .*pip install \."
+    ):
         inner_distance(np.eye(3), (1, 1), engine="cpu")
-    assert inner_distance(np.eye(3), (1, 1)).max() == 0.5
+    with pytest.warns(RuntimeWarning, match=r"auto.*reference.*never built"):
+        assert inner_distance(np.eye(3), (1, 1)).max() == 0.5
+
+
+def test_an_extension_that_the_source_tree_hides(tree):
+    installed = tree / "site" / "inner_distance_gpu"
+    installed.mkdir(parents=True)
+    (installed / f"_host{importlib.machinery.EXTENSION_SUFFIXES[0]}").touch()
+    assert "never built" in native._why_no_extension()  # no package, only a module
+    (installed / "__init__.py").touch()
+    native._why_no_extension.cache_clear()
+    reason = engines.available()["cpu"]
+    assert f"hides the package installed in {tree / 'site'}" in reason
+    assert "python -P" in reason
+    assert "never built" not in reason
+
+
+def test_an_extension_that_an_installed_package_lacks(tree, monkeypatch):
+    (tree / "tree" / "kernels" / "host.cpp").unlink()
+    assert "where the rest of the package lies; install the package anew" in engines.available()["cpu"]
+    monkeypatch.setattr(native, "_missing", ImportError("undefined symbol: x"), raising=False)
+    native._why_no_extension.cache_clear()
+    assert "undefined symbol: x; it was built for another Python" in engines.available()["cpu"]

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import multiprocessing
+import re
 import subprocess
 import sys
 import threading
@@ -120,8 +121,13 @@ parameters = TargetParameters.checked((1, 1, 1), 10, "zero", "extent", None, 0)
 resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
 try:
     cpu.inner_distance(labels, out, parameters, 2)
-except MemoryError:
-    print("MemoryError")
+except MemoryError as error:
+    print("MemoryError", error)
+for engine in ("cpu", "reference"):
+    try:
+        inner_distance(labels, (1, 1, 1), engine=engine)
+    except MemoryError as error:
+        print(type(error).__name__, error)
 print(inner_distance(np.array([[0, 1]]), (1, 1), engine="cpu").tolist())
 """
 
@@ -129,7 +135,33 @@ print(inner_distance(np.array([[0, 1]]), (1, 1), engine="cpu").tolist())
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
 def test_memory_that_is_not_there_is_a_python_error():
     result = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, timeout=120)
-    assert result.stdout.split("\n")[:2] == ["MemoryError", "[[0.0, 0.5]]"], result.stderr
+    scratch, *public, after, _ = result.stdout.split("\n")
+    assert re.fullmatch(r"MemoryError \d{10,} bytes of scratch memory were asked for", scratch), result.stderr
+    for engine, line in zip(("cpu", "reference"), public, strict=True):
+        assert line.startswith(f"MemoryError engine '{engine}' ran out of memory for labels of uint8 and shape (1024, ")
+        assert f"{4 * 1024**3} bytes" in line
+        assert "4.00 GiB" in line  # what NumPy was asked for
+        assert "blockwise.write" in line
+    assert "engine='cpu' takes less" in public[1]
+    assert after == "[[0.0, 0.5]]"
+
+
+@pytest.mark.parametrize("kind", [MemoryError, torch.cuda.OutOfMemoryError])
+@pytest.mark.parametrize("function", ["inner_distance", "balanced_weights", "target_and_weights"])
+def test_an_engine_without_memory_says_what_was_asked_of_it(monkeypatch, function, kind):
+    def fail(*arguments):
+        raise kind("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(cpu, function, fail)
+    labels, transform = np.eye(5), InnerDistanceTransform((1, 1), 1, engine="cpu")
+    calls = {
+        "inner_distance": lambda: inner_distance(labels, (1, 1), engine="cpu"),
+        "balanced_weights": lambda: balanced_weights(labels, engine="cpu"),
+        "target_and_weights": lambda: transform(labels),
+    }
+    with pytest.raises(kind, match=r"'cpu' .*float64 and shape \(5, 5\).* 100 bytes: CUDA out of memory\. .*2\.00 GiB"):
+        calls[function]()
+    assert transform.counts.denominators.tolist() == [[1, 1]]
 
 
 def test_the_binding_refuses_what_does_not_fit():
@@ -141,8 +173,13 @@ def test_the_binding_refuses_what_does_not_fit():
             cpu.inner_distance(labels, wrong, parameters, 1)
     read_only = out.copy()
     read_only.flags.writeable = False
-    with pytest.raises((BufferError, ValueError)):
-        cpu.inner_distance(labels, read_only, parameters, 1)
+    for wrong in (read_only, bytes(48), np.float32(0), memoryview(b""), 3):
+        with pytest.raises(TypeError, match=r"out is a \w+: expected an array that can be written"):
+            cpu.inner_distance(labels, wrong, parameters, 1)
+    element = native.element_format(labels.dtype)
+    for wrong in (3, "labels"):
+        with pytest.raises(TypeError, match=r"labels is a \w+: expected an array"):
+            native.module.targets(cpu._task(parameters), wrong, element, out, 1)
     with pytest.raises(ValueError, match="fewer axes"):
         cpu.inner_distance(labels[0], out[0], parameters, 1)
 

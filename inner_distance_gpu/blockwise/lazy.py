@@ -85,7 +85,7 @@ def inner_distance(
             f"array has shape {array.shape}: expected known extents, no empty axis, and "
             f"{'(..., z, y, x)' if dims == 3 else '(..., y, x)'} for voxel_size={parameters.voxel_size}"
         )
-    arrays.accept(array._meta, "array")
+    parameters = api.for_labels(parameters, arrays.accept(array._meta, "array"))
     engines.check_name(engine)
     leading = array.ndim - dims
     reach = halo_of(parameters, halo)

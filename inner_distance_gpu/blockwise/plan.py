@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__, arrays, disk, engines, ome, zarr_arrays
+from .. import __version__, api, arrays, disk, engines, ome, zarr_arrays
 from ..chunk_files import ChunkFiles
 from ..labels import UNANNOTATED
 from ..parameters import SATURATION, TargetParameters, check_choice, check_count, check_flag
@@ -133,7 +133,7 @@ def plan(
     dims = len(asked.voxel_size)
     shape = tuple(int(n) for n in opened.shape)
     _check_shape(path, shape, dims)
-    arrays.accept(np.empty((0,) * opened.ndim, opened.dtype), f"{path}")
+    api.for_labels(asked, arrays.accept(np.empty((0,) * opened.ndim, opened.dtype), f"{path}"))
     reach = halo_of(asked, halo)
     leading = (() if wanted is None else (len(wanted),)) + shape[:-dims]
     chunk = _extents("chunks", chunks, dims) or _default_chunks(files.inner[-dims:], shape[-dims:])

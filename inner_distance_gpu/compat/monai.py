@@ -37,7 +37,8 @@ class InnerDistanced(MapTransform):  # type: ignore[misc]
     weight_keys : str, sequence of str or None
         Where weights go; None makes none.
     spatial_dims : {2, 3}
-        Spatial axes where `voxel_size` does not say it.
+        Spatial axes where `voxel_size` does not say it: the rank of the labels less one for the channel, and less
+        another one for the batch of a collated MetaTensor.
     allow_missing_keys : bool
         Whether entries may be missing.
     **options
@@ -52,7 +53,8 @@ class InnerDistanced(MapTransform):  # type: ignore[misc]
     Raises
     ------
     TypeError, ValueError
-        Arguments that are not as above; labels without a spacing, or a batch with several, where `voxel_size` is None.
+        Arguments that are not as above; labels of another rank; where `voxel_size` is None,
+        labels without a spacing, or a batch with several.
 
     Notes
     -----
@@ -97,6 +99,7 @@ class InnerDistanced(MapTransform):  # type: ignore[misc]
         changed = dict(data)
         for key, target, weight in self.key_iterator(changed, self.target_keys, self.weight_keys):
             labels = data[key]
+            self._check_rank(key, labels)
             plain = labels.as_tensor() if isinstance(labels, MetaTensor) else labels
             made = self.transforms[key](plain, voxel_size=self._spacing(key, labels))
             values = made if isinstance(made, tuple) else (made,)
@@ -104,6 +107,24 @@ class InnerDistanced(MapTransform):  # type: ignore[misc]
                 kept = isinstance(labels, MetaTensor)
                 changed[name] = convert_to_dst_type(value, labels, torch.float32)[0] if kept else value
         return changed
+
+    def _check_rank(self, key: Any, labels: Any) -> None:
+        """Raise ValueError where the axes are not a channel, or batch and channel, and then the spatial ones.
+
+        A MetaTensor says whether it is a batch; the affine does not say how many axes are spatial, it is 4 × 4 for
+        2D images too.
+        """
+        shape, dims = tuple(getattr(labels, "shape", ())), len(self.voxel_size or ()) or self.spatial_dims
+        ranks = (dims + 1, dims + 2)
+        if isinstance(labels, MetaTensor) and (labels.is_batch or len(shape) - 1 in (2, 3)):
+            ranks = (dims + 1 + labels.is_batch,) * 2
+        if len(shape) not in ranks:
+            axes = "z, y, x" if dims == 3 else "y, x"
+            raise ValueError(
+                f"{key!r} has shape {shape}{', a batch' if getattr(labels, 'is_batch', False) else ''}: expected "
+                f"(channel, {axes}), or (batch, channel, {axes}) after collation, for {dims} spatial axes; "
+                "spatial_dims=, or the number of entries in voxel_size=, says how many there are"
+            )
 
     def _spacing(self, key: Any, labels: Any) -> tuple[float, ...] | None:
         """What `forward` takes: None where the transform knows it."""

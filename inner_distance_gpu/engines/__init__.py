@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 from types import ModuleType
 from typing import Any, Protocol, cast
 
+import torch
+
+from .. import notices
 from ..parameters import Border, TargetParameters, WeightParameters, check_choice
 
 _NAMES = ("cuda", "cucim", "cpu", "reference")
-_HOST = ("cpu", "reference")  # the fastest first
 _DEVICE = ("cuda", "cucim")
+
+MEMORY_ERRORS = (MemoryError, torch.cuda.OutOfMemoryError)
+_LARGER = "volumes larger than memory: blockwise.inner_distance or blockwise.write"
+_TAKES_LESS = {
+    "cpu": "fewer volumes per call, smaller crops, threads=1, or out= with memory you have, take less; " + _LARGER,
+    "cuda": "fewer volumes per call or smaller crops take less, or engine='cpu'; " + _LARGER,
+}
+_DOUBLED = "it works on the doubled grid, 4 times the voxels in 2D and 8 times in 3D; engine='cpu' takes less, "
 
 
 class Engine(Protocol):
@@ -80,7 +91,7 @@ def choose(engine: str, on_host: bool, shape: tuple[int, ...]) -> tuple[str, Eng
     """The engine of that name, or for "auto" the one the data choose. Raises where it cannot run here."""
     name = check_name(engine)
     if name == "auto":
-        name = next(host for host in _HOST if _why_not(host) is None) if on_host else "cuda"
+        name = _fastest_host() if on_host else "cuda"
     if _why_not(name) is not None:
         require(name, f"engine={engine!r} for {'host' if on_host else 'CUDA'} labels of shape {shape}")
     return name, cast(Engine, _module(name))
@@ -96,7 +107,24 @@ def require(name: str, asked: str | None = None) -> None:
 
 def fastest() -> str:
     """The name of the fastest engine that runs here, the GPU first: what `auto` means on the command line."""
-    return next(name for name in ("cuda", *_HOST) if _why_not(name) is None)
+    return "cuda" if _why_not("cuda") is None else _fastest_host()
+
+
+def _fastest_host() -> str:
+    if _why_not("cpu") is None:
+        return "cpu"
+    notices.slow_engine(_why_not("cpu"))
+    return "reference"
+
+
+def out_of_memory(error: BaseException, name: str, shape: tuple[int, ...], dtype: Any) -> BaseException:
+    """An error of the same kind that says what was asked of which engine, and what takes less memory."""
+    kind = MemoryError if isinstance(error, MemoryError) else type(error)
+    less = _TAKES_LESS.get(name) or _DOUBLED + _TAKES_LESS["cpu"]
+    return kind(
+        f"engine {name!r} ran out of memory for labels of {dtype} and shape {shape}, whose target is "
+        f"{4 * math.prod(shape)} bytes: {error or 'no more is known'}. What takes less: {less}"
+    )
 
 
 def _why_not(name: str) -> str | None:

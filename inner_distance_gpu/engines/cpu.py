@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import notices
 from ..arrays import ones
 from ..parameters import Border, TargetParameters, WeightParameters
 from . import native
@@ -27,7 +28,9 @@ def inner_distance(
 ) -> None:
     """Targets of every volume in the leading axes."""
     element = native.element_format(labels.dtype, parameters.ignore_label)
-    native.extension().targets(_task(parameters), _bits(labels), element, out, threads)
+    fractions = native.extension().targets(_task(parameters), _bits(labels), element, out, threads)
+    if fractions:
+        notices.fractions(fractions, labels)
 
 
 def target_and_weights(
@@ -44,7 +47,7 @@ def target_and_weights(
     """Targets into `out`, weights as the result, counts in place; the labels are read once."""
     weights = np.empty(labels.shape, np.float32)
     given = None if mask is ones(mask.shape) else _native(mask)
-    native.extension().targets_and_weights(
+    fractions, above_one = native.extension().targets_and_weights(
         _task(parameters),
         _bits(labels),
         native.element_format(labels.dtype, parameters.ignore_label),
@@ -58,6 +61,10 @@ def target_and_weights(
         border == "mask",
         threads,
     )
+    if fractions:
+        notices.fractions(fractions, labels)
+    if above_one:
+        notices.mask_above_one(mask, weighing.clip)
     return weights
 
 
@@ -72,7 +79,7 @@ def balanced_weights(
     """Weights slab by slab; `numerators` and `denominators` (slabs, classes) grow in place."""
     weights = np.empty(labels.shape, np.float32)
     mask = _native(mask)
-    native.extension().class_weights(
+    above_one = native.extension().class_weights(
         _bits(labels),
         native.element_format(labels.dtype, parameters.ignore_label),
         _bits(mask),
@@ -86,6 +93,8 @@ def balanced_weights(
         parameters.clip,
         threads,
     )
+    if above_one:
+        notices.mask_above_one(mask, parameters.clip)
     return weights
 
 

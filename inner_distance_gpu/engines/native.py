@@ -6,6 +6,10 @@ What the bytes of an array mean and what decides a target are said to it here, o
 from __future__ import annotations
 
 import functools
+import importlib
+import importlib.machinery
+import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,10 +19,10 @@ from ..labels import as_label
 from ..parameters import TargetParameters
 
 try:
-    from .. import _host as _imported
-except ImportError as error:  # a source tree that was never built, or a processor that no wheel is for
+    _imported = importlib.import_module(f"{__package__.rpartition('.')[0]}._host")
+except ImportError as error:
     module: ModuleType | None = None
-    _missing = str(error)
+    _missing: ImportError | None = error
 else:
     module = _imported
 
@@ -28,12 +32,47 @@ BFLOAT16 = "bfloat16"
 
 def why_not() -> str | None:
     """None where the extension module is installed, else what to do."""
-    if module is not None:
-        return None
+    return None if module is not None else _why_no_extension()
+
+
+@functools.cache
+def _why_no_extension() -> str:
+    """Which of its causes a failed import has, and the remedy of that one."""
+    package = Path(__file__).parents[1]
+    here = "the source tree" if (package.parent / "kernels" / "host.cpp").is_file() else "the package"
+    if not isinstance(_missing, ModuleNotFoundError):
+        return (
+            f"its extension module could not be imported: {_missing}; it was built for another Python, system or "
+            "processor: install the package anew, pip install --force-reinstall --no-deps, "
+            "from its source tree where no wheel fits"
+        )
+    hidden = _installed_elsewhere(package)
+    if hidden is not None:
+        return (
+            f"its extension module is not in {here} {package.parent}, "
+            f"which Python found first and which hides the package installed in {hidden}; start Python in another "
+            "folder, or with python -P, or install the source tree itself with pip install --editable ."
+        )
+    if here == "the package":
+        return (
+            f"its extension module is not in {package}, where the rest of the package lies; install the package "
+            "anew: pip install --force-reinstall --no-deps inner_distance_gpu"
+        )
     return (
-        f"its extension module could not be imported: {_missing}; build it with a C++17 compiler and CMake: "
-        "pip install . in the source tree"
+        f"its extension module was never built for this Python in the source tree {package.parent}; build it with a "
+        "C++17 compiler and CMake: pip install . in that folder, and start Python in another one, or "
+        "pip install --editable ."
     )
+
+
+def _installed_elsewhere(package: Path) -> Path | None:
+    """Another folder on Python's path with this package and its extension module, for this Python."""
+    for entry in dict.fromkeys(sys.path):
+        folder = Path(entry or ".").resolve() / package.name
+        built = importlib.machinery.PathFinder.find_spec(f"{package.name}._host", [str(folder)])
+        if folder != package.resolve() and built is not None and (folder / "__init__.py").is_file():
+            return folder.parent
+    return None
 
 
 def extension() -> ModuleType:

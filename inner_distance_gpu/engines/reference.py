@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import counting
+from .. import counting, notices
 from ..labels import annotated, in_classes
 from ..parameters import BORDER_SLACK, Border, TargetParameters, WeightParameters, slab_grid
 
@@ -29,6 +29,7 @@ def inner_distance(
 ) -> None:
     """Targets of every volume in the leading axes, on one thread whatever `threads` says."""
     leading = labels.shape[: labels.ndim - len(parameters.voxel_size)]
+    notices.look_for_fractions(labels, annotated(labels, parameters.ignore_label))
     for volume in np.ndindex(leading):
         # DaCapo: float64 for int32, int64 and uint64 labels. Here `out` is float32, always.
         with np.errstate(over="ignore"):  # what float32 cannot hold is infinite
@@ -101,6 +102,7 @@ def balanced_weights(
 ) -> npt.NDArray[np.float32]:
     """Weights slab by slab; `numerators` and `denominators` (slabs, classes) grow in place."""
     known = annotated(labels, parameters.ignore_label)
+    notices.look_at_mask(mask, known, parameters.clip)
     if parameters.foreground:
         # DaCapo: instance ids fail an assertion. Two classes, label = 0 and label ≠ 0.
         classes = (labels != 0).astype(np.int64)

@@ -71,7 +71,7 @@ struct StripSums {
   std::vector<i64> counted;  // mask ≠ 0, per slab and class
 };
 
-template <class T, class M> void class_weights_of(const Grid& grid, float* weights, int threads) {
+template <class T, class M> bool class_weights_of(const Grid& grid, float* weights, int threads) {
   Team team(threads);
   const SlabWeights& w = grid.w;
   const auto classify = [&](const u8* label) {
@@ -104,9 +104,13 @@ template <class T, class M> void class_weights_of(const Grid& grid, float* weigh
     });
   });
   std::vector<MaskSum> all(slabs);
+  Wide sum = 0, counted = 0;
   for (const StripSums& strip : sums) {
-    for (std::size_t i = 0; i < strip.all.size(); ++i) all[std::size_t(strip.first) + i].add(strip.all[i]);
-    for (std::size_t i = 0; i < strip.counted.size(); ++i) w.numerators[std::size_t(strip.first) * classes + i] += double(strip.counted[i]);
+    for (std::size_t i = 0; i < strip.all.size(); ++i) all[std::size_t(strip.first) + i].add(strip.all[i]), sum += strip.all[i].whole;
+    for (std::size_t i = 0; i < strip.counted.size(); ++i) {
+      w.numerators[std::size_t(strip.first) * classes + i] += double(strip.counted[i]);
+      counted += strip.counted[i];
+    }
   }
   std::vector<double> weight(slabs * classes);
   for (std::size_t s = 0; s < slabs; ++s) {
@@ -122,14 +126,15 @@ template <class T, class M> void class_weights_of(const Grid& grid, float* weigh
       }
     });
   });
+  return sum > counted;  // 0 of a float mask
 }
 
 }  // namespace
 
-void class_weights(const LabelArray& labels, const StridedArray& mask, const ElementFormat& mask_format, float* weights, const SlabWeights& w, int threads) {
+bool class_weights(const LabelArray& labels, const StridedArray& mask, const ElementFormat& mask_format, float* weights, const SlabWeights& w, int threads) {
   const Grid grid(labels, mask, w);
   if (grid.rows * labels.view.shape.back() < (1 << 15)) threads = 1;
-  with_mask_type(mask_format, [&](auto type) {
+  return with_mask_type(mask_format, [&](auto type) {
     typedef decltype(type) M;
     switch (labels.view.width) {
       case 1: return class_weights_of<u8, M>(grid, weights, threads);

@@ -80,6 +80,7 @@ struct Call {
   Volume model;
   bool whole, may_miss;
   i64 volumes, voxels, words, group, groups;  // of one volume
+  i64 fractions = 0;
   int lead;
 
   Call(const CpuTask& t, const LabelArray& l, const StridedArray& o, const FusedWeights* w, int asked)
@@ -133,7 +134,7 @@ void scan_wave(Call& call, std::vector<Volume>& wave, std::vector<ScanTask>& tas
     bool site = false, missing = false;
     for (i64 g = 0; g < call.groups; ++g) {
       const ScanTask& task = tasks[i * std::size_t(call.groups) + std::size_t(g)];
-      site |= task.site, missing |= task.missing;
+      site |= task.site, missing |= task.missing, call.fractions += task.fractions;
     }
     wave[i].has_no_site = !site;
     wave[i].everywhere |= missing;
@@ -188,7 +189,7 @@ void run_planes(Call& call, const std::vector<Volume>& wave, const PlaneBuffers&
 
 }  // namespace
 
-void targets(const CpuTask& task, const LabelArray& labels, const StridedArray& out, const FusedWeights* weighing, int threads) {
+Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArray& out, const FusedWeights* weighing, int threads) {
   Call call(task, labels, out, weighing, threads);
   const Level& level = *task.level;
   const bool border = weighing && weighing->border;
@@ -250,6 +251,7 @@ void targets(const CpuTask& task, const LabelArray& labels, const StridedArray& 
       weigher->write(all[std::size_t(i / strips)], i / strips, first, std::min(rows, first + strip));
     });
   }
+  return {call.fractions, weigher && weigher->mask_above_one};
 }
 
 }  // namespace half_grid

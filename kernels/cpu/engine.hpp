@@ -41,7 +41,13 @@ struct FusedWeights {
   bool border;              // weight 0 where the border of the array is nearer than the nearest site
 };
 
-void targets(const CpuTask& task, const LabelArray& labels, const StridedArray& out, const FusedWeights* weighing, int threads);
+// What a pass over labels and mask noticed on the way.
+struct Noticed {
+  i64 fractions = 0;            // annotated voxels whose label is a float with a fraction
+  bool mask_above_one = false;  // an integer mask counts a voxel more than once
+};
+
+Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArray& out, const FusedWeights* weighing, int threads);
 
 const Level* level_named(const std::string& name);  // "auto": the widest that runs here
 std::vector<std::string> levels();
@@ -54,6 +60,7 @@ struct SlabWeights {
   double low, high;
   double *numerators, *denominators;  // [i/o] (slabs, classes)
 };
-void class_weights(const LabelArray& labels, const StridedArray& mask, const ElementFormat& mask_format, float* weights, const SlabWeights& w, int threads);
+// Returns whether an integer mask counts a voxel more than once.
+bool class_weights(const LabelArray& labels, const StridedArray& mask, const ElementFormat& mask_format, float* weights, const SlabWeights& w, int threads);
 
 }  // namespace half_grid

@@ -9,7 +9,7 @@ inline double number(HalfFloat value) { return half_float(value.bits); }
 template <class M> M number(M value) { return value; }
 
 // Calls `use` with a value of the type that the mask's elements have in memory; half floats come as their bits.
-template <class Use> void with_mask_type(const ElementFormat& format, const Use& use) {
+template <class Use> auto with_mask_type(const ElementFormat& format, const Use& use) {
   const int kind = format.kind, width = format.width;
   if (kind == FLOATING) return width == 8 ? use(double()) : width == 4 ? use(float()) : use(HalfFloat());
   if (kind == SIGNED_INTEGER) return width == 1 ? use((signed char)0) : width == 2 ? use(short()) : width == 4 ? use(int()) : use(i64());

@@ -53,6 +53,49 @@ template <class T> static void read_row(const Volume& v, i64 z, i64 y, T* __rest
     for (i64 x = nx, end = padded(nx); x < end; ++x) missing[x] = missing[nx - 1];
 }
 
+// How many codes of floats are no whole numbers. Above 2^23 (float32) or 2^52 (float64) there are no fractions; below,
+// adding and subtracting that number rounds to a whole one. NaN and infinity compare false. A half float's bits are
+// moved to where float32 has them; its infinity and NaN become whole numbers.
+template <class T> static i64 count_fractions(const T* __restrict__ codes, i64 nx) {
+  i64 count = 0;
+  if constexpr (sizeof(T) == 8) {
+    constexpr double whole = 4503599627370496.0;
+    for (i64 x = 0; x < nx; ++x) {
+      const T bits = float_magnitude(codes[x]);
+      double value;
+      __builtin_memcpy(&value, &bits, 8);
+      const double rounded = (value + whole) - whole;
+      count += (value < whole) & (rounded != value);
+    }
+  } else if constexpr (sizeof(T) >= 2) {
+    constexpr float whole = 8388608.0f;
+    constexpr i64 block = i64(1) << 16;  // 32 bits count that far
+    for (i64 first = 0; first < nx; first += block) {
+      const i64 last = nx - first < block ? nx : first + block;
+      u32 some = 0;
+      for (i64 x = first; x < last; ++x) {
+        const u32 bits = sizeof(T) == 4 ? u32(float_magnitude(codes[x])) : u32(float_magnitude(codes[x])) << 13;
+        float value;
+        __builtin_memcpy(&value, &bits, 4);
+        if (sizeof(T) == 2) value *= 5192296858534827628530496329220096.0f;  // 2^112, between the two biases
+        const float rounded = (value + whole) - whole;
+        some += (value < whole) & (rounded != value);
+      }
+      count += some;
+    }
+  }
+  return count;
+}
+
+// The same for one row of labels, without those that `ignored` marks as unannotated.
+template <class T> static i64 row_fractions(const ElementFormat& format, const T* codes, i64 nx) {
+  i64 count = count_fractions(codes, nx);
+  const T ignored = T(format.ignored);
+  if (count && format.has_ignored && count_fractions(&ignored, 1))
+    for (i64 x = 0; x < nx; ++x) count -= codes[x] == ignored;
+  return count;
+}
+
 template <class T> static inline bool holds_foreground(const T* codes, i64 nx) {
   T any = 0;
   for (i64 x = 0; x < nx; ++x) any = T(any | codes[x]);
@@ -144,6 +187,7 @@ template <class T, class K> static void sweep_down(ScanTask& task) {
       if (z + 1 < v.nz) fetch_row<T>(v, z + 1, task.y0 + r);
       read_row<T>(v, z, task.y0 + r, here + r * row, miss ? miss + r * row : nullptr);
       some[r] = !may_rest || holds_foreground(here + r * row, nx);
+      if (v.labels.format.kind >= FLOATING && r < rows) task.fractions += row_fractions(v.labels.format, here + r * row, nx);
     }
     for (i64 r = 0; r < rows; ++r) {
       const i64 below = r + 1 < read ? r + 1 : r, line = z * v.ny + task.y0 + r, at = line * nx, bits = line * v.words;

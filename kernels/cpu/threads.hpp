@@ -3,6 +3,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <cstdio>
 #include <exception>
 #include <mutex>
 #include <new>
@@ -111,6 +112,16 @@ class Team {
   bool ended_ = false;
 };
 
+// Memory that could not be had, with its size.
+class OutOfMemory : public std::bad_alloc {
+ public:
+  explicit OutOfMemory(std::size_t bytes) { std::snprintf(text_, sizeof text_, "%zu bytes of scratch memory were asked for", bytes); }
+  const char* what() const noexcept override { return text_; }
+
+ private:
+  char text_[64];
+};
+
 // Memory of one call, 64-byte aligned. The last block is kept for the next call, up to `kept` bytes: fresh pages
 // cost more than the work on them. One atomic pointer and no lock, so a fork finds it whole.
 class Scratch {
@@ -122,10 +133,10 @@ class Scratch {
       block_ = nullptr;
     }
     if (!block_) {
-      if (bytes > SIZE_MAX - 4096) throw std::bad_alloc();
+      if (bytes > SIZE_MAX - 4096) throw OutOfMemory(bytes);
       const std::size_t whole = (bytes + sizeof(Block) + 63) / 64 * 64;
       void* memory = ::operator new(whole, std::align_val_t(alignof(Block)), std::nothrow);
-      if (!memory) throw std::bad_alloc();
+      if (!memory) throw OutOfMemory(bytes);
       block_ = new (memory) Block{bytes};
     }
     next_ = reinterpret_cast<unsigned char*>(block_ + 1);

@@ -39,6 +39,7 @@ struct ScanTask {
   bool site;           // [out] there is a site
   bool missing;        // [out] there is an unannotated voxel
   i64 count_inside, count_annotated;  // [out] voxels
+  i64 fractions;       // [out] annotated voxels whose label has a fraction
 };
 
 // Panels of columns or bands of rows of one plane.

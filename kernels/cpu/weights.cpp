@@ -109,6 +109,7 @@ void Weigher::count(const std::vector<Volume>& volumes, const std::vector<Counte
       const i64 slab = i / rows % w.slabs;
       per_slab[std::size_t(slab)].add(row.all);
       for (int c = 0; c < 2; ++c) numerators[std::size_t(2 * slab + c)] += double(row.counted[c]);
+      mask_above_one |= row.all.whole > row.counted[0] + row.counted[1];  // 0 of a float mask
     }
     for (i64 i = 0; i < 2 * w.slabs; ++i) denominators[std::size_t(i)] = per_slab[std::size_t(i / 2)].total();
   }

@@ -28,6 +28,8 @@ class Weigher {
   // Weights of rows [first, last) of a volume, (z, y) in one index.
   void write(const Volume& v, i64 volume, i64 first, i64 last) const;
 
+  bool mask_above_one = false;  // after count(): whether an integer mask counts a voxel more than once
+
  private:
   const u8* mask_row(i64 volume, i64 row) const;
 

@@ -128,3 +128,39 @@ def test_the_examples_in_the_docstrings_run():
     result = doctest.testmod(adapter)
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def one_hot_images(batch=0):
+    """Two channels of a 2D image, with the 4 × 4 affine that MONAI's readers make for images too."""
+    shape = (batch, 2, 6, 8) if batch else (2, 6, 8)
+    values = torch.from_numpy(np.random.default_rng(5).integers(0, 2, shape))
+    affine = torch.diag(torch.tensor([3.0, 2, 7, 1], dtype=torch.float64))
+    if not batch:
+        return MetaTensor(values, affine=affine)
+    from monai.data.utils import collate_meta_tensor
+
+    return collate_meta_tensor([MetaTensor(sample, affine=affine) for sample in values])
+
+
+@pytest.mark.parametrize("batch", [0, 3])
+def test_channels_are_never_taken_for_z(batch):
+    labels_2d = one_hot_images(batch)
+    for keywords in ({}, {"voxel_size": (4, 4, 4)}):
+        with pytest.raises(
+            ValueError, match=r"'label' has shape \((3, )?2, 6, 8\).*expected \(channel, z, y, x\).*3 spatial"
+        ):
+            InnerDistanced("label", 10, **keywords)({"label": labels_2d})
+    made = InnerDistanced("label", 10, spatial_dims=2)({"label": labels_2d})["label"]
+    assert torch.equal(made.as_tensor(), inner_distance(labels_2d.as_tensor(), (3, 2), scale=10))
+
+
+def test_z_is_never_taken_for_channels():
+    for keywords in ({"spatial_dims": 2}, {"voxel_size": (4, 4)}):
+        with pytest.raises(ValueError, match=r"has shape \(1, 8, 9, 10\): expected \(channel, y, x\)"):
+            InnerDistanced("label", 10, **keywords)({"label": meta(labels())})
+    for plain in (labels()[0], labels()[0].numpy()):
+        with pytest.raises(ValueError, match=r"has shape \(8, 9, 10\): expected \(channel, z, y, x\)"):
+            InnerDistanced("label", 10, (4, 4, 4))({"label": plain})
+    stacked = MetaTensor(torch.stack([labels(), labels(1)]), affine=torch.eye(4, dtype=torch.float64))
+    made = InnerDistanced("label", 10)({"label": stacked})["label"]  # five axes can only be a batch
+    assert torch.equal(made.as_tensor(), inner_distance(stacked.as_tensor(), (1, 1, 1), scale=10))
