@@ -24,6 +24,7 @@ def test_the_largest_axis_is_the_last_whose_padded_grid_has_32_bit_indices(axes,
         assert (extent ** max(axes, 2) < 2**31) == fits
 
 
+@pytest.mark.no_kernel
 @pytest.mark.parametrize(
     ("shape", "voxel_size"),
     [((641, 2, 2), (1, 1, 1)), ((3, 2, 641, 2), (4, 4, 4)), ((2, 23169), (1, 1)), ((1, 1, 23169), (1, 1, 1))],

@@ -155,6 +155,7 @@ def test_every_result_is_kept_for_cupy(cupy, call):
     assert NOTES[-2 * count - 1 :] == [OUT, *[OUT, KEPT] * count]
 
 
+@pytest.mark.no_kernel
 def test_a_mask_alone_is_ordered_too(cupy):
     home = arrays.DeviceHome(arrays.Array(torch.zeros(3, 7), "torch", "cpu"))
     home.take_mask(arrays.Array(Array.of(np.ones((3, 7), np.uint8)), "cupy", "cpu"), (3, 7))
@@ -166,6 +167,7 @@ def test_a_mask_alone_is_ordered_too(cupy):
     assert NOTES == [IN, OUT], "torch's own memory needs no order"
 
 
+@pytest.mark.no_kernel
 def test_kernels_that_fail_half_way_are_ordered(cupy, monkeypatch):
     def fails(launches, records, device):
         NOTES.append("kernels")
@@ -189,6 +191,7 @@ def test_one_stream_for_both_needs_no_order(cupy):
     assert NOTES == ["kernels"]
 
 
+@pytest.mark.no_kernel
 @pytest.mark.parametrize("handle", [0, 1])
 def test_cupys_default_stream_is_torchs(cupy, handle):
     cupy.current = Stream("CuPy", handle)
@@ -199,6 +202,7 @@ def test_cupys_default_stream_is_torchs(cupy, handle):
     assert NOTES == ["torch waits for default"]
 
 
+@pytest.mark.no_kernel
 def test_the_memory_goes_before_the_stream_it_is_recorded_on(cupy):
     """CuPy destroys a stream that nobody holds; torch's allocator would then record an event on it."""
     gone = []
@@ -247,6 +251,7 @@ def test_what_dlpack_cannot_express_is_copied_before_torch_waits(cupy, lay):
     assert job.labels.data % 4 == 0
 
 
+@pytest.mark.no_kernel
 @pytest.mark.parametrize("lay", [misaligned, with_odd_steps])
 def test_an_out_between_two_elements_is_refused(cupy, lay):
     out = Array.of(lay(np.zeros(LABELS.shape, np.float32)))
@@ -254,6 +259,7 @@ def test_an_out_between_two_elements_is_refused(cupy, lay):
         inner_distance(Array.of(LABELS), (4, 4), out=out)
 
 
+@pytest.mark.no_kernel
 @pytest.mark.parametrize("version", [13, 14])
 def test_torchs_stream_in_cupy(cupy, version):
     made = []

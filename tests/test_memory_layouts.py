@@ -117,6 +117,7 @@ def test_moving_counts_that_lie_in_another_order(engine):
     assert other.counts.to_dicts() == expected.counts.to_dicts()
 
 
+@pytest.mark.no_kernel
 @pytest.mark.parametrize(
     ("numerators", "denominators", "error", "message"),
     [

@@ -100,6 +100,7 @@ def test_every_device_for_itself(machine):
     assert machine.runs == 2
 
 
+@pytest.mark.no_kernel
 def test_the_error_says_everything(machine):
     machine.found = "Kernel pairs, case 'packed', target: 1 of 5 values differ"
     for _ in range(2):  # the second call does not compute on the device either
@@ -127,6 +128,7 @@ def test_a_device_that_breaks_is_forgotten(machine, monkeypatch):
         self_test.check(DEVICE)
 
 
+@pytest.mark.no_kernel
 @pytest.mark.parametrize(("mode", "runs"), [("0", 0), ("1", 1), ("", 1), ("always", 2)])
 def test_the_variable(machine, monkeypatch, mode, runs):
     monkeypatch.setenv(self_test.VARIABLE, mode)
@@ -137,6 +139,7 @@ def test_the_variable(machine, monkeypatch, mode, runs):
     assert ("switched off" in self_test.state(DEVICE)) == (mode == "0")
 
 
+@pytest.mark.no_kernel
 def test_another_value_of_the_variable(machine, monkeypatch):
     monkeypatch.setenv(self_test.VARIABLE, "yes")
     with pytest.raises(ValueError, match="INNER_DISTANCE_GPU_SELF_TEST='yes': expected 0, 1 or always"):
@@ -154,6 +157,7 @@ def test_where_nothing_may_be_read_back_it_waits_for_another_call(machine, what)
     assert machine.runs == 1
 
 
+@pytest.mark.no_kernel
 @pytest.mark.parametrize("found", [None, "Kernel pairs"])
 def test_threads_that_come_together_get_one_answer(machine, found):
     machine.found, errors, start = found, [], threading.Barrier(8)
@@ -225,6 +229,7 @@ def test_info_says_it(machine, monkeypatch, call):
     assert "known-answer test on cuda:0 passed" in " ".join(call("info")[1].split())
 
 
+@pytest.mark.no_kernel
 def test_info_survives_a_cupy_that_does_not_load(machine, monkeypatch):
     def broken():
         raise ImportError("libnvrtc.so.13 is missing")
