@@ -98,17 +98,15 @@ template <class T> HALF_GRID_FN int class_of(const ElementFormat& format, int cl
     const int whole = int(value);
     return double(whole) == value ? whole : -1;
   }
-  if (format.kind == SIGNED_INTEGER && (label.code >> (8 * sizeof(T) - 1)) != 0) return -1;
+  if (format.kind == SIGNED_INTEGER && (label.code >> (8 * format.width - 1)) != 0) return -1;
   return u64(label.code) < u64(classes) ? int(label.code) : -1;
 }
 
-HALF_GRID_FN int class_at(const ElementFormat& format, int classes, bool foreground, const u8* p) {
-  switch (format.width) {
-    case 1: return class_of(format, classes, foreground, label_at<u8>(format, p));
-    case 2: return class_of(format, classes, foreground, label_at<u16>(format, p));
-    case 4: return class_of(format, classes, foreground, label_at<u32>(format, p));
-    default: return class_of(format, classes, foreground, label_at<u64>(format, p));
-  }
+HALF_GRID_FN Label<u64> any_label_at(const ElementFormat& format, const u8* p) {
+  if (format.width == 1) { const Label<u8> label = label_at<u8>(format, p); return {label.code, label.missing}; }
+  if (format.width == 2) { const Label<u16> label = label_at<u16>(format, p); return {label.code, label.missing}; }
+  if (format.width == 4) { const Label<u32> label = label_at<u32>(format, p); return {label.code, label.missing}; }
+  return label_at<u64>(format, p);
 }
 
 }  // namespace half_grid

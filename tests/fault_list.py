@@ -149,7 +149,7 @@ KERNELS = [
     ("cpu/masks.hpp", "template <> struct SumOf<i64> { typedef Wide type; };", "template <> struct SumOf<i64> { typedef i64 type; };", WEIGHTS),
     ("labels.hpp", "if (format.foreign) return swapped(bits);", "", WEIGHTS),
     ("labels.hpp", "if (format.has_ignored) label.missing |= label.code == T(format.ignored);", "", WEIGHTS),
-    ("labels.hpp", "if (format.kind == SIGNED_INTEGER && (label.code >> (8 * sizeof(T) - 1)) != 0) return -1;", "", WEIGHTS),
+    ("labels.hpp", "if (format.kind == SIGNED_INTEGER && (label.code >> (8 * format.width - 1)) != 0) return -1;", "", WEIGHTS),
     ("labels.hpp", "return double(whole) == value ? whole : -1;", "return whole;", WEIGHTS),
     ("cpu/class_weights.cpp", "slab_step *= blocks[a];", "slab_step *= labels.view.shape[a];", WEIGHTS),
     ("cpu/class_weights.cpp", "if (c < 0) continue;\n        counted", "counted", WEIGHTS),

@@ -44,7 +44,7 @@ __global__ void sample(BY_VALUE Doubled doubled) {
   for (i64 voxel = i64(blockIdx.x) * blockDim.x + threadIdx.x; voxel < voxels; voxel += i64(gridDim.x) * blockDim.x) {
     const i64 row = divided(voxel, nx), level = divided(row, ny);
     Voxel v = {doubled.volume, int(level), int(row - level * ny), int(voxel - row * nx), false, false};
-    const int side = class_at(job.label, 2, true, job.labels.data + at.label + along(job.labels, v));
+    const int side = class_of(job.label, 2, true, any_label_at(job.label, job.labels.data + at.label + along(job.labels, v)));
     v.annotated = side >= 0;
     v.inside = side > 0;
     float value = job.no_site_value, square = job.no_site_square;

@@ -79,7 +79,7 @@ __global__ void count(BY_VALUE Weighing w) {
         mask += at * w.mask_step[a];
         index = next;
       }
-      const int c = class_at(w.label, w.classes, w.foreground != 0, w.labels + label);
+      const int c = class_of(w.label, w.classes, w.foreground != 0, any_label_at(w.label, w.labels + label));
       if (c < 0) continue;
       bool counts = true;
       sum = plus(sum, w.mask ? mask_at(w.mask_value, w.mask + mask, counts) : Sum{0, 0, 1});
@@ -132,7 +132,7 @@ __global__ void weigh(BY_VALUE Weighing w) {
       step *= divided(w.shape[a] + w.slab[a] - 1, w.slab[a]);
       index = next;
     }
-    const int c = class_at(w.label, w.classes, w.foreground != 0, w.labels + label);
+    const int c = class_of(w.label, w.classes, w.foreground != 0, any_label_at(w.label, w.labels + label));
     double weight = 0;
     if (c >= 0) weight = (w.mask ? number_at(w.mask_value, w.mask + mask) : 1.0) * w.class_weight[slab * w.classes + c];
     w.weights[voxel] = float(weight);
