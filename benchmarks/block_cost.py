@@ -1,6 +1,6 @@
 """What a block costs beside its computation: CPU time, tasks, memory of the driver, and going on where a run ended.
 
-    python benchmarks/block_cost.py [--blocks 1000 10000] [--only threads cluster tasks memory resume]
+    python benchmarks/block_cost.py [--blocks 1000 10000] [--edges 16 64] [--only threads cluster tasks memory resume]
 
 Labels are uint8 in chunks of 64³, scale 1, Zarr format 2, not compressed. Each row is a process of its own; CPU time is
 user and system time of it and of its children. `--package FOLDER` measures another checkout of the package.
@@ -265,16 +265,17 @@ def measure(row: str, blocks: int, edge: int, package: Path) -> dict[str, Any]:
     return found
 
 
-def sizes(row: str, blocks: list[int]) -> list[Size]:
+def sizes(row: str, blocks: list[int], edges: list[int]) -> list[Size]:
     """What is measured: blocks and edges."""
     if row in ("threads", "cluster"):
-        return [(n, edge) for n in blocks for edge in (16, 64)]
+        return [(n, edge) for n in blocks for edge in edges]
     return [(100_000, 16)] if row == "resume" else [(n, 16) for n in (1000, 100_000)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--blocks", type=int, nargs="+", default=[1000, 10_000])
+    parser.add_argument("--edges", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--package", type=Path, default=Path(__file__).parents[1])
     parser.add_argument("--row", nargs=4, help=argparse.SUPPRESS)
@@ -286,7 +287,7 @@ def main() -> None:
         return
     import records
 
-    rows = [measure(row, *size, given.package) for row in given.only for size in sizes(row, given.blocks)]
+    rows = [measure(row, *size, given.package) for row in given.only for size in sizes(row, given.blocks, given.edges)]
     git = ["git", "-C", str(given.package), "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
     commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     result = {
