@@ -1,6 +1,6 @@
 """What a block costs beside its computation: CPU time, tasks, memory of the driver, and going on where a run ended.
 
-    python benchmarks/block_cost.py [--blocks 1000 10000] [--only threads cluster tasks memory resume]
+    python benchmarks/block_cost.py [--blocks 1000 10000] [--edges 16 64] [--only threads cluster tasks memory resume]
 
 Labels are uint8 in chunks of 64³, scale 1, Zarr format 2, not compressed. Each row is a process of its own; CPU time is
 user and system time of it and of its children. `--package FOLDER` measures another checkout of the package.
@@ -75,6 +75,26 @@ def labels(folder: Path, blocks: int, edge: int) -> Path:
     return path
 
 
+# What `--package` needs in every process, workers of Dask included: an editable installation finds the package before
+# PYTHONPATH does, by an import hook of its own, and this file runs after that hook was installed.
+WITHOUT_EDITABLE = """import sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in (
+    getattr(finder, "__module__", "") + type(finder).__module__)]
+"""
+
+
+def check_package() -> None:
+    """Raise unless this process imports the package from where it was told to, with an engine to compute with."""
+    import inner_distance_gpu
+    from inner_distance_gpu import engines
+
+    wanted, found = Path(os.environ["BLOCK_COST_PACKAGE"]), Path(inner_distance_gpu.__file__).parents[1]
+    if wanted.resolve() != found.resolve():
+        raise ImportError(f"measured is {found}, not {wanted}")
+    if engines.available()["cpu"] is not None:
+        raise ImportError(f"{found}: {engines.available()['cpu']}")
+
+
 def planned(folder: Path, blocks: int, edge: int, name: str = "target.zarr") -> Any:
     from inner_distance_gpu import blockwise
 
@@ -121,8 +141,11 @@ def on_cluster(folder: str, blocks: str, edge: str, what: str) -> None:
 
     from inner_distance_gpu import blockwise
 
+    check_package()
     plan = planned(Path(folder), int(blocks), int(edge))
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as running:
+        with distributed.Client(running) as client:
+            client.run(check_package)
         if what == "blocks":
             blockwise.run(plan, scheduler=running.scheduler_address)
         elif what == "empty":
@@ -198,18 +221,24 @@ def first_block(plan: Any) -> float:
 
 
 def memory(folder: Path, blocks: int, edge: int) -> dict[str, float]:
-    """Bytes by which the driver's peak grows per block that a journal names; measured in a process of its own."""
+    """Bytes by which the peak of the driver's memory grows while it goes on where all but one block is done.
+
+    The growth from the fewer to the more blocks, over the difference, is what a block takes.
+    """
     nearly_done(folder, blocks, edge, 1 - 1 / blocks)
     code = "import sys; sys.path.insert(0, sys.argv[1]); import block_cost; block_cost.go_on(*sys.argv[2:])"
     found = {}
     command = [sys.executable, "-c", code, Path(__file__).parent, folder, str(blocks), str(edge)]
-    found["bytes of the driver at its peak"] = float(subprocess.run(command, capture_output=True, check=True).stdout)
+    found["bytes of growth"] = float(subprocess.run(command, capture_output=True, check=True).stdout)
     return found
 
 
 def go_on(folder: str, blocks: str, edge: str) -> None:
-    first_block(planned(Path(folder), int(blocks), int(edge)))
-    print(peak())
+    check_package()
+    plan = planned(Path(folder), int(blocks), int(edge))
+    before = peak()
+    first_block(plan)
+    print(peak() - before)
 
 
 def resume(folder: Path, blocks: int, edge: int) -> dict[str, float]:
@@ -221,37 +250,44 @@ def measure(row: str, blocks: int, edge: int, package: Path) -> dict[str, Any]:
     """One row, in a process that imports the package from `package`."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--row", row, str(blocks), str(edge), folder]
-        environment = os.environ | {"PYTHONPATH": f"{package}{os.pathsep}{Path(__file__).parent}"}
+        first = Path(folder) / "first"
+        first.mkdir()
+        environment = os.environ | {"BLOCK_COST_PACKAGE": str(package)}
+        path = [str(package), str(Path(__file__).parent)]
+        # The package's own checkout is what an editable installation finds, with the engine that was built for it.
+        if package.resolve() != Path(__file__).resolve().parents[1]:
+            (first / "sitecustomize.py").write_text(WITHOUT_EDITABLE)
+            path.insert(0, str(first))
+        environment["PYTHONPATH"] = os.pathsep.join(path)
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     found = {"row": row, "blocks": blocks, "edge": edge} | json.loads(done.stdout.splitlines()[-1])
     print(json.dumps(found), flush=True)
     return found
 
 
-def sizes(row: str, blocks: list[int]) -> list[Size]:
+def sizes(row: str, blocks: list[int], edges: list[int]) -> list[Size]:
     """What is measured: blocks and edges."""
     if row in ("threads", "cluster"):
-        return [(n, edge) for n in blocks for edge in (16, 64)]
+        return [(n, edge) for n in blocks for edge in edges]
     return [(100_000, 16)] if row == "resume" else [(n, 16) for n in (1000, 100_000)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--blocks", type=int, nargs="+", default=[1000, 10_000])
+    parser.add_argument("--edges", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--package", type=Path, default=Path(__file__).parents[1])
     parser.add_argument("--row", nargs=4, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.row:
-        # An editable installation would come before `--package`, which has an engine of its own.
-        if list(Path(os.environ["PYTHONPATH"].split(os.pathsep)[0]).glob("inner_distance_gpu/_host*.so")):
-            sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in type(finder).__module__]
+        check_package()
         row, blocks, edge, folder = given.row
         print(json.dumps(globals()[row](Path(folder), int(blocks), int(edge))))
         return
     import records
 
-    rows = [measure(row, *size, given.package) for row in given.only for size in sizes(row, given.blocks)]
+    rows = [measure(row, *size, given.package) for row in given.only for size in sizes(row, given.blocks, given.edges)]
     git = ["git", "-C", str(given.package), "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
     commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     result = {

@@ -35,6 +35,7 @@ SELF_TEST = ("tests/test_self_test.py", "tests/test_self_test_runs.py")
 HALO = ("tests/test_blockwise.py",)
 LAZY = ("tests/test_lazy_graph.py",)
 COUNTS = ("tests/test_counts.py",)
+CODEC = ("tests/test_chunk_codec.py",)
 BAD = ("tests/test_bad_input.py",)
 
 # fmt: off
@@ -283,6 +284,14 @@ PACKAGE = [
     ("blockwise/halo_graph.py", "volume((*index[:leading], *(0,) * self._dims))", "volume((0,) * len(index))", HALO),
     ("blockwise/halo_graph.py", "max(reach, 1):", "1:", LAZY),
     ("blockwise/lazy.py", 'parameters.voxel_size, no_boundary="saturate", **keywords)', 'parameters.voxel_size, no_boundary="extent", **keywords)', HALO),
+    ("blockwise/grid.py", "(terms - below) * limit", "0", GRID),
+    ("blockwise/grid.py", "(extent - halo) // block - 1)", "0)", GRID),
+    ("chunk_codec.py", 'reshape(self.files.chunk, order=self.order)', "reshape(self.files.chunk)", CODEC),
+    ("chunk_codec.py", 'ordered.view(f"u{self.dtype.itemsize}").any()', "ordered.any()", CODEC),
+    ("chunk_codec.py", "0 if self.fill_value is None else self.fill_value", "0", CODEC),
+    ("chunk_codec.py", "slice(p.start - i * n, p.stop - i * n)", "slice(p.start % n, None)", CODEC),
+    ("chunk_codec.py", 'if not isinstance(stored["dtype"], str) or stored.get("filters"):', 'if not isinstance(stored["dtype"], str):', CODEC),
+    ("blockwise/task.py", "if codec is None or not stores_zeros_as_nothing():", "if codec is None:", CODEC),
     ("counts.py", "counted = self._stacked() - known", "counted = self._stacked()", COUNTS),
     ("counts.py", "self._reduced = total.clone()", "self._reduced = known", COUNTS),
     ("counts.py", "loaded._reduced = saved[2:].clone()", "", (*COUNTS, "tests/test_transform.py")),

@@ -1,5 +1,8 @@
 """Does a dask.distributed cluster write the same bytes, also when it loses a process in the middle?"""
 
+import functools
+import operator
+import pickle
 import subprocess
 import sys
 
@@ -8,6 +11,7 @@ from volumes import SCALE, VOLUMES, VOXEL
 from zarr_stores import create, digests
 
 from inner_distance_gpu import blockwise
+from inner_distance_gpu.blockwise import schedule
 
 pytest.importorskip("distributed", reason="distributed is not installed (extra 'cluster')")
 
@@ -17,6 +21,7 @@ PROGRAM = """
 import os, signal, sys
 import dask
 from inner_distance_gpu import blockwise
+from inner_distance_gpu.blockwise import writing
 
 def without_gpu():
     from inner_distance_gpu.device import driver
@@ -66,6 +71,14 @@ def test_a_process_is_killed_in_the_middle(tmp_path):
     assert "taken away" in refused
     assert again == str(total)
     assert digests(tmp_path / "target.zarr") == digests(tmp_path / "undisturbed" / "target.zarr")
+
+
+def test_blocks_that_travel_together_are_done_up_to_the_one_that_fails():
+    """What was written counts, and the error is that of the block which fails."""
+    failing = pickle.dumps(functools.partial(operator.floordiv, 12))
+    assert schedule._in_turn(failing, [3, 4, 0, 6]) == [4, 3]
+    with pytest.raises(ZeroDivisionError):
+        schedule._in_turn(failing, [0, 6])
 
 
 def test_an_address_that_nobody_answers(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,18 +73,12 @@ class Grid:
     @property
     def overhead(self) -> float:
         """Voxels that are computed, halos included, for each voxel of the volume."""
-        return math.prod(
-            sum(stop - start for start, stop in _spans(n, b, h)) / n
-            for n, b, h in zip(self.spatial, self.block, self.halo, strict=True)
-        )
+        return math.prod(_all_voxels(n, b, h) / n for n, b, h in zip(self.spatial, self.block, self.halo, strict=True))
 
     @property
     def largest(self) -> int:
         """Voxels of the largest block with its halo."""
-        return math.prod(
-            max(stop - start for start, stop in _spans(n, b, h))
-            for n, b, h in zip(self.spatial, self.block, self.halo, strict=True)
-        )
+        return math.prod(_most_voxels(n, b, h) for n, b, h in zip(self.spatial, self.block, self.halo, strict=True))
 
     def place(self, number: int, halo: tuple[int, ...] | None = None) -> Place:
         """The block with that number, with another halo where given."""
@@ -122,6 +115,24 @@ def _saved(after: Grid, before: Grid) -> float:
     return math.log(after.overhead / before.overhead) / max(math.log(after.largest / before.largest), 1e-9)
 
 
-def _spans(extent: int, block: int, halo: int) -> Iterable[tuple[int, int]]:
-    for start in range(0, extent, block):
-        yield max(start - halo, 0), min(min(start + block, extent) + halo, extent)
+def _all_voxels(extent: int, block: int, halo: int) -> int:
+    """The sum of what the blocks of an axis cover with their halos, which end where the axis does."""
+    others = -(-extent // block) - 1
+    last = extent - others * block
+    # From the second block on, block i has min(halo, i * block) voxels before it; the same seen from the other end.
+    return extent + _clipped(block, block, others, halo) + _clipped(last, block, others, halo)
+
+
+def _clipped(first: int, step: int, terms: int, limit: int) -> int:
+    """The sum of min(limit, first + i * step) for i from 0 to terms - 1."""
+    below = min(max(-(-(limit - first) // step), 0), terms)
+    return below * first + step * (below * (below - 1) // 2) + (terms - below) * limit
+
+
+def _most_voxels(extent: int, block: int, halo: int) -> int:
+    """What the largest block of an axis covers with its halo."""
+    last = -(-extent // block) - 1
+    # What whole blocks cover is concave along the axis, with bends where a halo begins or ceases to fit.
+    bends = (halo // block, (extent - halo) // block - 1)
+    candidates = {min(max(i, 0), last) for bend in bends for i in (bend, bend + 1)} | {last - 1, last}
+    return max(min((i + 1) * block + halo, extent) - max(i * block - halo, 0) for i in candidates if i >= 0)

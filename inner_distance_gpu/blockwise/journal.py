@@ -6,7 +6,7 @@ import contextlib
 import json
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,12 +16,13 @@ from .. import disk
 class Journal:
     """Records on disk. What `append` was given is there after a crash or a power cut once `append` has returned.
 
-    One process at a time may have a journal open; threads of it may share it.
+    One process at a time may have a journal open; threads of it may share it. `take` is called with each record, those
+    that `open` finds and those that are appended, one at a time: there may be millions, so none is kept here.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, take: Callable[[dict[str, Any]], None] = lambda record: None) -> None:
         self.path = path
-        self.records: list[dict[str, Any]] = []
+        self._take = take
         self._file: BinaryIO | None = None
         self._lock = threading.Lock()
 
@@ -37,8 +38,7 @@ class Journal:
         with self.path.open("a+b") as file:
             disk.lock(file, self.path)
             file.seek(0)
-            self.records, end = _read(file)
-            file.truncate(end)
+            file.truncate(self._read(file))
             disk.sync(file, self.path)
             self._file = file
             try:
@@ -53,16 +53,15 @@ class Journal:
             self._file.write(b"%08x %s\n" % (zlib.crc32(text), text))
             self._file.flush()
             disk.sync(self._file, self.path)
-            self.records.append(record)
+            self._take(record)
 
-
-def _read(file: BinaryIO) -> tuple[list[dict[str, Any]], int]:
-    """The records up to the first line that is damaged, and where that line begins."""
-    records, end = [], 0
-    for line in file:
-        checksum, _, text = line.rstrip(b"\n").partition(b" ")
-        if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text):
-            break
-        records.append(json.loads(text))
-        end += len(line)
-    return records, end
+    def _read(self, file: BinaryIO) -> int:
+        """Take the records up to the first line that is damaged; returns where that line begins."""
+        end = 0
+        for line in file:
+            checksum, _, text = line.rstrip(b"\n").partition(b" ")
+            if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text):
+                break
+            self._take(json.loads(text))
+            end += len(line)
+        return end

@@ -15,8 +15,8 @@ import numpy as np
 from .. import __version__, api, arrays, disk, engines, ome, zarr_arrays
 from ..chunk_files import ChunkFiles
 from ..labels import UNANNOTATED
-from ..parameters import SATURATION, TargetParameters, check_choice, check_count, check_flag
-from .grid import Grid, default_block, halo_of
+from ..parameters import TargetParameters, check_choice, check_count, check_flag
+from .grid import Grid, default_block, halo_of, needs_sites
 from .source import Source
 from .store import ARRAY, check_compression
 from .task import FACTOR, Job
@@ -80,11 +80,8 @@ class Plan:
 
     @property
     def needs_sites(self) -> bool:
-        """Whether it matters if a volume has any site: half its extent may be within reach of the scale."""
-        parameters = self.job.parameters
-        extent = min(n * s for n, s in zip(self.job.grid.spatial, parameters.voxel_size, strict=True))
-        assert parameters.scale is not None
-        return parameters.no_boundary == "extent" and extent / 2 / parameters.scale < SATURATION
+        """Whether it matters if a volume has any site."""
+        return needs_sites(self.job.parameters, self.job.grid.spatial)
 
 
 def plan(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from .. import __version__, engines
 
@@ -29,11 +31,17 @@ class Progress:
 class Scheduler(Protocol):
     """Calls `done` with the result of `function` for each number; the first error ends it.
 
-    `ahead`: how many numbers per thread may be taken before the results of those before them are known.
+    `ahead`: how many numbers per thread may be taken before the results of those before them are known. `size`: how
+    many of them may travel together to another process, where each message costs milliseconds.
     """
 
     def run(
-        self, function: Function, numbers: Iterator[int], done: Callable[[dict[str, Any]], None], ahead: int = BATCH
+        self,
+        function: Function,
+        numbers: Iterator[int],
+        done: Callable[[dict[str, Any]], None],
+        ahead: int = BATCH,
+        size: int = 1,
     ) -> None: ...
 
 
@@ -44,7 +52,12 @@ class Threads:
     workers: int
 
     def run(
-        self, function: Function, numbers: Iterator[int], done: Callable[[dict[str, Any]], None], ahead: int = BATCH
+        self,
+        function: Function,
+        numbers: Iterator[int],
+        done: Callable[[dict[str, Any]], None],
+        ahead: int = BATCH,
+        size: int = 1,
     ) -> None:
         from dask.base import compute
         from dask.delayed import delayed
@@ -72,18 +85,34 @@ class Cluster:
     address: str
 
     def run(
-        self, function: Function, numbers: Iterator[int], done: Callable[[dict[str, Any]], None], ahead: int = BATCH
+        self,
+        function: Function,
+        numbers: Iterator[int],
+        done: Callable[[dict[str, Any]], None],
+        ahead: int = BATCH,
+        size: int = 1,
     ) -> None:
         distributed = _distributed(self.address)
         with distributed.Client(self.address, set_as_default=False) as client:
             window = min(2, ahead) * max(sum(client.nthreads().values()), 1)
-            first = [client.submit(function, n, pure=False) for n in itertools.islice(numbers, window)]
+            pickled, given = pickle.dumps(function), {}
+
+            def submit(batch: list[int]) -> Any:
+                future = client.submit(_in_turn, pickled, batch, pure=False)
+                given[future.key] = batch
+                return future
+
+            batches = iter(lambda: list(itertools.islice(numbers, size)), [])
+            first = [submit(batch) for batch in itertools.islice(batches, window)]
             running = distributed.as_completed(first, loop=client.loop)
             try:
                 for future in running:
-                    done(future.result())
-                    for number in itertools.islice(numbers, 1):
-                        running.add(client.submit(function, number, pure=False))
+                    results = future.result()
+                    for result in results:
+                        done(result)
+                    rest = given.pop(future.key)[len(results) :]
+                    for batch in [rest] if rest else itertools.islice(batches, 1):
+                        running.add(submit(batch))
             except distributed.scheduler.KilledWorker as error:
                 raise OSError(f"{self.address}: a block ended the workers that computed it ({error})") from error
             finally:
@@ -98,6 +127,24 @@ class Cluster:
                     raise ValueError(f"{worker} has inner_distance_gpu {version}: expected {__version__} as here")
                 if reason is not None:
                     raise ValueError(f"engine={engine!r} cannot run on {worker} ({reason})")
+
+
+def _in_turn(pickled: bytes, numbers: list[int]) -> list[dict[str, Any]]:
+    """What the function returns for each number, up to one that fails: that is an error where it is the first."""
+    results: list[dict[str, Any]] = []
+    for number in numbers:
+        try:
+            results.append(_function(pickled)(number))
+        except Exception:
+            if not results:
+                raise
+            break  # those before it count; the caller asks for the rest again, and then it is the first
+    return results
+
+
+@functools.lru_cache(maxsize=4)
+def _function(pickled: bytes) -> Function:
+    return cast(Function, pickle.loads(pickled))
 
 
 def _worker(engine: str) -> tuple[str, str | None]:

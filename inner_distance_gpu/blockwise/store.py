@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import disk, ome, zarr_arrays
 from ..disk import make_durable
@@ -176,6 +177,6 @@ def _compressor(plan: Plan) -> Any:
     return (codecs.ZstdCodec if name == "zstd" else codecs.GzipCodec)(level=int(level))
 
 
-def numbers_to_do(plan: Plan, done: set[int]) -> Iterator[int]:
+def numbers_to_do(done: npt.NDArray[np.bool_]) -> Iterator[int]:
     """The blocks that are missing, in order."""
-    return (number for number in range(plan.blocks) if number not in done)
+    return map(int, np.flatnonzero(~done))

@@ -15,12 +15,17 @@ import numpy.typing as npt
 from .. import engines
 from ..parameters import check_count
 from . import store
+from .done import Done
 from .journal import Journal
 from .plan import Plan, plan
 from .schedule import Cluster, Progress, Scheduler, Threads
 from .task import look_for_sites, write_block
 
 Report = Callable[[Progress], None]
+
+# What a task on a cluster may hold: 50 to 100 ms of work, beside which sending it costs little.
+TASK_VOXELS = 2**21
+TASK_BLOCKS = 32
 
 
 @dataclass(frozen=True)
@@ -199,15 +204,15 @@ def run(
         plan = replace(plan, job=replace(plan.job, resumed=True))
     state = plan.job.destination / store.STATE
     state.mkdir(exist_ok=True)
-    with Journal(state / store.JOURNAL).open() as journal:
-        before = len(journal.records)
+    done = Done(plan.job)
+    with Journal(state / store.JOURNAL, done.add).open() as journal:
+        before, voxels = done.count, done.voxels
         sites = _with_sites(plan, chosen, state)
-        _write_blocks(plan, chosen, sites, journal, progress)
-        results = _results(plan, journal.records)
+        _write_blocks(plan, chosen, sites, journal, done, progress)
+        results = done.results()
         store.finish(plan, results)
-    computed = [plan.job.grid.place(record["block"]) for record in journal.records[before:]]
-    voxels = sum(int(np.prod([axis.stop - axis.start for axis in place.inner])) for place in computed)
-    return Written(plan, len(computed), before, voxels, time.perf_counter() - start, **results)
+    seconds = time.perf_counter() - start
+    return Written(plan, done.count - before, before, done.voxels - voxels, seconds, **results)
 
 
 def _scheduler(plan: Plan, workers: int | None, address: str | None) -> Scheduler:
@@ -224,23 +229,26 @@ def _scheduler(plan: Plan, workers: int | None, address: str | None) -> Schedule
 
 
 def _write_blocks(
-    plan: Plan, scheduler: Scheduler, sites: npt.NDArray[np.bool_], journal: Journal, progress: Report | None
+    plan: Plan,
+    scheduler: Scheduler,
+    sites: npt.NDArray[np.bool_],
+    journal: Journal,
+    done: Done,
+    progress: Report | None,
 ) -> None:
-    done = {record["block"] for record in journal.records}
-    before, voxels = len(done), 0
+    before, voxels = done.count, done.voxels
 
     def mark(record: dict[str, Any]) -> None:
-        nonlocal voxels
         journal.append(record)
-        place = plan.job.grid.place(record["block"])
-        voxels += int(np.prod([axis.stop - axis.start for axis in place.inner]))
         if progress is not None:
-            total = len(journal.records)
-            progress(Progress(total, plan.blocks, total - before, voxels))
+            progress(Progress(done.count, plan.blocks, done.count - before, done.voxels - voxels))
 
     if progress is not None:
         progress(Progress(before, plan.blocks, 0, 0))
-    scheduler.run(functools.partial(write_block, plan.job, sites), store.numbers_to_do(plan, done), mark)
+    # Small blocks travel together, but the last of them are shared by all workers.
+    size = max(1, min(TASK_VOXELS // plan.job.grid.largest, TASK_BLOCKS, plan.blocks // 64))
+    numbers = store.numbers_to_do(done.blocks)
+    scheduler.run(functools.partial(write_block, plan.job, sites), numbers, mark, size=size)
 
 
 def _with_sites(plan: Plan, scheduler: Scheduler, state: Path) -> npt.NDArray[np.bool_]:
@@ -249,30 +257,17 @@ def _with_sites(plan: Plan, scheduler: Scheduler, state: Path) -> npt.NDArray[np
     if not plan.needs_sites:
         found[...] = True  # the answer does not matter
         return found
-    with Journal(state / "sites").open() as journal:
-        for record in journal.records:
-            found[plan.job.grid.place(record["block"]).volume] |= record["sites"]
-        looked_at = {record["block"] for record in journal.records}
+    looked_at = np.zeros(plan.blocks, bool)
 
-        def mark(record: dict[str, Any]) -> None:
-            journal.append(record)
-            found[plan.job.grid.place(record["block"]).volume] |= record["sites"]
+    def take(record: dict[str, Any]) -> None:
+        found[plan.job.grid.place(record["block"]).volume] |= record["sites"]
+        looked_at[record["block"]] = True
 
-        def undecided() -> Iterator[int]:
-            for number in store.numbers_to_do(plan, looked_at):
-                if not found[plan.job.grid.place(number).volume].all():
-                    yield number
+    def undecided() -> Iterator[int]:
+        for number in store.numbers_to_do(looked_at):
+            if not found[plan.job.grid.place(number).volume].all():
+                yield number
 
-        scheduler.run(functools.partial(look_for_sites, plan.job), undecided(), mark, ahead=1)
+    with Journal(state / "sites", take).open() as journal:
+        scheduler.run(functools.partial(look_for_sites, plan.job), undecided(), journal.append, ahead=1)
     return found
-
-
-def _results(plan: Plan, records: list[dict[str, Any]]) -> dict[str, Any]:
-    records = sorted(records, key=lambda record: int(record["block"]))  # threads end in any order
-    voxels = np.array([record["voxels"] for record in records])
-    densest = plan.job.grid.place(records[int(voxels[:, :, 1].sum(axis=1).argmax())]["block"])
-    return {
-        "missing_chunks": sum(record["missing"] for record in records),
-        "class_voxels": voxels.sum(axis=0).tolist(),
-        "densest": [*densest.volume, *((axis.start + axis.stop) // 2 for axis in densest.inner)],
-    }
