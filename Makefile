@@ -6,7 +6,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test quick check bench docs compat sanitize fuzz race faults dist
+.PHONY: demo test quick check bench docs compat sanitize fuzz race faults dist FORCE
 
 demo: .venv/ready
 	$(BIN)/inner-distance-gpu demo --out demo
@@ -74,13 +74,23 @@ compat:
 
 # torch first and alone: its pinned build satisfies every later requirement. On Linux the default package index has it
 # built with CUDA 13, which a driver for 12.x does not run: there, point pip at an index of torch for CUDA 12
-# (PIP_EXTRA_INDEX_URL, see https://pytorch.org/get-started/locally), or demo says so and runs on the CPU. The driver
-# decides between cuda12 and cuda13; without one `nvrtc` compiles the kernels for the tests. stardist comes without
-# its dependencies, only its example masks are read.
-.venv/ready: pyproject.toml constraints.txt CMakeLists.txt $(wildcard kernels/*.* kernels/cpu/*.*)
-	$(PYTHON) -m venv .venv
+# (PIP_EXTRA_INDEX_URL, see https://pytorch.org/get-started/locally), or demo says so and runs on the CPU. Then torch
+# and the driver decide between cuda12 and cuda13; without a driver `nvrtc` compiles the kernels for the tests. Where
+# index or driver have changed, what is installed would satisfy pip and has to go. stardist comes without its
+# dependencies, only its example masks are read.
+.venv/ready: pyproject.toml constraints.txt CMakeLists.txt $(wildcard kernels/*.* kernels/cpu/*.*) build/asked
+	$(PYTHON) -m venv $(if $(filter build/asked,$?),--clear) .venv
 	$(BIN)/pip install --quiet -c constraints.txt torch scikit-build-core nanobind cmake ninja
-	extra=$$($(PYTHON) inner_distance_gpu/device/driver.py) && \
+	extra=$$($(BIN)/python inner_distance_gpu/device/driver.py) && \
 	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation --editable ".[docs,figures,volumes,test,$${extra:-nvrtc}]"
 	$(BIN)/pip install --quiet -c constraints.txt --no-deps stardist
 	touch $@
+
+# Changes only when pip's indices or the driver do. A checksum, as an index may have a password in it.
+build/asked: FORCE
+	@mkdir -p build
+	@{ printf '%s\n' "$$PIP_INDEX_URL" "$$PIP_EXTRA_INDEX_URL" && $(PYTHON) inner_distance_gpu/device/driver.py --driver; } \
+		| cksum > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+FORCE:

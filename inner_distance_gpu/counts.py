@@ -71,8 +71,16 @@ class ClassCounts:
     _last_stream: torch.cuda.Stream | None = None  # of the call that counted last
 
     # DaCapo: dicts, changed in place by every call, with denominators added up in float32.
+    def __init__(self, numerators: Any, denominators: Any, *, _checked: bool = True) -> None:
+        # torch.compile reads the way without checks, see `around`: torch 2.6 follows no __new__, but this.
+        self.numerators: torch.Tensor = numerators
+        self.denominators: torch.Tensor = denominators
+        self._reduced: torch.Tensor | None = None  # what every rank already knows of, see all_reduce; None for 0 of 1
+        if _checked:
+            self._copy_checked(numerators, denominators)
+
     @_changeable
-    def __init__(self, numerators: Any, denominators: Any) -> None:
+    def _copy_checked(self, numerators: Any, denominators: Any) -> None:
         self.numerators, self.denominators = (
             torch.as_tensor(numbers, dtype=torch.float64).detach().clone(memory_format=torch.contiguous_format)
             for numbers in (numerators, denominators)
@@ -88,8 +96,7 @@ class ClassCounts:
                 f"numerators {self.numerators.tolist()}, denominators {self.denominators.tolist()}: "
                 "expected finite numerators >= 0 and finite denominators > 0"
             )
-        # What every rank already knows of, see all_reduce; None for 0 of 1.
-        self._reduced: torch.Tensor | None = self._stacked()
+        self._reduced = self._stacked()
 
     def _in_range(self) -> bool:
         finite = torch.isfinite(self._stacked()).all()
@@ -107,8 +114,7 @@ class ClassCounts:
         cls, numerators: torch.Tensor, denominators: torch.Tensor, origin: ClassCounts | None = None
     ) -> ClassCounts:
         """Counts that hold these very tensors, unchecked; counted on from `origin`, or from the start."""
-        counts = cls.__new__(cls)
-        counts.numerators, counts.denominators = numerators, denominators
+        counts = cls(numerators, denominators, _checked=False)
         known = None if origin is None else origin._reduced
         counts._reduced = None if known is None else known.to(numerators.device)
         return counts

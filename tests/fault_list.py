@@ -36,6 +36,7 @@ HALO = ("tests/test_blockwise.py",)
 LAZY = ("tests/test_lazy_graph.py",)
 COUNTS = ("tests/test_counts.py",)
 CODEC = ("tests/test_chunk_codec.py",)
+GRID = ("tests/test_block_grid.py",)
 BAD = ("tests/test_bad_input.py",)
 
 # fmt: off

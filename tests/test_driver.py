@@ -18,12 +18,18 @@ from inner_distance_gpu.device import driver, report
 SCRIPT = Path(driver.__file__)
 
 
-def asked(folder):
-    """What the Makefile sees: the script, run by a bare Python, with `folder` searched for libraries first."""
-    environment = {**os.environ, "LD_LIBRARY_PATH": str(folder)}
-    command = [sys.executable, "-I", "-S", str(SCRIPT)]
+def asked(folder, *arguments):
+    """What the Makefile sees: the script, run by a bare Python, with `folder` searched for libraries and packages."""
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(folder), "PYTHONPATH": str(folder)}
+    command = [sys.executable, "-S", str(SCRIPT), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     return done.stdout.strip(), done.stderr.strip()
+
+
+def make_driver(folder, version, status=0):
+    source = f"int cuDriverGetVersion(int *version) {{ *version = {version}; return {status}; }}"
+    command = ["gcc", "-shared", "-fPIC", "-x", "c", "-", "-o", folder / "libcuda.so.1"]
+    subprocess.run(command, input=source, text=True, check=True)
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc to make a driver")
@@ -40,12 +46,99 @@ def asked(folder):
     ],
 )
 def test_a_driver_chooses_the_extra(tmp_path, status, version, extra, reason):
-    source = f"int cuDriverGetVersion(int *version) {{ *version = {version}; return {status}; }}"
-    library = tmp_path / "libcuda.so.1"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-x", "c", "-", "-o", library], input=source, text=True, check=True)
+    make_driver(tmp_path, version, status)
     printed, why = asked(tmp_path)
     assert printed == extra
     assert reason in why
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc to make a driver")
+@pytest.mark.parametrize(
+    ("version", "cuda", "extra", "reason"),
+    [
+        (13000, "12.8", "cuda12", "supports CUDA 13.0, torch is built with CUDA 12.8: extra cuda12"),
+        (13000, "13.0", "cuda13", "supports CUDA 13.0, torch is built with CUDA 13.0: extra cuda13"),
+        (12080, "13.0", "cuda12", "supports CUDA 12.8, torch is built with CUDA 13.0: extra cuda12"),
+        (13000, "11.8", "cuda13", "supports CUDA 13.0: extra cuda13"),
+        (13000, None, "cuda13", "supports CUDA 13.0: extra cuda13"),
+        (11080, "12.8", "", "need 12 or newer"),
+    ],
+)
+def test_torch_chooses_the_extra_where_the_driver_runs_it(tmp_path, version, cuda, extra, reason):
+    make_driver(tmp_path, version)
+    package = tmp_path / "torch"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise AssertionError('nobody imports torch to ask for its CUDA')")
+    (package / "version.py").write_text(f"cuda = {cuda!r}\n")
+    printed, why = asked(tmp_path)
+    assert printed == extra
+    assert reason in why
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc to make a driver")
+def test_the_driver_alone(tmp_path):
+    assert asked(tmp_path, "--driver")[0] in ("None", str(driver.driver_version()))
+    make_driver(tmp_path, 13020)
+    assert asked(tmp_path, "--driver")[0] == "(13, 2)"
+
+
+def test_the_cuda_of_the_installed_torch():
+    command = [sys.executable, "-c", f"import runpy; print(runpy.run_path({str(SCRIPT)!r})['torch_cuda']())"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(driver.torch_cuda())
+
+
+MAKING = """#!/bin/sh
+# In place of python and pip: notes its call, makes environments of itself, and runs the script.
+echo "$(basename "$0") $*" >> calls
+case "$1" in
+-m) mkdir -p .venv/bin && cp "$0" .venv/bin/python && cp "$0" .venv/bin/pip ;;
+*driver.py) exec {python} -S "$@" ;;
+esac
+"""
+
+
+@pytest.mark.skipif(not (shutil.which("make") and shutil.which("gcc")), reason="needs make, and gcc to make a driver")
+def test_the_environment_is_made_anew_for_another_index_or_driver(tmp_path):
+    tree = Path(__file__).parents[1]
+    for name in (
+        "Makefile",
+        "pyproject.toml",
+        "constraints.txt",
+        "CMakeLists.txt",
+        "inner_distance_gpu/device/driver.py",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(tree / name, tmp_path / name)
+    (tmp_path / "python").write_text(MAKING.format(python=sys.executable))
+    (tmp_path / "python").chmod(0o755)
+    plain = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "MAKE", "MFLAGS"))}
+    calls = tmp_path / "calls"
+
+    def make(**changed):
+        calls.write_text("")
+        environment = plain | {"LD_LIBRARY_PATH": "", "PYTHONPATH": ""} | changed
+        command = ["make", f"PYTHON={tmp_path / 'python'}", ".venv/ready"]
+        subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True)
+        return [line for line in calls.read_text().splitlines() if "--driver" not in line]
+
+    first = make()
+    assert first[1].startswith("pip install")
+    assert " torch " in first[1]
+    assert first[2] == "python inner_distance_gpu/device/driver.py"
+    assert make() == []
+    index = {"PIP_EXTRA_INDEX_URL": "https://user:password@example.org/cu126"}
+    assert make(**index)[0] == "python -m venv --clear .venv"
+    assert make(**index) == []
+    assert "password" not in (tmp_path / "build/asked").read_text()
+    make_driver(tmp_path, 12080)
+    index["LD_LIBRARY_PATH"] = str(tmp_path)
+    again = make(**index)
+    assert again[0] == "python -m venv --clear .venv"
+    assert "cuda12" in again[3]
+    assert make(**index) == []
+    (tmp_path / "pyproject.toml").touch()
+    assert make(**index)[0] == "python -m venv .venv"
 
 
 def test_the_extras_are_those_of_the_package():
@@ -53,7 +146,7 @@ def test_the_extras_are_those_of_the_package():
     assert {driver.extra_for((major, 0))[0] for major in (12, 13)} <= set(offered)
     makefile = (Path(__file__).parents[1] / "Makefile").read_text()
     assert SCRIPT.is_file()
-    assert "$(PYTHON) inner_distance_gpu/device/driver.py" in makefile
+    assert "$$($(BIN)/python inner_distance_gpu/device/driver.py)" in makefile
     assert re.search(r"\$\$\{extra:-(\w+)\}", makefile)[1] in offered
 
 
@@ -98,6 +191,14 @@ def test_info_names_what_to_install(machine):
     said = dict(report.rows())
     for name in ("CuPy", "cuCIM", "NVRTC"):
         assert said[name] == "not installed: pip install 'inner_distance_gpu[cuda12]'"
+
+
+def test_info_goes_by_the_cuda_of_torch(machine):
+    machine.patch(torch.version, "cuda", "12.8")
+    said = dict(report.rows())
+    why = "the NVIDIA driver supports CUDA 13.0, torch is built with CUDA 12.8"
+    assert said["extra that fits"] == f"cuda12 ({why})"
+    assert said["CuPy"].endswith("cuda12 fits, uninstall it and pip install 'inner_distance_gpu[cuda12]'")
 
 
 def test_info_of_two_cupys(machine):

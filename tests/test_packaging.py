@@ -134,3 +134,27 @@ def test_wheels_are_built_for_every_python_that_is_named():
     built = {re.sub(r"cp3(\d+)-\*", r"3.\1", name) for name in PROJECT["tool"]["cibuildwheel"]["build"]}
     assert named == built
     assert min(named) == PROJECT["project"]["requires-python"].removeprefix(">=")
+
+
+def test_every_package_of_the_cuda_extras_is_pinned():
+    """But for NVRTC and the headers of CUDA 12: each build of torch for it asks for its own."""
+    pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+    for extra in ("cuda12", "cuda13"):
+        names = {re.match(r"[\w-]+", text)[0] for text in PROJECT["project"]["optional-dependencies"][extra]}
+        assert names - set(pinned) <= {"nvidia-cuda-nvrtc-cu12", "nvidia-cuda-runtime-cu12"}
+    assert pinned["cupy-cuda12x"] == pinned["cupy-cuda13x"]
+    assert pinned["cucim-cu12"] == pinned["cucim-cu13"]
+
+
+@pytest.mark.parametrize("system", ["Windows", "Linux"])
+def test_cucim_is_asked_for_where_it_has_wheels(wheel, system):
+    requirements = pytest.importorskip("packaging.requirements")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = email.message_from_bytes(archive.read(name))
+    for extra in ("cuda12", "cuda13"):
+        where = {"extra": extra, "platform_system": system}
+        asked = [requirements.Requirement(text) for text in metadata.get_all("Requires-Dist")]
+        asked = {one.name for one in asked if one.marker and one.marker.evaluate(where)}
+        assert any(name.startswith("cupy") for name in asked)
+        assert any(name.startswith("cucim") for name in asked) == (system == "Linux")

@@ -1,7 +1,8 @@
-"""What the NVIDIA driver supports, which extra of this package goes with it, and what is missing to run kernels.
+"""What the NVIDIA driver and torch support, which extra of this package goes with them, and what kernels still miss.
 
 Also a script, which needs nothing but Python: it prints the extra to install, or nothing, and why on standard error.
-The Makefile asks it before there is an environment.
+The Makefile asks it in the environment into which it has just installed torch. With `--driver` it prints no more than
+the newest CUDA that the driver supports.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.util
+import runpy
 import sys
+from pathlib import Path
 
 LOCALLY = "https://pytorch.org/get-started/locally"
 _LIBRARIES = ("libcuda.so.1", "nvcuda.dll")
@@ -48,22 +51,40 @@ def why_not() -> str | None:
 
 
 def extra() -> str:
-    """The extra to name where a package is missing: what fits the driver, or else the newest."""
-    return extra_for(driver_version())[0] or "cuda13"
+    """The extra to name where a package is missing: what fits driver and torch, or else the newest."""
+    return extra_for(driver_version(), torch_cuda())[0] or "cuda13"
 
 
-def extra_for(version: tuple[int, int] | None) -> tuple[str | None, str]:
-    """The extra whose packages run on a driver that supports CUDA up to `version`, and the reason in words.
+def extra_for(version: tuple[int, int] | None, built_with: tuple[int, int] | None = None) -> tuple[str | None, str]:
+    """The extra whose packages run on a driver for CUDA up to `version`, beside a torch built with `built_with`.
 
-    The driver decides, not torch: CuPy and NVRTC bring their own libraries, and a driver runs all that are older.
+    Torch loads the NVRTC of its own CUDA first, and CuPy then takes that one: where the driver runs this torch, torch
+    decides, and else the driver. The second value is the reason in words.
     """
     if version is None:
         return None, "no NVIDIA driver was found: no CUDA engine is installed"
     supports = f"the NVIDIA driver supports CUDA {version[0]}.{version[1]}"
     if version[0] < 12:
         return None, f"{supports}, the CUDA engines need 12 or newer: no CUDA engine is installed"
-    name = "cuda12" if version[0] == 12 else "cuda13"
+    major = version[0]
+    if built_with is not None and built_with[0] >= 12:
+        supports += f", torch is built with CUDA {built_with[0]}.{built_with[1]}"
+        major = min(major, built_with[0])
+    name = "cuda12" if major == 12 else "cuda13"
     return name, f"{supports}: extra {name}"
+
+
+def torch_cuda() -> tuple[int, int] | None:
+    """The CUDA that the installed torch is built with, if any; imports no torch."""
+    loaded = sys.modules.get("torch")
+    if loaded is not None:
+        built_with = loaded.version.cuda
+    else:
+        found = importlib.util.find_spec("torch")
+        if found is None or found.origin is None:
+            return None
+        built_with = runpy.run_path(str(Path(found.origin).with_name("version.py"))).get("cuda")
+    return None if built_with is None else _version(built_with)
 
 
 def installed(package: str) -> bool:
@@ -93,7 +114,10 @@ def _version(text: str) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    chosen, reason = extra_for(driver_version())
+    if sys.argv[1:] == ["--driver"]:
+        print(driver_version())
+        sys.exit()
+    chosen, reason = extra_for(driver_version(), torch_cuda())
     print(reason, file=sys.stderr)
     if chosen is not None:
         print(chosen)

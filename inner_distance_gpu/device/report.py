@@ -22,6 +22,7 @@ def rows() -> Iterator[tuple[str, str]]:
     """Pairs (what, how it is here)."""
     yield "NVIDIA driver", driver_text()
     yield "torch", _torch()
+    yield "extra that fits", _extra()
     reason = driver.why_not()
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
@@ -60,6 +61,11 @@ def _torch() -> str:
     return f"{torch.__version__}, {how}"
 
 
+def _extra() -> str:
+    name, reason = driver.extra_for(driver.driver_version(), driver.torch_cuda())
+    return reason if name is None else f"{name} ({reason.rpartition(':')[0]})"
+
+
 def _package(names: tuple[str, ...]) -> str:
     found = []
     for name in names:
@@ -69,7 +75,10 @@ def _package(names: tuple[str, ...]) -> str:
             continue
     if len(found) > 1 and "cupy" in names:
         return f"{' and '.join(found)}: they overwrite each other, uninstall all but one"
+    extra, reason = driver.extra_for(driver.driver_version(), driver.torch_cuda())
+    other = {"cuda12": "cupy-cuda13x", "cuda13": "cupy-cuda12x"}.get(extra or "")
+    if found and other is not None and found[0].startswith(f"{other} "):
+        return f"{found[0]}: {extra} fits, uninstall it and pip install 'inner_distance_gpu[{extra}]'"
     if found:
         return ", ".join(found)
-    extra, reason = driver.extra_for(driver.driver_version())
     return f"not installed ({reason})" if extra is None else f"not installed: pip install 'inner_distance_gpu[{extra}]'"
