@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,23 +81,3 @@ class ChunkFiles:
             slice(max(i * n, axis.start), min((i + 1) * n, axis.stop))
             for i, n, axis in zip(index, self.chunk, region, strict=True)
         )
-
-
-def replace_file(path: Path, data: Any) -> None:
-    """A file with these bytes, there as a whole or as before; None removes it."""
-    if data is None:
-        path.unlink(missing_ok=True)
-        return
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        try:
-            file = temporary.open("xb")
-        except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = temporary.open("xb")
-        with file:
-            file.write(data)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -292,7 +292,7 @@ PACKAGE = [
     ("chunk_codec.py", "0 if self.fill_value is None else self.fill_value", "0", CODEC),
     ("chunk_codec.py", "slice(p.start - i * n, p.stop - i * n)", "slice(p.start % n, None)", CODEC),
     ("chunk_codec.py", 'if not isinstance(stored["dtype"], str) or stored.get("filters"):', 'if not isinstance(stored["dtype"], str):', CODEC),
-    ("blockwise/task.py", "if codec is None or not stores_zeros_as_nothing():", "if codec is None:", CODEC),
+    ("blockwise/task.py", "if stores_zeros_as_nothing() else None", "", CODEC),
     ("counts.py", "counted = self._stacked() - known", "counted = self._stacked()", COUNTS),
     ("counts.py", "self._reduced = total.clone()", "self._reduced = known", COUNTS),
     ("counts.py", "loaded._reduced = saved[2:].clone()", "", (*COUNTS, "tests/test_transform.py")),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,7 +26,7 @@ class Journal:
     def __init__(self, path: Path, take: Callable[[dict[str, Any]], None] = lambda record: None) -> None:
         self.path = path
         self._take = take
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -35,10 +38,14 @@ class Journal:
         BlockingIOError
             Another process has it open.
         """
-        with self.path.open("a+b") as file:
+        with self.path.open("a+b", buffering=0) as file:
             disk.lock(file, self.path)
-            file.seek(0)
-            file.truncate(self._read(file))
+            # Another process may have removed this file, with its lock, before it was locked here.
+            if not os.path.samestat(os.fstat(file.fileno()), self.path.stat()):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path))
+            with self.path.open("rb") as contents:
+                end = self._read(contents)
+            file.truncate(end)
             disk.sync(file, self.path)
             self._file = file
             try:
@@ -48,11 +55,17 @@ class Journal:
 
     def append(self, record: dict[str, Any]) -> None:
         text = json.dumps(record, separators=(",", ":")).encode()
+        line = b"%08x %s\n" % (zlib.crc32(text), text)
         with self._lock:
             assert self._file is not None, "the journal is not open"
-            self._file.write(b"%08x %s\n" % (zlib.crc32(text), text))
-            self._file.flush()
-            disk.sync(self._file, self.path)
+            try:
+                if self._file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                disk.sync(self._file, self.path)
+            except OSError as error:
+                raise OSError(
+                    error.errno, f"a block cannot be marked done: {error.strerror}", str(self.path)
+                ) from error
             self._take(record)
 
     def _read(self, file: BinaryIO) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,12 @@ class Source:
     def values(self, region: Slices) -> npt.NDArray[Any]:
         """The values of a region of the array."""
         codec = chunk_codec(self.path, self.run)
-        return np.asarray(opened(self.path, "r", self.run)[region]) if codec is None else codec.read(region)
+        if codec is not None:
+            return codec.read(region)
+        for index in self.files.touching(region):
+            if (path := self.files.path(index)).is_dir():  # zarr-python takes it for a chunk that is not stored
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        return np.asarray(opened(self.path, "r", self.run)[region])
 
     def read(self, place: Place) -> npt.NDArray[Any]:
         """The labels of a block with its halo.

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import json
+import os
+import re
 import shutil
-import tempfile
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +17,17 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import disk, ome, zarr_arrays
-from ..disk import make_durable
 from .journal import Journal
+from .run_folder import RUNS, end_runs, sweep
+from .run_folder import STATE as STATE
 
 if TYPE_CHECKING:
     from .plan import Plan
 
 ARRAY = "0"  # the array's name in its group
-STATE = ".unfinished"  # the folder with the journals, in the array's folder: gone when the output is complete
 JOURNAL = "done"  # its file that names the blocks that are done
+WORKING = "working"  # the file that a process locks while it creates an output beside its place
+ATTEMPTS = 10  # to lock an output that other processes complete or replace at this moment
 COMPRESSIONS = ("none", "zstd", "gzip", "blosc")
 LEVELS = {"zstd": (1, 22), "gzip": (1, 9), "blosc": (1, 9)}
 DEFAULT_LEVEL = {"zstd": 3, "gzip": 5, "blosc": 2}
@@ -80,39 +86,155 @@ def begun(plan: Plan) -> bool:
 
 
 def create(plan: Plan) -> None:
-    """An empty output with all its metadata, there as a whole and on the disk, in the place of one that is there."""
+    """An empty output with all its metadata, there as a whole and on the disk; never in the place of another one.
+
+    Raises
+    ------
+    OSError
+        It cannot be created; the message names the output.
+    """
     path = plan.destination
-    work = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent))
-    try:
-        new, old = work / "new", work / "old"
-        _build(new, plan)
-        (new / ARRAY / STATE).mkdir()
-        make_durable({file for file in new.rglob("*") if file.is_file()}, new)
-        with _not_in_use(path):
-            disk.put(new, path, old)
-        make_durable({path}, path.parent)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with _built(plan) as (new, _):
+        try:
+            new.rename(path)
+        except OSError:
+            if not path.exists():
+                raise
+            # Another process was first: its output is resumed or refused like any other.
+        disk.make_durable({path}, path.parent)
+
+
+def replace(plan: Plan) -> None:
+    """As `create`, in the place of an output of ours that is there and that nobody writes."""
+    path = plan.destination
+    _check_nothing_added(path)
+    with _built(plan) as (new, aside):
+        with owned(plan) as (_, fenced):
+            fenced()
+            if os.name != "nt":
+                disk.put(new, path, aside)
+        if os.name == "nt":  # no folder is renamed there while a file in it is open
+            disk.put(new, path, aside)
+        disk.make_durable({path}, path.parent)
 
 
 @contextlib.contextmanager
-def _not_in_use(path: Path) -> Iterator[None]:
-    """Raise where another process is writing the output that is to be replaced."""
-    state = path / ARRAY / STATE
-    with Journal(state / JOURNAL).open() if state.exists() else contextlib.nullcontext():
-        yield
+def _built(plan: Plan) -> Iterator[tuple[Path, Path]]:
+    """A new output beside its place, and a name for the old one; both are removed in the end."""
+    path = plan.destination
+    try:
+        _remove_abandoned(path)
+        with disk.beside(path) as work:
+            work.mkdir()
+            with (work / WORKING).open("wb") as file:
+                disk.lock(file, path)
+                new = work / "new"
+                _build(new, plan)
+                (new / ARRAY / STATE / RUNS).mkdir(parents=True)
+                disk.make_durable({file for file in new.rglob("*") if file.is_file()}, new)
+                yield new, work / "old"
+    except OSError as error:
+        if error.filename is not None and str(path) in (str(error.filename), str(error.filename2)):
+            raise
+        raise OSError(error.errno, f"the output cannot be created: {error.strerror or error}", str(path)) from error
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what a killed process left when it created this output. A process that lives has locked its folder."""
+    beginning = f".{path.stem[:40]}-"
+    pattern = re.compile(re.escape(beginning) + rf"([0-9a-f]{{16}}{re.escape(path.suffix)}|[0-9a-z_]{{8}})")
+    for folder in path.parent.iterdir():
+        if pattern.fullmatch(folder.name) is None or not folder.is_dir():
+            continue
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # empty
+            continue
+        names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else {""}
+        if names <= {WORKING, "new", "old"}:
+            with contextlib.suppress(OSError):
+                if WORKING in names:
+                    with (folder / WORKING).open("r+b") as file:
+                        disk.lock(file, folder)
+                shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def owned(
+    plan: Plan, take: Callable[[dict[str, Any]], None] = lambda record: None
+) -> Iterator[tuple[Journal, Callable[[], None]]]:
+    """The journal of an output that is there, locked, and what ends the tasks of all runs before.
+
+    `take` is called with each record of a block that is done.
+
+    Raises
+    ------
+    BlockingIOError
+        Another process writes this output.
+    """
+    array = plan.job.destination
+    state = array / STATE
+    journal = Journal(state / JOURNAL, take)
+
+    def fence() -> None:
+        end_runs(array)
+        if not (state / RUNS).is_dir():  # begun by an earlier version
+            sweep(array)
+            (state / RUNS).mkdir()
+
+    for attempt in range(ATTEMPTS):
+        try:
+            state.mkdir(exist_ok=True)
+            opened = journal.open()
+            opened.__enter__()
+            break
+        except FileNotFoundError as error:
+            # Another process has just completed or replaced it.
+            if attempt == ATTEMPTS - 1 or not array.is_dir():
+                raise OSError(error.errno, f"the output was removed: {error.strerror}", str(array)) from error
+    try:
+        yield journal, fence
+    except BaseException:
+        opened.__exit__(*sys.exc_info())
+        raise
+    opened.__exit__(None, None, None)
 
 
 def finish(plan: Plan, results: dict[str, Any]) -> None:
-    """Mark the output complete, with what was found on the way; then the journals go."""
+    """Mark the output complete, with what was found on the way: one rename, which is the moment of completion."""
     array = plan.job.destination
-    zarr_arrays.open_array(array, "r+").attrs.update(results | {"complete": True})
-    make_durable({array / name for name in ("zarr.json", ".zattrs")}, array)
-    remove_state(plan)
+    found = zarr_arrays.node(array)
+    if found is None:
+        raise FileNotFoundError(errno.ENOENT, "the output was removed", str(array))
+    attributes = found.attributes | results | {"complete": True}
+    path, stored = array / ".zattrs", attributes
+    if found.format == 3:
+        path = array / "zarr.json"
+        stored = json.loads(path.read_text(encoding="utf-8")) | {"attributes": attributes}
+    plan.job.run_folder.put(json.dumps(stored, indent=2).encode(), path)
+    disk.make_durable({array}, array)
 
 
 def remove_state(plan: Plan) -> None:
-    shutil.rmtree(plan.job.destination / STATE, ignore_errors=True)
+    """Remove the journals of a complete output, by the process that has locked them: their lock goes last."""
+    state = plan.job.destination / STATE
+    with contextlib.suppress(OSError):
+        for entry in state.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name != JOURNAL:
+                entry.unlink(missing_ok=True)
+        (state / JOURNAL).unlink(missing_ok=True)
+        state.rmdir()
+
+
+def _check_nothing_added(path: Path) -> None:
+    """Raise where the group of an output holds what this command did not write."""
+    ours = {ARRAY, "zarr.json"}
+    added = sorted(entry.name for entry in path.iterdir() if entry.name not in ours and not entry.name.startswith("."))
+    if added:
+        raise IsADirectoryError(
+            f"{path}: holds {', '.join(added)}, which this command did not write; move that away to overwrite the rest"
+        )
 
 
 def results(plan: Plan) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..chunk_files import replace_file
 from ..disk import make_durable
 from ..labels import Volumes, annotated, has_site
 from ..parameters import TargetParameters
 from ..zarr_arrays import stores_zeros_as_nothing
 from .grid import Grid, Place, Slices
 from .lazy import block_target
-from .source import Source, chunk_codec, chunk_files, opened
+from .run_folder import RunFolder, encoded_chunk, stored_values
+from .source import Source, chunk_codec, chunk_files
 
 FACTOR = 127  # an int8 target is the float times this, rounded
 
@@ -27,8 +28,7 @@ class Job:
     """Everything a worker has to know; it travels to the processes of a cluster.
 
     `parameters` are those of the channels as an engine sees them, `ignore_label` is the label in the source.
-    `destination` is the array. With `ids` its first axis holds a channel per id. `resumed`: an earlier run may have
-    left chunks of blocks that it did not mark.
+    `destination` is the array. With `ids` its first axis holds a channel per id.
     """
 
     source: Source
@@ -40,7 +40,11 @@ class Job:
     ids: tuple[int, ...] | None
     binary: bool
     ignore_label: int | float | None
-    resumed: bool = False
+
+    @property
+    def run_folder(self) -> RunFolder:
+        """The only way to the chunks of the output, for as long as it belongs to this run."""
+        return RunFolder.of(self.destination, self.source.run)
 
     @property
     def channels(self) -> int:
@@ -81,9 +85,11 @@ def write_block(job: Job, with_sites: npt.NDArray[np.bool_], number: int) -> dic
     for channel, (part, any_site) in enumerate(zip(job.volumes(labels), with_sites[place.volume], strict=True)):
         target = block_target(part.labels, any_site, job.parameters, job.engine, whole_extent)[place.within]
         counts.append(_class_voxels(part.labels[place.within], job.parameters.ignore_label))
-        written |= _store(job, channel, place, target)
+        with _naming(job, place):
+            written |= _store(job, channel, place, target)
         del target  # before the next channel needs as much
-    make_durable(written, job.destination)
+    with _naming(job, place):
+        make_durable(written, job.destination)
     return {"block": number, "missing": job.source.count_missing(place), "voxels": counts}
 
 
@@ -108,44 +114,42 @@ def _class_voxels(labels: npt.NDArray[Any], ignore_label: int | float | None) ->
     return [int(np.count_nonzero(known)) - foreground, foreground]
 
 
-def _store(job: Job, channel: int, place: Place, target: npt.NDArray[np.float32]) -> set[Path]:
-    """Write a block into one channel; returns its chunk files."""
-    region = (*(slice(i, i + 1) for i in place.volume), *place.inner)
-    if job.ids is not None:
-        region = (slice(channel, channel + 1), *region)
-    files = chunk_files(job.destination, job.source.run)
-    paths = {files.path(index) for index in files.touching(region)}
+@contextlib.contextmanager
+def _naming(job: Job, place: Place) -> Iterator[None]:
+    """Let an error of the operating system name the block."""
     try:
-        for path in paths if job.resumed else ():
-            # After a power cut it may be damaged, and Zarr reads what is there of a shard or a chunk at the edge.
-            path.unlink(missing_ok=True)
-        values = encoded(target, job.dtype)
-        _write(job, region, values[(None,) * (len(region) - values.ndim)])
-        _remove_unfinished(paths)
+        yield
     except OSError as error:
         said = f"block {place} of {job.destination} cannot be written: {error.strerror or error}"
         raise OSError(error.errno, said, error.filename) from error
-    return paths
 
 
-def _write(job: Job, region: Slices, values: npt.NDArray[Any]) -> None:
-    """Write whole chunks, each to a file beside its place first."""
-    codec = chunk_codec(job.destination, job.source.run)
-    if codec is None or not stores_zeros_as_nothing():
-        opened(job.destination, "r+", job.source.run)[region] = values
-        return
-    for index in codec.files.touching(region):
-        part = codec.files.part(index, region)
+def _store(job: Job, channel: int, place: Place, target: npt.NDArray[np.float32]) -> set[Path]:
+    """Write a block into one channel; returns the folders of its chunk files, whose entries are not yet on the disk."""
+    region = (*(slice(i, i + 1) for i in place.volume), *place.inner)
+    if job.ids is not None:
+        region = (slice(channel, channel + 1), *region)
+    values = encoded(target, job.dtype)
+    return _write(job, region, values[(None,) * (len(region) - values.ndim)])
+
+
+def _write(job: Job, region: Slices, values: npt.NDArray[Any]) -> set[Path]:
+    """Write whole chunks, each to a file in the folder of the run first."""
+    codec = chunk_codec(job.destination, job.source.run) if stores_zeros_as_nothing() else None
+    files = chunk_files(job.destination, job.source.run)
+    run, folders = job.run_folder, set()
+    for index in files.touching(region):
+        part = files.part(index, region)
         chunk = values[tuple(slice(p.start - a.start, p.stop - a.start) for p, a in zip(part, region, strict=True))]
-        if chunk.shape != codec.files.chunk:  # at the end of the array
-            chunk = np.pad(chunk, [(0, n - size) for n, size in zip(codec.files.chunk, chunk.shape, strict=True)])
-        replace_file(codec.files.path(index), codec.encode(chunk))
-
-
-def _remove_unfinished(paths: set[Path]) -> None:
-    """Remove what a killed process left of chunks: Zarr writes to a file beside each that it renames at the end."""
-    for folder in {path.parent for path in paths}:
-        with contextlib.suppress(FileNotFoundError):
-            for other in folder.iterdir():
-                if other.suffix == ".partial" and folder / other.name.split(".")[0] in paths:
-                    other.unlink(missing_ok=True)
+        if codec is not None:
+            data = codec.encode(stored_values(chunk, files.chunk))
+        else:
+            data = encoded_chunk(job.destination, job.source.run, index, chunk)
+        path = files.path(index)
+        if data is None:
+            run.remove(path)
+        else:
+            run.put(data, path)
+        folders.add(path.parent)
+    run.check()
+    return {folder for folder in folders if folder.is_dir()}

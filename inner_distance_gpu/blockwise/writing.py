@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +21,7 @@ from . import store
 from .done import Done
 from .journal import Journal
 from .plan import Plan, plan
+from .run_folder import end_runs
 from .schedule import Cluster, Progress, Scheduler, Threads
 from .task import look_for_sites, write_block
 
@@ -194,25 +198,58 @@ def run(
     """Do what a plan says."""
     start = time.perf_counter()
     chosen = _scheduler(plan, workers, scheduler)
+    # A plan may be run again, and each run has a folder of its own.
+    plan = replace(plan, job=replace(plan.job, source=replace(plan.job.source, run=uuid.uuid4().hex)))
     if store.complete(plan, overwrite):
-        store.remove_state(plan)
-        found = store.results(plan)
-        return Written(plan, 0, plan.blocks, 0, 0.0, found["missing_chunks"], found["class_voxels"], found["densest"])
-    if overwrite or not store.begun(plan):
+        with contextlib.suppress(BlockingIOError):
+            _tidy(plan)
+        return _found(plan)
+    if not store.begun(plan):
         store.create(plan)
-    else:
-        plan = replace(plan, job=replace(plan.job, resumed=True))
-    state = plan.job.destination / store.STATE
-    state.mkdir(exist_ok=True)
+    elif overwrite:
+        store.replace(plan)
     done = Done(plan.job)
-    with Journal(state / store.JOURNAL, done.add).open() as journal:
-        before, voxels = done.count, done.voxels
-        sites = _with_sites(plan, chosen, state)
-        _write_blocks(plan, chosen, sites, journal, done, progress)
-        results = done.results()
-        store.finish(plan, results)
+    with store.owned(plan, done.add) as (journal, end_other_runs):
+        # Another process may have created, completed or replaced it before it was locked here.
+        if store.complete(plan, False):
+            _tidy_locked(plan)
+            return _found(plan)
+        end_other_runs()
+        folder = plan.job.run_folder.path
+        folder.mkdir()
+        try:
+            before, voxels = done.count, done.voxels
+            sites = _with_sites(plan, chosen, plan.job.destination / store.STATE)
+            _write_blocks(plan, chosen, sites, journal, done, progress)
+            results = done.results()
+            store.finish(plan, results)
+        finally:
+            end_runs(plan.job.destination)
+        _tidy_locked(plan)
+    if os.name == "nt":
+        store.remove_state(plan)
     seconds = time.perf_counter() - start
     return Written(plan, done.count - before, before, done.voxels - voxels, seconds, **results)
+
+
+def _found(plan: Plan) -> Written:
+    found = store.results(plan)
+    return Written(plan, 0, plan.blocks, 0, 0.0, found["missing_chunks"], found["class_voxels"], found["densest"])
+
+
+def _tidy(plan: Plan) -> None:
+    """Remove what a process left that was killed when the output was complete."""
+    if not (plan.job.destination / store.STATE).exists():
+        return
+    with store.owned(plan) as (_, end_other_runs):
+        if store.complete(plan, False):
+            end_other_runs()
+            _tidy_locked(plan)
+
+
+def _tidy_locked(plan: Plan) -> None:
+    if os.name != "nt":  # where no file is removed that is open
+        store.remove_state(plan)
 
 
 def _scheduler(plan: Plan, workers: int | None, address: str | None) -> Scheduler:
