@@ -136,7 +136,9 @@ class InnerDistanced(MapTransform):  # type: ignore[misc]
             )
         # Not `labels.pixdim`: how many axes it takes for spatial was decided when the tensor was made.
         affines = labels.affine if labels.affine.ndim == 3 else labels.affine[None]
-        found = {tuple(map(float, affine_to_spacing(affine, self.spatial_dims))) for affine in affines}
+        # Of the whole affine, also for 2D: the axes of an image that was cut out of a volume can lie in any plane.
+        spacings = [affine_to_spacing(affine, affine.shape[-1] - 1)[: self.spatial_dims] for affine in affines]
+        found = {tuple(map(float, spacing)) for spacing in spacings}
         if len(found) != 1:
             raise ValueError(f"{key!r} of shape {tuple(labels.shape)} has the spacings {sorted(found)}: expected one")
         return found.pop()

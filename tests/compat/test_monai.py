@@ -164,3 +164,12 @@ def test_z_is_never_taken_for_channels():
     stacked = MetaTensor(torch.stack([labels(), labels(1)]), affine=torch.eye(4, dtype=torch.float64))
     made = InnerDistanced("label", 10)({"label": stacked})["label"]  # five axes can only be a batch
     assert torch.equal(made.as_tensor(), inner_distance(stacked.as_tensor(), (1, 1, 1), scale=10))
+
+
+def test_two_dimensions_cut_out_of_a_volume():
+    """The columns of a 4 × 4 affine have the spacing of the first axes, whichever way they point."""
+    values = labels(shape=(2, 9, 10))
+    affine = np.array([[0, 0, 5, 1], [3, 0, 0, 1], [0, 2, 0, 1], [0, 0, 0, 1.0]])
+    image = MetaTensor(values, affine=torch.from_numpy(affine))
+    made = InnerDistanced("label", 10, spatial_dims=2)({"label": image})["label"]
+    assert torch.equal(made.as_tensor(), inner_distance(values, (3, 2), scale=10))
