@@ -132,11 +132,15 @@ class Cluster:
     @contextlib.contextmanager
     def _client(self) -> Iterator[Any]:
         client = _distributed(self.address).Client(self.address, set_as_default=False)
+        log = logging.getLogger("distributed.client")
+        level = log.level
+        log.setLevel(logging.CRITICAL)  # it prints tracebacks when the scheduler is gone, which is said in a line here
         try:
             yield client
         finally:
             with contextlib.suppress(OSError, TimeoutError):  # the scheduler may be gone
                 client.close(timeout=CLOSING)
+            log.setLevel(level)
 
 
 class _Window:
