@@ -156,7 +156,11 @@ class _Window:
             return
         self._under_way.pop(future.key)
         if future.status == "finished":
-            self._done(self._result(future))
+            try:
+                result = self._result(future)
+            except OSError as error:  # of the connection: the block itself is done
+                raise self._gone(str(error)) from error
+            self._done(result)
         elif future.status == "error":
             self._result(future)
         else:
