@@ -1,5 +1,6 @@
 """Does an output belong to one run, whatever the tasks of earlier runs and other processes still do?"""
 
+import contextlib
 import os
 import sys
 import threading
@@ -43,10 +44,8 @@ class Delay:
     def at(self, call, action, function):
         """Whether the function made so many calls."""
         self.thread, self.action, self.left = threading.get_ident(), action, call
-        try:
+        with contextlib.suppress(OSError):
             function()
-        except OSError:
-            pass
         made, self.action = self.action is None, None
         return made
 
