@@ -286,7 +286,7 @@ PACKAGE = [
     ("blockwise/halo_graph.py", "max(reach, 1):", "1:", LAZY),
     ("blockwise/lazy.py", 'parameters.voxel_size, no_boundary="saturate", **keywords)', 'parameters.voxel_size, no_boundary="extent", **keywords)', HALO),
     ("blockwise/grid.py", "(terms - below) * limit", "0", GRID),
-    ("blockwise/grid.py", "(extent - halo) // block - 1)", "0)", GRID),
+    ("blockwise/grid.py", "(fits - 1, fits, last - 1, last)", "(0, last)", GRID),
     ("chunk_codec.py", 'reshape(self.files.chunk, order=self.order)', "reshape(self.files.chunk)", CODEC),
     ("chunk_codec.py", 'ordered.view(f"u{self.dtype.itemsize}").any()', "ordered.any()", CODEC),
     ("chunk_codec.py", "0 if self.fill_value is None else self.fill_value", "0", CODEC),

@@ -132,7 +132,7 @@ def _clipped(first: int, step: int, terms: int, limit: int) -> int:
 def _most_voxels(extent: int, block: int, halo: int) -> int:
     """What the largest block of an axis covers with its halo."""
     last = -(-extent // block) - 1
-    # What whole blocks cover is concave along the axis, with bends where a halo begins or ceases to fit.
-    bends = (halo // block, (extent - halo) // block - 1)
-    candidates = {min(max(i, 0), last) for bend in bends for i in (bend, bend + 1)} | {last - 1, last}
-    return max(min((i + 1) * block + halo, extent) - max(i * block - halo, 0) for i in candidates if i >= 0)
+    # What whole blocks cover grows until a halo fits before them, and falls from where none fits after them.
+    fits = -(-halo // block)
+    candidates = {min(max(i, 0), last) for i in (fits - 1, fits, last - 1, last)}
+    return max(min((i + 1) * block + halo, extent) - max(i * block - halo, 0) for i in candidates)

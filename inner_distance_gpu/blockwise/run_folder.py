@@ -104,9 +104,10 @@ class RunFolder:
         made.mkdir()
         try:
             os.rename(made, folder)
-        except OSError:
+        except OSError as error:
             made.rmdir()
-            if folder.exists() and not folder.is_dir():
+            # Other tasks create folders at the same time, and the caller tries again.
+            if not folder.is_dir() and not isinstance(error, FileNotFoundError):
                 raise
 
 

@@ -132,11 +132,15 @@ class Cluster:
     @contextlib.contextmanager
     def _client(self) -> Iterator[Any]:
         client = _distributed(self.address).Client(self.address, set_as_default=False)
+        log = logging.getLogger("distributed.client")
+        level = log.level
+        log.setLevel(logging.CRITICAL)  # it prints tracebacks when the scheduler is gone, which is said in a line here
         try:
             yield client
         finally:
             with contextlib.suppress(OSError, TimeoutError):  # the scheduler may be gone
                 client.close(timeout=CLOSING)
+            log.setLevel(level)
 
 
 class _Window:
@@ -182,7 +186,13 @@ class _Window:
         self._under_way.pop(future.key)
         given = self._given.pop(future.key)
         if future.status == "finished":
-            if rest := given[self._count(future) :]:
+            try:
+                results = self._result(future)
+            except OSError as error:  # of the connection: the blocks themselves are done
+                raise self._gone(str(error)) from error
+            for result in results:
+                self._done(result)
+            if rest := given[len(results) :]:
                 self._again.append(rest)
         elif future.status == "error":
             self._result(future)
@@ -216,13 +226,8 @@ class _Window:
             return
         if self._under_way.pop(future.key, None) is not None and future.status == "finished":
             with contextlib.suppress(Exception):  # as above; it is marked before anything is reported
-                self._count(future)
-
-    def _count(self, future: Any) -> int:
-        results = self._result(future)
-        for result in results:
-            self._done(result)
-        return len(results)
+                for result in self._result(future):
+                    self._done(result)
 
     def _result(self, future: Any) -> list[dict[str, Any]]:
         try:
