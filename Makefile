@@ -1,12 +1,13 @@
 # make demo | test | quick | check | bench are the everyday surface; compat tests the adapters against the real DaCapo and
 # gunpowder, sanitize the native engine under ASan and UBSan and then under TSan, fuzz looks for inputs that break it,
+# torch-ends runs the tests that torch decides with the oldest and the newest torch,
 # race runs the CUDA kernels under a race detector on the host,
 # faults plants faults and sees which tests catch them, dist builds and tries the packages, docs builds the site. Each
 # makes its own environment.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test quick check bench docs compat sanitize fuzz race faults dist FORCE
+.PHONY: demo test quick check bench docs compat sanitize fuzz race faults dist torch-ends FORCE
 
 demo: .venv/ready
 	$(BIN)/inner-distance-gpu demo --out demo
@@ -14,16 +15,15 @@ demo: .venv/ready
 # Twice: as the machine is, and as on one with a GPU, whose kernels then run on the host. The files left out the second
 # time ask for no engine but `cpu` and `reference`, or bring the kernels on the host themselves; new files are in.
 ALIKE := benchmarks brute_force cpu_bits cpu_engine cpu_envelope cpu_indices cpu_threads device_cache device_compiler \
-	device_kernels device_packed documentation every_keyword fuzz golden gpu gpu_streams imports loader packaging ranks site \
-	spatial volume_resume zarr
+	device_kernels device_packed documentation fuzz golden gpu gpu_streams packaging ranks site spatial zarr
 PROCESSES ?= 2
 test: check
 	$(BIN)/pytest -n $(PROCESSES)
 	$(BIN)/pytest -n $(PROCESSES) --engines-on-host $(ALIKE:%=--ignore=tests/test_%.py)
 
 # For the edit-run loop: those files of which each test is fast. No file that starts processes or compiles for devices.
-SLOW := $(filter-out brute_force cpu_envelope cpu_indices device_cache documentation fuzz golden imports spatial,$(ALIKE)) \
-	blockwise operators volume_cluster volume_errors volume_write workers
+SLOW := $(filter-out brute_force cpu_envelope cpu_indices device_cache documentation fuzz golden spatial,$(ALIKE)) \
+	blockwise every_keyword loader operators suite_itself volume_cluster volume_errors volume_resume volume_write workers
 quick: .venv/ready
 	$(BIN)/ruff check --quiet .
 	$(BIN)/pytest -q -n $(PROCESSES) $(SLOW:%=--ignore=tests/test_%.py)
@@ -60,6 +60,25 @@ fuzz: .venv/ready
 CALLS ?= 2000
 race: .venv/ready
 	RACE_CALLS=$(CALLS) RACE_REPORT=$(CURDIR)/race.md $(BIN)/pytest tests/race
+
+# The oldest torch that pyproject.toml accepts and the newest, as the package index has them, and the installed wheel.
+TORCH_ENDS := 2.6.0 2.14.1
+ENDS_TESTS := operators loader loader_streams counts transform workers types_and_layouts keyed engines predictor ranks
+torch-ends: $(TORCH_ENDS:%=build/torch-%)
+	rm -rf build/ends && mkdir -p build/ends
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip wheel --quiet --no-deps --no-build-isolation -w build/ends .
+	cp -r tests pyproject.toml README.md docs Makefile kernels benchmarks CMakeLists.txt constraints.txt build/ends
+	failed=; for version in $(TORCH_ENDS); do python=$(CURDIR)/build/torch-$$version/bin/python; \
+		$$python -m pip install --quiet --no-deps --force-reinstall build/ends/*.whl && \
+		(cd build/ends && PYTHONPATH=tests $$python -m pytest -q -n $(PROCESSES) $(ENDS_TESTS:%=tests/test_%.py)) || \
+		failed="$$failed $$version"; done; test -z "$$failed"
+
+build/torch-%: pyproject.toml .venv/ready
+	$(PYTHON) -m venv $@
+	grep -v '^torch==' constraints.txt > $@/constraints.txt
+	$@/bin/pip install --quiet -c $@/constraints.txt torch==$* scipy funlib.geometry typer rich pytest hypothesis \
+		pytest-xdist ml_dtypes 'dask[array]' distributed zarr tifffile matplotlib jsonschema
+	touch $@
 
 faults: .venv/ready
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/faults.py

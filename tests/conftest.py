@@ -1,7 +1,7 @@
 import sys
 
 import pytest
-import torch
+from devices import cuda_devices
 from engines_on_host import own_driver, pytest_addoption, pytest_configure, pytest_pyfunc_call, pytest_report_header
 
 from inner_distance_gpu import cli, notices
@@ -11,10 +11,12 @@ __all__ = ["own_driver", "pytest_addoption", "pytest_configure", "pytest_pyfunc_
 
 
 def pytest_collection_modifyitems(items):
-    if not torch.cuda.is_available():
-        for item in items:
-            if item.get_closest_marker("gpu"):
-                item.add_marker(pytest.mark.skip(reason="needs a CUDA device, and torch sees none"))
+    """Skips tests that need more CUDA devices than there are: `gpu` is one, `gpu(2)` two."""
+    for item in items:
+        mark = item.get_closest_marker("gpu")
+        needed = (mark.args or (1,))[0] if mark else 0
+        if needed > cuda_devices():
+            item.add_marker(pytest.mark.skip(reason=f"needs {needed} CUDA device(s), torch sees {cuda_devices()}"))
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from devices import cuda_devices
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
 from inner_distance_gpu import InnerDistanceTransform, TargetLoader
@@ -243,7 +244,7 @@ def test_bad_input(keywords, error, said):
         TargetLoader(**{"loader": [], "transform": transform()} | keywords)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.skipif(cuda_devices() > 0, reason="there is a CUDA device")
 def test_a_device_that_is_not_here():
     with pytest.raises(ValueError, match="sees no CUDA device"):
         TargetLoader([], transform(), device="cuda")

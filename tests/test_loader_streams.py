@@ -250,8 +250,7 @@ def test_an_error_on_the_device_side_reaches_the_loop():
         list(TargetLoader(DataLoader(samples()), broken, device="cuda:0"))
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+@pytest.mark.gpu(2)
 def test_a_device_that_is_not_the_current_one():
     sums = []
     with torch.cuda.device(0):

@@ -347,7 +347,6 @@ def test_a_device_that_is_not_there_is_no_other_device(no_gpu):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
 @pytest.mark.parametrize("where", ["cpu", "cuda"])
 def test_results_come_back_from_the_device(device, where):
