@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from . import batches
+from . import batches, counting
 
 if TYPE_CHECKING:
     from .loader import TargetLoader
@@ -76,8 +76,10 @@ class Ahead(Iterator[Any]):
         """End the thread: batches that it has not begun are dropped, the one under way is finished."""
         if os.getpid() != self._process:
             return
-        # Garbage collection may end an iterator in its own thread, which cannot wait for itself.
-        self._executor.shutdown(wait=threading.get_ident() not in self._thread, cancel_futures=True)
+        # Garbage collection may end an iterator in its own thread, which cannot wait for itself, or in one that has
+        # a lock for which that thread waits.
+        may_wait = threading.get_ident() not in self._thread and not counting.is_held()
+        self._executor.shutdown(wait=may_wait, cancel_futures=True)
         self._closed = True
         self._pending.clear()
         self._batches = iter(())

@@ -51,7 +51,8 @@ def inner_distance(
     labels : array of shape (..., z, y, x) or (..., y, x)
         NumPy, CuPy or torch, or an object with `__dlpack__`; bool, integers of any width and byte order,
         float16/32/64 or bfloat16, with any strides. The last `len(voxel_size)` axes are spatial, the axes
-        before them hold independent volumes. NaN marks unannotated voxels.
+        before them hold independent volumes; where one of those is empty, so is the result. NaN marks unannotated
+        voxels.
     voxel_size : 2 or 3 positive numbers
         In array-axis order, world units. Fractions are kept.
     scale : positive number or None
@@ -196,9 +197,12 @@ def accept_volumes(labels: Any, voxel_size: tuple[float, ...]) -> Array:
             f"labels have shape {array.shape}: voxel_size={voxel_size} asks for {dims} spatial axes, "
             f"expected {'(..., z, y, x)' if dims == 3 else '(..., y, x)'}"
         )
-    if 0 in array.shape:
+    if 0 in array.shape[-dims:]:
         # DaCapo: an obscure error from SciPy; likewise for the rank above.
-        raise ValueError(f"labels have shape {array.shape}: expected no empty axis")
+        raise ValueError(
+            f"labels have shape {array.shape}: expected no empty axis among the last {dims}, which are spatial; "
+            "only axes in front of them may be empty"
+        )
     return array
 
 
@@ -207,8 +211,10 @@ def accept_classes(
 ) -> tuple[Array, WeightParameters]:
     """Labels that are classes, and how they are weighed."""
     array = arrays.accept(labels, "labels")
-    if not array.shape or 0 in array.shape:
-        raise ValueError(f"labels have shape {array.shape}: expected at least one axis, and none that is empty")
+    if not array.shape or 0 in array.shape[-2:]:
+        raise ValueError(
+            f"labels have shape {array.shape}: expected at least one axis, and none that is empty among the last two"
+        )
     return array, WeightParameters(
         num_classes=check_count("num_classes", num_classes),
         foreground=False,
@@ -233,7 +239,8 @@ def target(
         _look(labels, home, labels.on_host, parameters)
         values, in_place = home.destination(destination, labels.shape)
         try:
-            runner.inner_distance(home.take(labels), values, parameters, threads)
+            if 0 not in labels.shape:
+                runner.inner_distance(home.take(labels), values, parameters, threads)
         finally:
             home.settle()
         if destination is None:
@@ -261,15 +268,19 @@ def weights(
     check = labels.on_host if validate is None else check_flag("validate", validate)
     given = accept_mask(mask, labels, spatial, check)
     before = _before(counts, labels, parameters)
+    empty = 0 in labels.shape
     try:
-        if check and not parameters.foreground:
+        if check and not parameters.foreground and not empty:
             check_classes(arrays.to_host(labels), parameters.num_classes, parameters.ignore_label)
-        _look(labels, home, check, parameters, given, parameters.clip)
+        _look(labels, home, check and not empty, parameters, given, parameters.clip)
         numerators, denominators = home.copies_of_counts(before)
+        values, _ = home.destination(None, labels.shape if empty else ())
         try:
-            values = runner.balanced_weights(
-                home.take(labels), home.take_mask(given, labels.shape), numerators, denominators, parameters, threads
-            )
+            if not empty:
+                masked = home.take_mask(given, labels.shape)
+                values = runner.balanced_weights(
+                    home.take(labels), masked, numerators, denominators, parameters, threads
+                )
         finally:
             home.settle()
         return home.give(values, labels), before.with_numbers(numerators, denominators, arrays.device_of(labels))
@@ -299,6 +310,8 @@ def target_and_weights(
     in_place = counts is None or in_place
 
     def run(numerators: Any, denominators: Any) -> Any:
+        if 0 in labels.shape:  # nothing to weigh or to count
+            return home.destination(None, labels.shape)[0]
         return runner.target_and_weights(
             home.take(labels),
             home.take_mask(given, labels.shape),

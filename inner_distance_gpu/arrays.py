@@ -206,7 +206,7 @@ def accept_out(out: Any, labels: Array) -> Array:
     if not result.on_host and not _is_aligned(result):
         where = f"address {_bounds(result)[0]:#x}, strides {_byte_strides(result)}"
         raise ValueError(f"out is not aligned ({where}): {expected} whose elements lie at multiples of 4 bytes")
-    if _overlap(result, labels):
+    if 0 not in labels.shape and _overlap(result, labels):
         raise ValueError(f"out shares memory with the labels: {expected} with memory of its own")
     return result
 
@@ -235,6 +235,8 @@ def _is_negated(array: Array) -> bool:
 
 def _overlaps_itself(array: Array) -> bool:
     """Whether the strides are not nested, that is, may reach one element in two ways."""
+    if 0 in array.shape:
+        return False
     reach = array.data.element_size() if array.kind == "torch" else array.data.itemsize
     for step, n in sorted((abs(step), n) for step, n in zip(_byte_strides(array), array.shape, strict=True)):
         if n > 1:

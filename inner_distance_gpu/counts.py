@@ -144,7 +144,8 @@ class ClassCounts:
 
     def to_dicts(self) -> list[dict[int, tuple[int, float]]]:
         """DaCapo's `moving_class_counts`: per slab a dict class -> (numerator, denominator). Synchronises a device."""
-        pairs = zip(self.numerators.tolist(), self.denominators.tolist(), strict=True)
+        with self._unchanged_by_calls():
+            pairs = zip(self.numerators.tolist(), self.denominators.tolist(), strict=True)
         return [{c: (int(n), d) for c, (n, d) in enumerate(zip(*slab, strict=True))} for slab in pairs]
 
     @classmethod
@@ -183,16 +184,26 @@ class ClassCounts:
         same numbers. Without an initialised process group there is one rank and nothing to add.
         Reduce before saving a checkpoint that every rank will load.
         """
-        known = self._known()
-        counted = self._stacked() - known
+        with self._unchanged_by_calls():
+            known, before = self._known(), self._stacked()
+        counted = before - known
         if dist.is_available() and dist.is_initialized():
             home = torch.device("cuda") if dist.get_backend(group) == "nccl" else torch.device("cpu")
             counted = counted.to(home)
             dist.all_reduce(counted, group=group)
         total = known + counted.to(self.device)
-        self.numerators.copy_(total[0])
-        self.denominators.copy_(total[1])
-        self._reduced = total.clone()
+        with self._unchanged_by_calls():  # what calls counted while the ranks talked is kept for the next reduction
+            now = total + (self._stacked() - before)
+            self.numerators.copy_(now[0])
+            self.denominators.copy_(now[1])
+            self._reduced = total.clone()
+
+    @contextlib.contextmanager
+    def _unchanged_by_calls(self) -> Iterator[None]:
+        """While these counts are read or set as a whole: no other thread counts, and calls before are seen."""
+        ordered = not self.is_on_host and self.device.type == "cuda" and torch.cuda.is_initialized()
+        with counting.nowhere(), self.in_order_of_streams() if ordered else contextlib.nullcontext():
+            yield
 
     @contextlib.contextmanager
     def in_order_of_streams(self) -> Iterator[None]:
@@ -222,8 +233,11 @@ class ClassCounts:
 
     def __getstate__(self) -> dict[str, Any]:
         """Host tensors as arrays: to a spawned process torch would send the memory, where both would then count."""
-        state = {name: value for name, value in vars(self).items() if name not in ("_viewed", "_last_stream")}
-        return {name: v.numpy() if isinstance(v, torch.Tensor) and v.is_cpu else v for name, v in state.items()}
+        with self._unchanged_by_calls():
+            state = {name: value for name, value in vars(self).items() if name not in ("_viewed", "_last_stream")}
+            return {
+                name: v.numpy().copy() if isinstance(v, torch.Tensor) and v.is_cpu else v for name, v in state.items()
+            }
 
     @_changeable
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -238,15 +252,20 @@ class ClassCounts:
     @_changeable
     def take(self, other: ClassCounts) -> None:
         """Take over the numbers of `other`, into the same tensors where the device is the same."""
-        if other.device == self.device:
-            self.numerators.copy_(other.numerators)
-            self.denominators.copy_(other.denominators)
-        else:
-            self.numerators, self.denominators = other.numerators.clone(), other.denominators.clone()
-        self._reduced = other._reduced
+        with self._unchanged_by_calls():
+            if other.device == self.device:
+                self.numerators.copy_(other.numerators)
+                self.denominators.copy_(other.denominators)
+            else:
+                self.numerators, self.denominators = other.numerators.clone(), other.denominators.clone()
+            self._reduced = other._reduced
 
     def move_on(self, numerators: torch.Tensor, denominators: torch.Tensor) -> None:
         """Take over numbers that were counted on from these, in place where they lie on the same device."""
+        with contextlib.nullcontext() if torch.compiler.is_compiling() else counting.nowhere():  # a graph has no locks
+            self._move_on(numerators, denominators)
+
+    def _move_on(self, numerators: torch.Tensor, denominators: torch.Tensor) -> None:
         if numerators.device == self.device:
             self.numerators.copy_(numerators)
             self.denominators.copy_(denominators)
@@ -256,7 +275,7 @@ class ClassCounts:
 
     def state(self) -> torch.Tensor:
         """Everything, the ranks' common state included, as one float64 tensor (4, slabs, classes)."""
-        with counting.on_host:
+        with self._unchanged_by_calls():
             return torch.cat([self._stacked(), self._known()])
 
     def load_state(self, state: torch.Tensor) -> None:

@@ -250,5 +250,5 @@ def check_slab(slab: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def slab_grid(slab: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """How many slabs there are along each axis; the last one may be ragged."""
-    return tuple(-(-n // extent) for extent, n in zip(slab, shape, strict=True))
+    """How many slabs there are along each axis, at least one; the last one may be ragged."""
+    return tuple(-(-n // extent) if n else 1 for extent, n in zip(slab, shape, strict=True))

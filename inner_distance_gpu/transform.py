@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from . import api, arrays, engines, traced
+from . import api, arrays, counting, engines, traced
 from .batches import Key
 from .counts import ClassCounts
 from .keyed import Keyed
@@ -207,7 +207,8 @@ class InnerDistanceTransform(torch.nn.Module):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         device = fn(torch.empty(0, device=self.counts.device)).device
         if device.type != "meta":
-            self.counts.take(self.counts.to(device))
+            with counting.nowhere():
+                self.counts.take(self.counts.to(device))
         return self
 
     def extra_repr(self) -> str:

@@ -28,7 +28,7 @@ TARGET = [  # name, labels, keywords, error, what the message has to say
     ("rank too low", LABELS[0], {}, ValueError, ["(5, 6)", "3 spatial axes", "(..., z, y, x)"]),
     ("scalar array", np.zeros(()), {}, ValueError, ["()", "3 spatial axes"]),
     ("empty spatial axis", LABELS[:, :0], {}, ValueError, ["(4, 0, 6)", "no empty axis"]),
-    ("empty leading axis", np.zeros((0, 4, 5, 6)), {}, ValueError, ["(0, 4, 5, 6)", "no empty axis"]),
+    ("empty spatial and leading axis", np.zeros((0, 4, 0, 6)), {}, ValueError, ["(0, 4, 0, 6)", "no empty axis"]),
     ("voxel size 0", LABELS, {"voxel_size": (4, 0, 4)}, ValueError, ["(4.0, 0.0, 4.0)", "positive finite"]),
     ("voxel size negative", LABELS, {"voxel_size": (4, -1, 4)}, ValueError, ["-1.0", "positive finite"]),
     ("voxel size NaN", LABELS, {"voxel_size": (4, np.nan, 4)}, ValueError, ["nan", "positive finite"]),
@@ -133,6 +133,7 @@ WEIGHT = [
     ("label a fraction", CLASSES / 2, {"num_classes": 999}, ValueError, ["label 0.5 at (0, 1)", "whole numbers"]),
     ("unannotated not named", CLASSES, {"num_classes": 3}, ValueError, ["255", "ignore_label"]),
     ("empty", CLASSES[:0], {}, ValueError, ["(0, 3)", "empty"]),
+    ("empty in the plane", np.zeros((2, 3, 0), int), {}, ValueError, ["(2, 3, 0)", "empty"]),
     ("no axis", np.array(1), {}, ValueError, ["()", "at least one axis"]),
     ("num_classes 0", CLASSES, {"num_classes": 0}, ValueError, ["num_classes=0", "positive"]),
     ("num_classes beyond all", CLASSES, {"num_classes": 2**31}, ValueError, ["num_classes=2147", "below 2³¹"]),
@@ -190,6 +191,7 @@ def test_transform(keywords, error, said):
 
 CALL = [
     ("channel axis", {"labels": np.zeros((3, 4, 5, 6))}, ["(3, 4, 5, 6)", "channels=2", "axis -4"]),
+    ("empty channel axis", {"labels": np.zeros((3, 0, 4, 5, 6))}, ["(3, 0, 4, 5, 6)", "channels=2", "axis -4"]),
     ("no channel axis", {"labels": LABELS}, ["(4, 5, 6)", "channels=2"]),
     ("mask on a spatial axis", {"mask": np.ones((2, 1, 5, 6))}, ["(2, 1, 5, 6)", "(2, 4, 5, 6)"]),
     ("mask negative", {"mask": -np.ones((4, 5, 6))}, ["-1.0", ">= 0"]),

@@ -1,8 +1,11 @@
 """Are counts exact, and weights those of some order of the calls, when several threads call one transform?"""
 
+import contextlib
 import copy
 import os
 import pickle
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -49,24 +52,83 @@ def test_weights_belong_to_an_order_of_the_calls(engine):
     np.testing.assert_allclose(seen, expected, rtol=1e-6)
 
 
-def test_copies_made_while_others_count_are_whole():
-    transform, done = InnerDistanceTransform((4, 4), scale=20, threads=1), threading.Event()
-    labels = np.ones((1, 9, 8), np.uint8)
+@contextlib.contextmanager
+def counting_meanwhile(transform, labels):
+    """Two threads call the transform until the body is done; yields a list that then says how often."""
+    done, calls = threading.Event(), []
 
     def count():
+        made = 0
         while not done.is_set():
             transform(labels)
+            made += 1
+        return made
 
     with ThreadPoolExecutor(2) as pool:
         counting = [pool.submit(count) for _ in range(2)]
         try:
-            for _ in range(300):
-                state = transform.get_extra_state()
-                assert state[0, 0, 1] + 1 == state[1, 0, 0] == state[1, 0, 1]
+            yield calls
         finally:
             done.set()
-        for future in counting:
-            future.result()
+        calls.extend(future.result() for future in counting)
+
+
+COPIES = {
+    "extra state": lambda transform: transform.get_extra_state()[:2],
+    "deep copy": lambda transform: copy.deepcopy(transform).get_extra_state()[:2],
+    "pickle": lambda transform: pickle.loads(pickle.dumps(transform)).get_extra_state()[:2],
+    "reset": lambda transform: (transform.counts.reset(), transform.get_extra_state()[:2])[1],
+    "dicts": lambda transform: torch.tensor(
+        [[pair[i] for pair in transform.counts.to_dicts()[0].values()] for i in range(2)]
+    )[:, None],
+}
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_what_is_read_or_set_while_others_count_is_whole(name):
+    transform = InnerDistanceTransform((4, 4), scale=20, threads=1)
+    with counting_meanwhile(transform, np.ones((1, 9, 8), np.uint8)):
+        for _ in range(300):
+            numbers = COPIES[name](transform)
+            assert numbers[0, 0, 1] + 1 == numbers[1, 0, 0] == numbers[1, 0, 1]
+
+
+def test_nothing_is_lost_while_counts_are_reduced():
+    transform = InnerDistanceTransform((4, 4), scale=20, threads=1)
+    with counting_meanwhile(transform, np.ones((1, 9, 8), np.uint8)) as calls:
+        for _ in range(300):
+            transform.counts.all_reduce()
+    assert transform.counts.numerators[0, 1] == 72 * sum(calls)
+
+
+LIVE_ITERATOR = """
+import gc, threading
+import torch
+from inner_distance_gpu import InnerDistanceTransform, TargetLoader, counting
+
+transform, begun = InnerDistanceTransform((4, 4), scale=20, threads=1).keyed(), threading.Event()
+
+def announced(batch):
+    begun.set()
+    return transform(batch)
+
+gc.disable()
+with counting.on_host:
+    iterator = iter(TargetLoader([{"labels": torch.eye(8).long()}] * 4, announced))
+    iterator._pending.append(iterator._submitted())  # what `next` does first
+    assert begun.wait(20)
+    cycle = [iterator]
+    cycle.append(cycle)
+    del iterator, cycle
+    gc.collect()  # ends the iterator, whose thread waits for the lock
+    transform({"labels": torch.eye(8).long()})  # and whoever has the lock may count
+print("went on")
+"""
+
+
+def test_garbage_is_collected_where_the_lock_is_held():
+    done = subprocess.run([sys.executable, "-c", LIVE_ITERATOR], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout) == (0, "went on\n"), done.stderr
 
 
 def test_pickles_and_deep_copies_count_on():

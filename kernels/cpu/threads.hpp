@@ -122,12 +122,14 @@ class OutOfMemory : public std::bad_alloc {
   char text_[64];
 };
 
-// Memory of one call, 64-byte aligned. The last block is kept for the next call, up to `kept` bytes: fresh pages
-// cost more than the work on them. One atomic pointer and no lock, so a fork finds it whole.
+// Memory of one call, 64-byte aligned. The last blocks are kept for the next calls, up to `kept` bytes in all, one for each
+// of a few threads that call at the same time: fresh pages cost more than the work on them. Atomic pointers and no lock,
+// so a fork finds them whole.
 class Scratch {
  public:
   explicit Scratch(std::size_t bytes) {
-    block_ = spare().exchange(nullptr);
+    for (std::atomic<Block*>& spare : spares())
+      if ((block_ = spare.exchange(nullptr))) break;
     if (block_ && block_->bytes < bytes) {
       release(block_);
       block_ = nullptr;
@@ -142,7 +144,11 @@ class Scratch {
     next_ = reinterpret_cast<unsigned char*>(block_ + 1);
   }
   ~Scratch() {
-    if (block_->bytes <= kept) block_ = spare().exchange(block_);
+    if (block_->bytes <= kept / places)
+      for (std::atomic<Block*>& spare : spares()) {
+        Block* none = nullptr;
+        if (spare.compare_exchange_strong(none, block_)) return;
+      }
     release(block_);
   }
   Scratch(const Scratch&) = delete;
@@ -159,10 +165,11 @@ class Scratch {
     std::size_t bytes;
   };
   static void release(Block* block) { ::operator delete(block, std::align_val_t(alignof(Block))); }
-  static constexpr std::size_t kept = std::size_t(64) << 20;
-  static std::atomic<Block*>& spare() {
-    static std::atomic<Block*> block{nullptr};
-    return block;
+  static constexpr int places = 4;
+  static constexpr std::size_t kept = std::size_t(256) << 20;
+  static std::atomic<Block*> (&spares())[places] {
+    static std::atomic<Block*> blocks[places]{};
+    return blocks;
   }
   Block* block_;
   unsigned char* next_;

@@ -62,12 +62,12 @@ void weigh_row(const u8* p, i64 step, i64 n, const u32* inside, const u32* keep,
 
 }  // namespace
 
-std::mutex& counts_mutex() {
-  static std::mutex mutex;
+std::recursive_mutex& counts_mutex() {
+  static std::recursive_mutex mutex;
   return mutex;
 }
 
-void renew_counts_mutex() { new (&counts_mutex()) std::mutex; }
+void renew_counts_mutex() { new (&counts_mutex()) std::recursive_mutex; }
 
 Weigher::Weigher(const CpuTask& p, const LabelArray& labels, const FusedWeights& weighing, const Volume& model)
     : task(p), w(weighing), lead(int(labels.view.shape.size() - p.voxel_size.size())), ny(model.ny), nx(model.nx),
@@ -114,7 +114,7 @@ void Weigher::count(const std::vector<Volume>& volumes, const std::vector<Counte
     for (i64 i = 0; i < 2 * w.slabs; ++i) denominators[std::size_t(i)] = per_slab[std::size_t(i / 2)].total();
   }
   // Calls of other threads may add to the same counts. Nothing behind this can fail, so counts that changed stay true.
-  const std::lock_guard<std::mutex> lock(counts_mutex());
+  const std::lock_guard<std::recursive_mutex> lock(counts_mutex());
   for (i64 i = 0; i < 2 * w.slabs; ++i) {
     w.numerators[i] += numerators[std::size_t(i)];
     w.denominators[i] += denominators[std::size_t(i)];

@@ -10,7 +10,7 @@ namespace half_grid {
 
 // Held while counts are read, added to and written, never while a volume is searched. Python takes it as `CountsLock`.
 // A forked child, which has none of the threads that may hold it, makes it anew: see counting.py.
-std::mutex& counts_mutex();
+std::recursive_mutex& counts_mutex();
 void renew_counts_mutex();
 
 // What a scan counted in one volume.
