@@ -27,13 +27,13 @@ RESULTS = HERE / "results"
 
 def machine(threads: int) -> dict[str, Any]:
     git = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
-    from inner_distance_gpu.engines.cpu import _host
+    from inner_distance_gpu.engines import native
 
     return {
         "cpu": processor(),
         "cores": os.cpu_count(),
         "threads": threads,
-        "simd": _host.levels()[0] if _host else None,
+        "simd": native.module.levels()[0] if native.module else None,
         "load": os.getloadavg()[0],
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
