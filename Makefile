@@ -23,10 +23,11 @@ test: check
 
 # For the edit-run loop: those files of which each test is fast. No file that starts processes or compiles for devices.
 SLOW := $(filter-out brute_force cpu_envelope cpu_indices device_cache documentation fuzz golden spatial,$(ALIKE)) \
-	blockwise every_keyword loader operators suite_itself volume_cluster volume_errors volume_resume volume_write workers
+	blockwise every_keyword imports kills leftovers loader loader_like_a_dataloader operators suite_itself surroundings \
+	volume_cluster volume_errors volume_ownership volume_resume volume_write workers
 quick: .venv/ready
 	$(BIN)/ruff check --quiet .
-	$(BIN)/pytest -q -n $(PROCESSES) $(SLOW:%=--ignore=tests/test_%.py)
+	$(BIN)/pytest -q -n $(PROCESSES) --ignore=tests/race $(SLOW:%=--ignore=tests/test_%.py)
 
 check: .venv/ready
 	$(BIN)/ruff check .
