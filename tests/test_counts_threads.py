@@ -78,9 +78,7 @@ COPIES = {
     "deep copy": lambda transform: copy.deepcopy(transform).get_extra_state()[:2],
     "pickle": lambda transform: pickle.loads(pickle.dumps(transform)).get_extra_state()[:2],
     "reset": lambda transform: (transform.counts.reset(), transform.get_extra_state()[:2])[1],
-    "dicts": lambda transform: torch.tensor(
-        [[pair[i] for pair in transform.counts.to_dicts()[0].values()] for i in range(2)]
-    )[:, None],
+    "dicts": lambda transform: torch.tensor([*transform.counts.to_dicts()[0].values()]).T[:, None],
 }
 
 
