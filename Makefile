@@ -19,7 +19,7 @@ ALIKE := benchmarks brute_force cpu_bits cpu_engine cpu_envelope cpu_indices cpu
 PROCESSES ?= 2
 test: check
 	$(BIN)/pytest -n $(PROCESSES)
-	$(BIN)/pytest -n $(PROCESSES) --engines-on-host $(ALIKE:%=--ignore=tests/test_%.py)
+	$(BIN)/pytest -n $(PROCESSES) --engines-on-host $(ALIKE:%=--ignore-glob=*/test_%.py)
 
 # For the edit-run loop: those files of which each test is fast. No file that starts processes or compiles for devices.
 SLOW := $(filter-out brute_force cpu_envelope cpu_indices device_cache documentation fuzz golden spatial,$(ALIKE)) \
@@ -27,7 +27,7 @@ SLOW := $(filter-out brute_force cpu_envelope cpu_indices device_cache documenta
 	volume_cluster volume_errors volume_ownership volume_resume volume_write workers
 quick: .venv/ready
 	$(BIN)/ruff check --quiet .
-	$(BIN)/pytest -q -n $(PROCESSES) --ignore=tests/race $(SLOW:%=--ignore=tests/test_%.py)
+	$(BIN)/pytest -q -n $(PROCESSES) --ignore=tests/race $(SLOW:%=--ignore-glob=*/test_%.py)
 
 check: .venv/ready
 	$(BIN)/ruff check .
@@ -101,7 +101,7 @@ compat:
 .venv/ready: pyproject.toml constraints.txt CMakeLists.txt $(wildcard kernels/*.* kernels/cpu/*.*) build/asked
 	$(PYTHON) -m venv $(if $(filter build/asked,$?),--clear) .venv
 	$(BIN)/pip install --quiet -c constraints.txt torch scikit-build-core nanobind cmake ninja
-	extra=$$($(BIN)/python inner_distance_gpu/device/driver.py) && \
+	extra=$$($(BIN)/python inner_distance_gpu/engines/cuda/driver.py) && \
 	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation --editable ".[docs,figures,volumes,test,$${extra:-nvrtc}]"
 	$(BIN)/pip install --quiet -c constraints.txt --no-deps stardist
 	touch $@
@@ -109,7 +109,7 @@ compat:
 # Changes only when pip's indices or the driver do. A checksum, as an index may have a password in it.
 build/asked: FORCE
 	@mkdir -p build
-	@{ printf '%s\n' "$$PIP_INDEX_URL" "$$PIP_EXTRA_INDEX_URL" && $(PYTHON) inner_distance_gpu/device/driver.py --driver; } \
+	@{ printf '%s\n' "$$PIP_INDEX_URL" "$$PIP_EXTRA_INDEX_URL" && $(PYTHON) inner_distance_gpu/engines/cuda/driver.py --driver; } \
 		| cksum > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 

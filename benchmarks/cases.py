@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from inner_distance_gpu.bench import blobs
+from inner_distance_gpu.cli.comparison import blobs
 
 
 @dataclass(frozen=True)

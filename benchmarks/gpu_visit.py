@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 from inner_distance_gpu import InnerDistanceTransform, __version__, engines
-from inner_distance_gpu.device import launcher as launching
+from inner_distance_gpu.engines.cuda import launcher as launching
 
 ROOT = Path(__file__).parents[1]
 RESULT_BYTES = 8  # target and weight; with the label read the least there is to move
@@ -198,7 +198,7 @@ def measure(case: Case, names: list[str], rounds: int, floor_gbs: float, labels:
 
 def machine() -> dict[str, Any]:
     """Device, driver, versions, commit."""
-    from inner_distance_gpu.device import driver, report
+    from inner_distance_gpu.engines.cuda import driver, report
 
     described: dict[str, Any] = {"python": platform.python_version()}
     described |= {"inner_distance_gpu": __version__, "numpy": np.__version__, "cpu_threads": torch.get_num_threads()}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import re
 
-from inner_distance_gpu.device import compiler
+from inner_distance_gpu.engines.cuda import compiler
 
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 

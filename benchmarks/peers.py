@@ -17,8 +17,9 @@ import torch
 from cases import Case
 from frozen_reference import inner_distance as frozen_reference
 
-from inner_distance_gpu import InnerDistanceTransform, balanced_weights, bench, inner_distance
-from inner_distance_gpu.timing import Run
+from inner_distance_gpu import InnerDistanceTransform, balanced_weights, inner_distance
+from inner_distance_gpu.cli import comparison as bench
+from inner_distance_gpu.cli.timing import Run
 
 Build = Callable[[Case, int], Run]  # case, threads -> call; raises ImportError where the package is not there
 

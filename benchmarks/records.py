@@ -18,8 +18,8 @@ from typing import Any
 from cases import Case
 from memory import copy_bandwidth
 
-from inner_distance_gpu.bench import processor
-from inner_distance_gpu.timing import Timing
+from inner_distance_gpu.cli.comparison import processor
+from inner_distance_gpu.cli.timing import Timing
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

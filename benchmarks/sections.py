@@ -17,7 +17,7 @@ import records
 from cases import Case, against_size, growth, speed
 
 from inner_distance_gpu import InnerDistanceTransform, engines, inner_distance
-from inner_distance_gpu.timing import Clock, Run, Timing, by_events, interleaved, side_by_side
+from inner_distance_gpu.cli.timing import Clock, Run, Timing, by_events, interleaved, side_by_side
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from . import engines, operators
 from .api import balanced_weights, inner_distance
 from .counts import ClassCounts
+from .engines.notices import LabelWarning
 from .loader import TargetLoader
-from .notices import LabelWarning
-from .predictor import InnerDistancePredictor
+from .predictors import InnerDistancePredictor
 from .transform import InnerDistanceTransform
 
 __version__ = "0.1.0"

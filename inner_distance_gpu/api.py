@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from . import arrays, counting, engines, notices, traced
+from . import arrays, engines, traced
 from .arrays import Array
 from .counts import ClassCounts
+from .engines import counting, notices
 from .labels import annotated, check_classes, check_ignored
 from .parameters import (
     Border,

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from . import counting
+from .engines import counting
 
 if TYPE_CHECKING:
     from .counts import ClassCounts
@@ -366,7 +366,7 @@ class DeviceHome:
     def settle(self) -> None:
         """Once kernels are launched: what CuPy does with its memory from now on comes after them."""
         if self._shares_with_cupy:
-            from .device import streams
+            from .engines.cuda import streams
 
             streams.cupy_waits(self.device)
 
@@ -417,7 +417,7 @@ def _from_cupy(values: Any, device: torch.device) -> torch.Tensor:
     """The memory of a CuPy array, or of a copy of it, for torch's current stream."""
     import cupy
 
-    from .device import streams
+    from .engines.cuda import streams
 
     size = values.itemsize
     with cupy.cuda.Device(device.index):
@@ -431,6 +431,6 @@ def _from_cupy(values: Any, device: torch.device) -> torch.Tensor:
 
 
 def _as_cupy(tensor: torch.Tensor) -> Any:
-    from .device import streams
+    from .engines.cuda import streams
 
     return streams.as_cupy(tensor)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 import torch.distributed as dist
 
-from . import counting
+from .engines import counting
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from . import arrays, batches
-from .ahead import Ahead
+from . import arrays
+from .batches import containers as batches
+from .batches.ahead import Ahead
 from .parameters import check_count
 from .transform import InnerDistanceTransform
 

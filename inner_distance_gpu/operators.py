@@ -16,8 +16,9 @@ from typing import Any
 
 import torch
 
-from . import api, arrays, engines, notices
+from . import api, arrays, engines
 from .counts import ClassCounts
+from .engines import notices
 from .parameters import TargetParameters, WeightParameters, check_choice, check_clip, check_count, check_threads
 
 Tensor = torch.Tensor

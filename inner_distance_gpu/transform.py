@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
-from . import api, arrays, counting, engines, traced
-from .batches import Key
+from . import api, arrays, engines, traced
+from .batches.containers import Key
+from .batches.keyed import Keyed
 from .counts import ClassCounts
-from .keyed import Keyed
+from .engines import counting
 from .parameters import (
     Border,
     TargetParameters,

@@ -4,8 +4,9 @@ import pytest
 from devices import cuda_devices
 from engines_on_host import own_driver, pytest_addoption, pytest_configure, pytest_pyfunc_call, pytest_report_header
 
-from inner_distance_gpu import cli, notices
-from inner_distance_gpu.device import driver
+from inner_distance_gpu.cli import program as cli
+from inner_distance_gpu.engines import notices
+from inner_distance_gpu.engines.cuda import driver
 
 __all__ = ["own_driver", "pytest_addoption", "pytest_configure", "pytest_pyfunc_call", "pytest_report_header"]
 

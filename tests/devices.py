@@ -5,8 +5,8 @@ import warnings
 
 import torch
 
-from inner_distance_gpu.device import launcher as launching
-from inner_distance_gpu.device import plans
+from inner_distance_gpu.engines.cuda import launcher as launching
+from inner_distance_gpu.engines.cuda import plans
 
 
 @functools.cache

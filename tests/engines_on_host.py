@@ -11,7 +11,7 @@ import pytest
 from host_launcher import HostLauncher, kernels_run, library, stand_ins
 
 from inner_distance_gpu import engines
-from inner_distance_gpu.device import launcher as launching
+from inner_distance_gpu.engines.cuda import launcher as launching
 
 TESTS = Path(__file__).parent
 DEVICE = {"cuda", "cucim"}

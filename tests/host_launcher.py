@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from cuda_records import Doubled, Job, Weighing
 
-from inner_distance_gpu.device.launcher import Limits
+from inner_distance_gpu.engines.cuda.launcher import Limits
 
 TESTS = Path(__file__).parent
 KERNELS = TESTS.parent / "kernels"
@@ -161,9 +161,9 @@ def stand_ins(launcher):
     import torch
 
     from inner_distance_gpu import arrays
-    from inner_distance_gpu.device import driver
-    from inner_distance_gpu.device import launcher as launching
     from inner_distance_gpu.engines import cucim
+    from inner_distance_gpu.engines.cuda import driver
+    from inner_distance_gpu.engines.cuda import launcher as launching
 
     yield launching, "launcher", launcher
     yield driver, "why_not", arrays.why_no_cuda

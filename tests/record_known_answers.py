@@ -1,4 +1,4 @@
-"""Writes inner_distance_gpu/device/known_answers.npz: `python tests/record_known_answers.py`.
+"""Writes inner_distance_gpu/engines/cuda/known_answers.npz: `python tests/record_known_answers.py`.
 
 The expected bits are what the kernels give on a host, from the sources as they are. Run it after a change that is
 meant to change bits, and say in the commit which.
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from host_launcher import HostLauncher
 
-from inner_distance_gpu.device import launcher, self_test
+from inner_distance_gpu.engines.cuda import launcher, self_test
 
 SHAPE = (2, 38, 13, 37)  # several segments along z, bands along y and words along x, all of them ragged
 

@@ -9,7 +9,7 @@ from zarr_stores import FORMATS, ZARR_2, create, digests, values, zarr
 
 from inner_distance_gpu import blockwise
 from inner_distance_gpu.blockwise import task
-from inner_distance_gpu.chunk_codec import ChunkCodec
+from inner_distance_gpu.storage.chunk_codec import ChunkCodec
 
 REGIONS = [(slice(0, 7), slice(0, 20)), (slice(2, 6), slice(7, 9)), (slice(6, 7), slice(19, 20))]
 DTYPES = ["bool", "u1", "<u2", ">u2", "i4", "<u8", ">i8", "f2", "<f4", ">f8"]

@@ -243,7 +243,7 @@ def test_a_failure_halfway_leaves_nothing(call, labels, tmp_path, monkeypatch):
     def no_memory(*arguments, **keywords):
         raise MemoryError("no memory for 7 bytes")
 
-    monkeypatch.setattr("inner_distance_gpu.figures.save", no_memory)
+    monkeypatch.setattr("inner_distance_gpu.cli.figures.save", no_memory)
     code, _, error = call("run", labels, tmp_path / "t.npy", *VOXEL, "--preview", tmp_path / "p.png")
     assert code == 2
     assert "no memory for 7 bytes" in error

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from inner_distance_gpu import __version__, bench, engines, inner_distance, timing
+from inner_distance_gpu import __version__, engines, inner_distance
+from inner_distance_gpu.cli import comparison as bench
+from inner_distance_gpu.cli import timing
 
 
 @pytest.fixture(autouse=True)
 def few_rounds(monkeypatch):
-    monkeypatch.setattr("inner_distance_gpu.cli_bench.QUICK_ROUNDS", 1)
+    monkeypatch.setattr("inner_distance_gpu.cli.bench.QUICK_ROUNDS", 1)
 
 
 @pytest.fixture

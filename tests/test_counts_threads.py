@@ -141,7 +141,7 @@ def test_pickles_and_deep_copies_count_on():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_fork_while_the_lock_is_held():
-    from inner_distance_gpu import counting
+    from inner_distance_gpu.engines import counting
 
     transform = InnerDistanceTransform((4, 4), scale=20, threads=1)
     held, release = threading.Event(), threading.Event()

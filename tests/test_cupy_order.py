@@ -13,8 +13,8 @@ import torch
 from host_launcher import HostLauncher, on_host  # noqa: F401
 
 from inner_distance_gpu import InnerDistanceTransform, arrays, balanced_weights, inner_distance
-from inner_distance_gpu.device import launcher as launching
-from inner_distance_gpu.device import streams
+from inner_distance_gpu.engines.cuda import launcher as launching
+from inner_distance_gpu.engines.cuda import streams
 
 LABELS = np.array([[0, 0, 1, 1, 2, 2, 2]] * 3, np.int32)
 DEVICE = torch.device("cuda", 1)

@@ -13,7 +13,9 @@ import zarr
 from matplotlib.figure import Figure
 from oracle import golden
 
-from inner_distance_gpu import InnerDistanceTransform, blockwise, cli, demo, figures, inner_distance, previews
+from inner_distance_gpu import InnerDistanceTransform, blockwise, inner_distance
+from inner_distance_gpu.cli import demo, figures, previews
+from inner_distance_gpu.cli import program as cli
 from inner_distance_gpu.parameters import TargetParameters
 
 with_stardist = pytest.mark.skipif(importlib.util.find_spec("stardist") is None, reason="stardist is not installed")

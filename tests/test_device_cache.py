@@ -5,8 +5,8 @@ import types
 
 import pytest
 
-from inner_distance_gpu.device import cache, compiler
-from inner_distance_gpu.device.compiler import Kernel, Machine
+from inner_distance_gpu.engines.cuda import cache, compiler
+from inner_distance_gpu.engines.cuda.compiler import Kernel, Machine
 
 COUNT, SETTLE = (Kernel("weights.cu", f"half_grid::{name}") for name in ("count", "settle"))
 

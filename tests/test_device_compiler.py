@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from inner_distance_gpu.device import compiler
-from inner_distance_gpu.device.compiler import Kernel
+from inner_distance_gpu.engines.cuda import compiler
+from inner_distance_gpu.engines.cuda.compiler import Kernel
 
 try:
     from cupy.cuda import nvrtc

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from oracle import assert_target
 
 from inner_distance_gpu import ClassCounts, InnerDistanceTransform, balanced_weights, engines, inner_distance
-from inner_distance_gpu.device import plans
+from inner_distance_gpu.engines.cuda import plans
 
 ENGINES = ["cuda", "cucim"]
 LAUNCHERS = {

@@ -10,10 +10,10 @@ import torch
 from host_launcher import on_host, record_at  # noqa: F401
 
 from inner_distance_gpu import InnerDistanceTransform, balanced_weights, engines, inner_distance
-from inner_distance_gpu.device import compiler, driver, plans
-from inner_distance_gpu.device import launcher as launching
-from inner_distance_gpu.device.compiler import Kernel, Machine
-from inner_distance_gpu.device.launcher import CudaLauncher, Launch, Limits
+from inner_distance_gpu.engines.cuda import compiler, driver, plans
+from inner_distance_gpu.engines.cuda import launcher as launching
+from inner_distance_gpu.engines.cuda.compiler import Kernel, Machine
+from inner_distance_gpu.engines.cuda.launcher import CudaLauncher, Launch, Limits
 from inner_distance_gpu.parameters import WeightParameters
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from inner_distance_gpu.device import compiler, plans
-from inner_distance_gpu.device.launcher import Limits
+from inner_distance_gpu.engines.cuda import compiler, plans
+from inner_distance_gpu.engines.cuda.launcher import Limits
 from inner_distance_gpu.parameters import TargetParameters
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from inner_distance_gpu.device import driver, report
+from inner_distance_gpu.engines.cuda import driver, report
 
 SCRIPT = Path(driver.__file__)
 
@@ -106,7 +106,7 @@ def test_the_environment_is_made_anew_for_another_index_or_driver(tmp_path):
         "pyproject.toml",
         "constraints.txt",
         "CMakeLists.txt",
-        "inner_distance_gpu/device/driver.py",
+        "inner_distance_gpu/engines/cuda/driver.py",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(tree / name, tmp_path / name)
@@ -125,7 +125,7 @@ def test_the_environment_is_made_anew_for_another_index_or_driver(tmp_path):
     first = make()
     assert first[1].startswith("pip install")
     assert " torch " in first[1]
-    assert first[2] == "python inner_distance_gpu/device/driver.py"
+    assert first[2] == "python inner_distance_gpu/engines/cuda/driver.py"
     assert make() == []
     index = {"PIP_EXTRA_INDEX_URL": "https://user:password@example.org/cu126"}
     assert make(**index)[0] == "python -m venv --clear .venv"
@@ -146,7 +146,7 @@ def test_the_extras_are_those_of_the_package():
     assert {driver.extra_for((major, 0))[0] for major in (12, 13)} <= set(offered)
     makefile = (Path(__file__).parents[1] / "Makefile").read_text()
     assert SCRIPT.is_file()
-    assert "$$($(BIN)/python inner_distance_gpu/device/driver.py)" in makefile
+    assert "$$($(BIN)/python inner_distance_gpu/engines/cuda/driver.py)" in makefile
     assert re.search(r"\$\$\{extra:-(\w+)\}", makefile)[1] in offered
 
 

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 import zarr
 
-from inner_distance_gpu import blockwise, disk, inner_distance
+from inner_distance_gpu import blockwise, inner_distance
+from inner_distance_gpu.storage import disk
 
 LABELS = np.zeros((8, 16, 16), np.uint16)
 LABELS[2:6, 4:12, 4:12] = 1

@@ -13,7 +13,7 @@ from test_device_kernels import blobs
 
 from inner_distance_gpu import InnerDistanceTransform, engines, inner_distance
 from inner_distance_gpu import arrays as seam
-from inner_distance_gpu.device import launcher as launching
+from inner_distance_gpu.engines.cuda import launcher as launching
 from inner_distance_gpu.parameters import TargetParameters
 
 pytestmark = pytest.mark.gpu

@@ -12,7 +12,7 @@ import pytest
 import torch
 from host_launcher import HostLauncher, on_host  # noqa: F401
 
-from inner_distance_gpu.engines import cuda
+from inner_distance_gpu.engines.cuda import run as cuda
 
 
 def script():

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from zarr_stores import create, digests
 
-from inner_distance_gpu import demo, figures, files, terminal
+from inner_distance_gpu.cli import demo, figures, terminal
+from inner_distance_gpu.storage import files
 
 PROGRAM = str(Path(sysconfig.get_path("scripts"), "inner-distance-gpu"))
 LABELS = np.zeros((6, 20, 24), np.uint16)

@@ -13,8 +13,8 @@ from oracle import golden
 
 import inner_distance_gpu
 from inner_distance_gpu import ClassCounts, InnerDistancePredictor
-from inner_distance_gpu.predictor import DistanceArray, Predictor
-from inner_distance_gpu.spatial import Region, SpatialArray
+from inner_distance_gpu.predictors.inner_distance import DistanceArray, Predictor
+from inner_distance_gpu.predictors.spatial import Region, SpatialArray
 
 TARGETS, WEIGHTS = golden("inner_distance"), golden("balanced_weights")
 

@@ -13,7 +13,7 @@ import torch
 from host_launcher import HostLauncher, on_host  # noqa: F401
 
 from inner_distance_gpu import InnerDistanceTransform, inner_distance
-from inner_distance_gpu.device import self_test
+from inner_distance_gpu.engines.cuda import self_test
 
 HOST = torch.device("cpu")
 

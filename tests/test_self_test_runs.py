@@ -10,9 +10,9 @@ import torch
 from host_launcher import HostLauncher, on_host  # noqa: F401
 
 from inner_distance_gpu import InnerDistanceTransform, balanced_weights, engines, inner_distance
-from inner_distance_gpu.device import cache, compiler, self_test
-from inner_distance_gpu.device.self_test import SelfTestError
-from inner_distance_gpu.engines import cuda
+from inner_distance_gpu.engines.cuda import cache, compiler, self_test
+from inner_distance_gpu.engines.cuda import run as cuda
+from inner_distance_gpu.engines.cuda.self_test import SelfTestError
 
 HOST, DEVICE = torch.device("cpu"), torch.device("cuda", 0)
 

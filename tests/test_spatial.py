@@ -9,7 +9,7 @@ from funlib.geometry import Roi
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inner_distance_gpu.spatial import Region, SpatialArray
+from inner_distance_gpu.predictors.spatial import Region, SpatialArray
 
 DATA = np.arange(2 * 6 * 7 * 8).reshape(2, 6, 7, 8)
 

@@ -15,7 +15,7 @@ import torch
 from host_launcher import HostLauncher, on_host  # noqa: F401
 
 from inner_distance_gpu import inner_distance
-from inner_distance_gpu.device.launcher import Limits
+from inner_distance_gpu.engines.cuda.launcher import Limits
 from inner_distance_gpu.parameters import TargetParameters
 
 SUITE = """

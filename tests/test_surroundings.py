@@ -12,7 +12,9 @@ import pytest
 import typer.main
 from zarr_stores import create
 
-from inner_distance_gpu import cli, inner_distance, terminal
+from inner_distance_gpu import inner_distance
+from inner_distance_gpu.cli import program as cli
+from inner_distance_gpu.cli import terminal
 
 PROGRAM = str(Path(sysconfig.get_path("scripts"), "inner-distance-gpu"))
 LABELS = np.zeros((6, 20, 24), np.uint16)

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from inner_distance_gpu import engines, verify
+from inner_distance_gpu import engines
+from inner_distance_gpu.cli import verify
 from inner_distance_gpu.engines import reference
 from inner_distance_gpu.parameters import TargetParameters
 

@@ -7,7 +7,7 @@ import pytest
 from zarr_stores import FORMATS, attributes, create, digests, values, zarr
 
 from inner_distance_gpu import inner_distance
-from inner_distance_gpu.terminal import console
+from inner_distance_gpu.cli.terminal import console
 
 LABELS = np.zeros((12, 40, 48), np.uint16)
 LABELS[2:8, 6:24, 8:30] = 3

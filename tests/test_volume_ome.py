@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from zarr_stores import FORMATS, ZARR_2, create, zarr
 
-from inner_distance_gpu import blockwise, ome, zarr_arrays
+from inner_distance_gpu import blockwise
+from inner_distance_gpu.storage import ome, zarr_arrays
 
 LABELS = np.zeros((4, 8, 8), np.uint8)
 LABELS[1:3, 2:6, 2:6] = 1

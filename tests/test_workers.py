@@ -19,7 +19,7 @@ from inner_distance_gpu import (
     engines,
     inner_distance,
 )
-from inner_distance_gpu.spatial import SpatialArray
+from inner_distance_gpu.predictors.spatial import SpatialArray
 
 VOXEL = (4, 4)
 LABELS = np.random.default_rng(0).integers(0, 3, (1, 9, 8))

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inner_distance_gpu import __version__, inner_distance, zarr_arrays
+from inner_distance_gpu import __version__, inner_distance
+from inner_distance_gpu.storage import zarr_arrays
 
 zarr = pytest.importorskip("zarr", reason="zarr is not installed (extra 'volumes')")
 
@@ -236,7 +237,7 @@ def test_a_failure_halfway_leaves_what_was_there(call, tmp_path, monkeypatch):
     def no_memory(*arguments, **keywords):
         raise MemoryError("no memory for 7 bytes")
 
-    monkeypatch.setattr("inner_distance_gpu.figures.save", no_memory)
+    monkeypatch.setattr("inner_distance_gpu.cli.figures.save", no_memory)
     code, _, error = call("run", store, tmp_path / "t.zarr", *OPTIONS, "--overwrite", "--preview", tmp_path / "p.png")
     assert code == 2
     assert "no memory for 7 bytes" in error

@@ -13,7 +13,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .. import disk
+from ..storage import disk
 
 
 class Journal:

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__, api, arrays, disk, engines, ome, zarr_arrays
-from ..chunk_files import ChunkFiles
+from .. import __version__, api, arrays, engines
 from ..labels import UNANNOTATED
 from ..parameters import TargetParameters, check_choice, check_count, check_flag
+from ..storage import disk, ome, zarr_arrays
+from ..storage.chunk_files import ChunkFiles
 from .grid import Grid, default_block, halo_of, needs_sites
 from .source import Source
 from .store import ARRAY, check_compression

@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import disk, zarr_arrays
-from ..chunk_files import ChunkFiles
+from ..storage import disk, zarr_arrays
+from ..storage.chunk_files import ChunkFiles
 
 STATE = ".unfinished"  # the folder with the journals, in the array's folder: gone when the output is complete
 RUNS = "runs"  # its folder with a folder for the run that is under way

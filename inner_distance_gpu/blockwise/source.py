@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import zarr_arrays
-from ..chunk_codec import ChunkCodec
-from ..chunk_files import ChunkFiles
+from ..storage import zarr_arrays
+from ..storage.chunk_codec import ChunkCodec
+from ..storage.chunk_files import ChunkFiles
 from .grid import Place, Slices
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import disk, ome, zarr_arrays
+from ..storage import disk, ome, zarr_arrays
 from .journal import Journal
 from .run_folder import RUNS, end_runs, sweep
 from .run_folder import STATE as STATE

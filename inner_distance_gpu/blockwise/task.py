@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..disk import make_durable
 from ..labels import Volumes, annotated, has_site
 from ..parameters import TargetParameters
-from ..zarr_arrays import stores_zeros_as_nothing
+from ..storage.disk import make_durable
+from ..storage.zarr_arrays import stores_zeros_as_nothing
 from .grid import Grid, Place, Slices
 from .lazy import block_target
 from .run_folder import RunFolder, encoded_chunk, stored_values

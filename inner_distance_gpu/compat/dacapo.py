@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import arrays
 from ..parameters import check_voxel_size
-from ..predictor import InnerDistancePredictor, Predictor
+from ..predictors.inner_distance import InnerDistancePredictor, Predictor
 
 try:
     from dacapo.experiments.tasks import predictors as _predictors

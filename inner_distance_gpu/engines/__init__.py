@@ -10,8 +10,8 @@ from typing import Any, Protocol, cast
 
 import torch
 
-from .. import notices
 from ..parameters import Border, TargetParameters, WeightParameters, check_choice
+from . import notices
 
 _NAMES = ("cuda", "cucim", "cpu", "reference")
 _DEVICE = ("cuda", "cucim")
@@ -133,4 +133,4 @@ def _why_not(name: str) -> str | None:
 
 @functools.cache
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"{__name__}.{name}")
+    return importlib.import_module(f"{__name__}.{'cuda.run' if name == 'cuda' else name}")

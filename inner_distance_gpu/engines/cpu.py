@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import notices
 from ..arrays import ones
 from ..parameters import Border, TargetParameters, WeightParameters
-from . import native
+from . import native, notices
 
 
 def why_not() -> str | None:

@@ -16,10 +16,10 @@ from typing import Any
 
 import torch
 
-from ..device import driver, plans, streams
-from ..device.plans import Arrays
 from ..parameters import Border, TargetParameters, WeightParameters
 from . import native
+from .cuda import driver, plans, streams
+from .cuda.plans import Arrays
 
 _PADDED = 32
 _INDICES = 2**31

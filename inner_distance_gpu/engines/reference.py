@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import counting, notices
 from ..labels import annotated, in_classes
 from ..parameters import BORDER_SLACK, Border, TargetParameters, WeightParameters, slab_grid
+from . import counting, notices
 
 
 def why_not() -> str | None:

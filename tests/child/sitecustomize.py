@@ -7,7 +7,7 @@ import importlib.abc
 import importlib.util
 import sys
 
-ENGINE = "inner_distance_gpu.engines.cuda"
+ENGINE = "inner_distance_gpu.engines.cuda.run"
 
 
 class WithStandIns(importlib.abc.MetaPathFinder):

@@ -35,7 +35,7 @@ from funlib.persistence import Array  # noqa: E402
 import inner_distance_gpu  # noqa: E402
 from inner_distance_gpu import ClassCounts, InnerDistancePredictor  # noqa: E402
 from inner_distance_gpu.compat.dacapo import to_dacapo_array, use_in_task  # noqa: E402
-from inner_distance_gpu.spatial import SpatialArray  # noqa: E402
+from inner_distance_gpu.predictors.spatial import SpatialArray  # noqa: E402
 
 # DaCapo's own calls of funlib.persistence.
 pytestmark = [

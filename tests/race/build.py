@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from inner_distance_gpu.device import compiler
+from inner_distance_gpu.engines.cuda import compiler
 
 RACE = Path(__file__).parent
 TESTS, KERNELS = RACE.parent, RACE.parent.parent / "kernels"

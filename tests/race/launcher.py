@@ -12,8 +12,8 @@ from host_launcher import on_host, record_at  # noqa: F401
 from race import build, paths
 from race.regions import Regions, Scratch
 
-from inner_distance_gpu.device import plans
-from inner_distance_gpu.device.launcher import Limits
+from inner_distance_gpu.engines.cuda import plans
+from inner_distance_gpu.engines.cuda.launcher import Limits
 
 
 class Finding(NamedTuple):

@@ -4,7 +4,7 @@ import ctypes
 
 import cuda_records
 
-from inner_distance_gpu.device import compiler
+from inner_distance_gpu.engines.cuda import compiler
 
 WIDTHS = (1, 2, 4, 8)
 ANY = "any"

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from . import __version__, engines
-from .api import inner_distance
+from .. import __version__, engines
+from ..api import inner_distance
 from .timing import Run, Timing, by_events, side_by_side
 
 VOXEL_SIZE, VOXELS_PER_SCALE = 8.0, 6.25  # of the volumes that are made here

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .labels import annotated
-from .parameters import TargetParameters
+from ..labels import annotated
+from ..parameters import TargetParameters
 
 LARGEST = 1500  # voxels per axis of a view; of larger ones every second, third, … is drawn
 _UNANNOTATED = "0.75"

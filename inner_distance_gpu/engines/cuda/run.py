@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import torch
 
-from ..device import driver, plans, self_test
-from ..device import launcher as launching
-from ..device.plans import Arrays
-from ..parameters import Border, TargetParameters, WeightParameters
-from . import native
+from ...parameters import Border, TargetParameters, WeightParameters
+from .. import native
+from . import driver, plans, self_test
+from . import launcher as launching
+from .plans import Arrays
 
 
 def why_not() -> str | None:

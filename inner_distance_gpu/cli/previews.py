@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from . import zarr_arrays
+from ..labels import annotated
+from ..parameters import TargetParameters
+from ..storage import zarr_arrays
 from .figures import Panel
-from .labels import annotated
-from .parameters import TargetParameters
 
 if TYPE_CHECKING:
-    from .blockwise import Plan, Written
+    from ..blockwise import Plan, Written
 
 PREVIEWED = 4  # rows of a preview
 CLIP = (0.05, 0.95)  # of class fractions, as balanced_weights has it
@@ -54,7 +54,7 @@ def check_at(plan: Plan, at: Sequence[int] | None) -> None:
 
 def panels(written: Written, at: Sequence[int] | None) -> list[Panel]:
     """Labels, target and weight around a voxel, by default in the middle of the block with the most foreground."""
-    from .blockwise.task import decoded
+    from ..blockwise.task import decoded
 
     job = written.plan.job
     labels, target = (zarr_arrays.open_array(path) for path in (job.source.path, job.destination))

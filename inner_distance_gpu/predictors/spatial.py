@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from funlib.geometry import Roi
 
-from .parameters import check_voxel_size
+from ..parameters import check_voxel_size
 
 _NEAR = 1e-3  # of a voxel: what rounding may move an edge that lies on the voxel grid
 

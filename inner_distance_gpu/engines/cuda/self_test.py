@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..parameters import TargetParameters, WeightParameters
+from ...parameters import TargetParameters, WeightParameters
 from . import cache, launcher, plans, report
 from .plans import Arrays
 
@@ -165,7 +165,7 @@ def _mode() -> str:
 
 
 def _message(identity: str, found: str) -> str:
-    from .. import engines
+    from ... import engines
 
     others = [name for name, reason in engines.available().items() if reason is None and name != "cuda"]
     return (

@@ -22,7 +22,7 @@ def why_not() -> str | None:
     """None where torch has a CUDA device and CuPy is installed, else what is missing and how to get it."""
     import torch
 
-    from ..arrays import why_no_cuda
+    from ...arrays import why_no_cuda
 
     forked = why_no_cuda()
     if forked is not None:

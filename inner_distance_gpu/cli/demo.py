@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import figures, files
-from .transform import InnerDistanceTransform
+from ..storage import files
+from ..transform import InnerDistanceTransform
+from . import figures
 
 PICTURE = "demo.png"
 SOURCE = "stardist/data/images/"  # as descriptions name what a target was computed from

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 import torch
 
-from ..engines import native
-from ..parameters import TargetParameters, WeightParameters
+from ...parameters import TargetParameters, WeightParameters
+from .. import native
 from . import launcher as launching
 from .compiler import Kernel
 from .launcher import Launch, Limits

@@ -1,4 +1,4 @@
-"""The command line `inner-distance-gpu`."""
+"""The program `inner-distance-gpu`: its entry point, and the commands `run`, `demo`, `verify` and `info`."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from . import __version__, api, cli_bench, cli_volume, engines, figures, files
+from .. import __version__, api, engines
+from ..engines.cuda import report
+from ..labels import UNANNOTATED, Volumes, check_ids, check_ignored
+from ..parameters import TargetParameters
+from ..storage import files
+from ..transform import InnerDistanceTransform
 from . import demo as nuclei
+from . import figures
 from . import verify as verification
-from .device import report
-from .labels import UNANNOTATED, Volumes, check_ids, check_ignored
+from .bench import bench
 from .options import choose_engine, number, path, scale_of, whole
-from .parameters import TargetParameters
 from .terminal import console, errors, print_error, surroundings
-from .transform import InnerDistanceTransform
+from .volume import volume
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-app.command()(cli_volume.volume)
-app.command()(cli_bench.bench)
+app.command()(volume)
+app.command()(bench)
 
 PREVIEWED = 4  # rows of a preview
 

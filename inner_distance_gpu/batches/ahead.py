@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from . import batches, counting
+from ..engines import counting
+from . import containers as batches
 
 if TYPE_CHECKING:
-    from .loader import TargetLoader
+    from ..loader import TargetLoader
 
 Events = Mapping[torch.device, torch.cuda.Event]
 State = dict[str, Any]

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import engines
-from .engines.reference import sites_on_doubled_grid
-from .labels import annotated
-from .parameters import TargetParameters
-from .transform import InnerDistanceTransform
+from .. import engines
+from ..engines.reference import sites_on_doubled_grid
+from ..labels import annotated
+from ..parameters import TargetParameters
+from ..transform import InnerDistanceTransform
 
 TOLERANCE = 1e-6  # of 1 (of the label with "times_label"), of the distance in world units, of the weight
 VOLUMES = 2  # along each leading axis

@@ -10,11 +10,12 @@ import numpy.typing as npt
 import typer
 from rich.table import Table
 
-from . import api, files
-from . import bench as benchmark
+from .. import api
+from ..parameters import TargetParameters
+from ..storage import files
+from . import comparison as benchmark
 from . import verify as verification
 from .options import number, path
-from .parameters import TargetParameters
 from .terminal import console, errors
 
 ROUNDS, QUICK_ROUNDS = 10, 3

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-_INSIDE = (f"{Path(__file__).parent}{os.sep}", f"{Path(torch.nn.modules.__file__).parent}{os.sep}")
+_INSIDE = (f"{Path(__file__).parents[1]}{os.sep}", f"{Path(torch.nn.modules.__file__).parent}{os.sep}")
 _lock = threading.RLock()  # a handler of warnings may compute a target
 _said: set[str] = set()
 _thread = threading.local()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import engines
-from .disk import local_path
+from .. import engines
+from ..storage.disk import local_path
 
 
 def path(name: str | Path) -> Path:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import batches
-from .batches import Key
-from .counts import ClassCounts
+from ..counts import ClassCounts
+from . import containers as batches
+from .containers import Key
 
 if TYPE_CHECKING:
-    from .transform import InnerDistanceTransform
+    from ..transform import InnerDistanceTransform
 
 
 class Keyed:

@@ -17,8 +17,9 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from . import __version__, disk, zarr_arrays
-from .parameters import TargetParameters
+from .. import __version__
+from ..parameters import TargetParameters
+from . import disk, zarr_arrays
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 READABLE = ".npy, .npz, .tif, .tiff or Zarr"

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from .counts import ClassCounts
+from ..counts import ClassCounts
 
 Key = str | int | tuple[str | int, ...]
 

@@ -14,12 +14,13 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from . import figures, files
+from ..storage import files
+from . import figures
 from .options import choose_engine, number, path, scale_of, whole_numbers
 from .terminal import console, errors
 
 if TYPE_CHECKING:
-    from . import blockwise
+    from .. import blockwise
 
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
 
@@ -67,7 +68,8 @@ def volume(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output of this command.")] = False,
 ) -> None:
     """Compute the target of a Zarr volume of any size, block by block; the same command resumes it."""
-    from . import blockwise, previews
+    from .. import blockwise
+    from . import previews
 
     if scale_of(scale) is None:
         raise ValueError(

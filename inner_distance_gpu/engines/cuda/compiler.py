@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from importlib import resources
 
-from ..engines import native
+from .. import native
 
 # No contraction: then the device rounds as the CPU engine does, and both give the same bits.
 OPTIONS = ("--std=c++17", "-fmad=false")
