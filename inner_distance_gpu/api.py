@@ -1,32 +1,14 @@
-"""The functional API: every argument is checked once, an engine is chosen once, the caller's kind goes back."""
+"""The public functions: every keyword stated and explained once, and checked by `parameters`."""
 
 from __future__ import annotations
 
-import contextlib
-import math
-from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+import torch
 
-from . import arrays, engines, traced
-from .arrays import Array
+from . import arrays, dispatch, operators
 from .counts import ClassCounts
-from .engines import counting, notices
-from .labels import annotated, check_classes, check_ignored
-from .parameters import (
-    Border,
-    TargetParameters,
-    WeightParameters,
-    check_clip,
-    check_count,
-    check_flag,
-    check_ignore_label,
-    check_slab,
-    check_threads,
-    slab_grid,
-)
+from .parameters import CLIP, TargetParameters, Task, check_flag, check_threads
 
 
 def inner_distance(
@@ -102,13 +84,12 @@ def inner_distance(
     [[0.0, 2.0, 6.0, 10.0]]
     """
     if arrays.is_traced(labels):
-        return traced.target(
-            labels, voxel_size, scale, background, no_boundary, ignore_label, fill, engine, threads, out
-        )
+        asked = (voxel_size, scale, background, no_boundary, fill, *operators.wrapped(ignore_label))
+        result = torch.ops.inner_distance_gpu.target(labels, *asked, engine, threads)
+        return result if out is None else out.copy_(result)
     parameters = TargetParameters.checked(voxel_size, scale, background, no_boundary, ignore_label, fill)
-    array = accept_volumes(labels, parameters.voxel_size)
-    destination = None if out is None else arrays.accept_out(out, array)
-    return target(array, parameters, engine, check_threads(threads), out, destination)
+    array = dispatch.accept_volumes(labels, parameters.voxel_size)
+    return dispatch.run(array, Task(parameters), engine=engine, threads=check_threads(threads), out=out).target
 
 
 def balanced_weights(
@@ -117,7 +98,7 @@ def balanced_weights(
     *,
     mask: Any = None,
     slab: Any = None,
-    clip: tuple[float, float] = (0.05, 0.95),
+    clip: tuple[float, float] = CLIP,
     counts: ClassCounts | None = None,
     ignore_label: int | float | None = None,
     validate: bool | None = None,
@@ -184,259 +165,10 @@ def balanced_weights(
     [[0.8333333134651184, 0.8333333134651184, 0.8333333134651184, 2.5]]
     """
     if arrays.is_traced(labels):
-        return traced.weights(labels, mask, counts, num_classes, slab, clip, ignore_label, validate, engine, threads)
-    array, parameters = accept_classes(labels, num_classes, slab, clip, ignore_label)
-    return weights(array, mask, 2, parameters, counts, validate, engine, check_threads(threads))
-
-
-def accept_volumes(labels: Any, voxel_size: tuple[float, ...]) -> Array:
-    """Labels that hold volumes with `len(voxel_size)` spatial axes."""
-    array = arrays.accept(labels, "labels")
-    dims = len(voxel_size)
-    if len(array.shape) < dims:
-        raise ValueError(
-            f"labels have shape {array.shape}: voxel_size={voxel_size} asks for {dims} spatial axes, "
-            f"expected {'(..., z, y, x)' if dims == 3 else '(..., y, x)'}"
-        )
-    if 0 in array.shape[-dims:]:
-        # DaCapo: an obscure error from SciPy; likewise for the rank above.
-        raise ValueError(
-            f"labels have shape {array.shape}: expected no empty axis among the last {dims}, which are spatial; "
-            "only axes in front of them may be empty"
-        )
-    return array
-
-
-def accept_classes(
-    labels: Any, num_classes: Any, slab: Any, clip: Any, ignore_label: Any
-) -> tuple[Array, WeightParameters]:
-    """Labels that are classes, and how they are weighed."""
-    array = arrays.accept(labels, "labels")
-    if not array.shape or 0 in array.shape[-2:]:
-        raise ValueError(
-            f"labels have shape {array.shape}: expected at least one axis, and none that is empty among the last two"
-        )
-    return array, WeightParameters(
-        num_classes=check_count("num_classes", num_classes),
-        foreground=False,
-        slab=check_slab(slab, array.shape),
-        clip=check_clip(clip),
-        ignore_label=check_ignore_label(ignore_label),
-    )
-
-
-def target(
-    labels: Array,
-    parameters: TargetParameters,
-    engine: str,
-    threads: int,
-    out: Any = None,
-    destination: Array | None = None,
-) -> Any:
-    """The target of accepted labels, into `out` (accepted as `destination`) or new memory."""
-    name, runner, home = _choose(engine, labels)
-    parameters = for_labels(parameters, labels)
-    try:
-        _look(labels, home, labels.on_host, parameters)
-        values, in_place = home.destination(destination, labels.shape)
-        try:
-            if 0 not in labels.shape:
-                runner.inner_distance(home.take(labels), values, parameters, threads)
-        finally:
-            home.settle()
-        if destination is None:
-            return home.give(values, labels)
-        if not in_place:
-            arrays.write_out(values, destination)
-    except engines.MEMORY_ERRORS as error:
-        raise engines.out_of_memory(error, name, labels.shape, labels.data.dtype) from error
-    return out
-
-
-def weights(
-    labels: Array,
-    mask: Any,
-    spatial: int,
-    parameters: WeightParameters,
-    counts: ClassCounts | None,
-    validate: bool | None,
-    engine: str,
-    threads: int,
-) -> tuple[Any, ClassCounts]:
-    """The weights of accepted labels. The last `spatial` axes of a mask do not broadcast."""
-    name, runner, home = _choose(engine, labels)
-    parameters = for_labels(parameters, labels)
-    check = labels.on_host if validate is None else check_flag("validate", validate)
-    given = accept_mask(mask, labels, spatial, check)
-    before = _before(counts, labels, parameters)
-    empty = 0 in labels.shape
-    try:
-        if check and not parameters.foreground and not empty:
-            check_classes(arrays.to_host(labels), parameters.num_classes, parameters.ignore_label)
-        _look(labels, home, check and not empty, parameters, given, parameters.clip)
-        numerators, denominators = home.copies_of_counts(before)
-        values, _ = home.destination(None, labels.shape if empty else ())
-        try:
-            if not empty:
-                masked = home.take_mask(given, labels.shape)
-                values = runner.balanced_weights(
-                    home.take(labels), masked, numerators, denominators, parameters, threads
-                )
-        finally:
-            home.settle()
-        return home.give(values, labels), before.with_numbers(numerators, denominators, arrays.device_of(labels))
-    except engines.MEMORY_ERRORS as error:
-        raise engines.out_of_memory(error, name, labels.shape, labels.data.dtype) from error
-
-
-def target_and_weights(
-    labels: Array,
-    mask: Any,
-    parameters: TargetParameters,
-    weighing: WeightParameters,
-    counts: ClassCounts | None,
-    border: Border,
-    engine: str,
-    threads: int,
-    in_place: bool = False,
-) -> tuple[Any, Any, ClassCounts]:
-    """Target, weight of two classes and counts of accepted labels, from one pass over them.
-
-    With `in_place` the counts may grow where they are, and then are what is returned.
-    """
-    name, runner, home = _choose(engine, labels)
-    parameters, weighing = for_labels(parameters, labels), for_labels(weighing, labels)
-    given = accept_mask(mask, labels, len(parameters.voxel_size), labels.on_host)
-    before = _before(counts, labels, weighing)
-    in_place = counts is None or in_place
-
-    def run(numerators: Any, denominators: Any) -> Any:
-        if 0 in labels.shape:  # nothing to weigh or to count
-            return home.destination(None, labels.shape)[0]
-        return runner.target_and_weights(
-            home.take(labels),
-            home.take_mask(given, labels.shape),
-            values,
-            numerators,
-            denominators,
-            parameters,
-            weighing,
-            border,
-            threads,
-        )
-
-    try:
-        _look(labels, home, labels.on_host, parameters, given, weighing.clip)
-        values, _ = home.destination(None, labels.shape)
-        own = home.counts_of_their_own(before) if in_place and before.is_on_host == labels.on_host else None
-        try:
-            if own is not None and before.is_on_host:
-                weight, after = run(*own), before  # the engine locks where it counts
-            elif own is not None:
-                with counting.on_device(), before.in_order_of_streams():
-                    weight, after = run(*own), before
-            else:
-                with counting.on_device() if in_place else contextlib.nullcontext():
-                    numbers = home.copies_of_counts(before)
-                    weight = run(*numbers)
-                    after = before.with_numbers(*numbers, arrays.device_of(labels))
-                    if in_place:
-                        before.take(after)
-                        after = before
-        finally:
-            home.settle()
-        return home.give(values, labels), home.give(weight, labels), after
-    except engines.MEMORY_ERRORS as error:
-        raise engines.out_of_memory(error, name, labels.shape, labels.data.dtype) from error
-
-
-Parameters = TypeVar("Parameters", TargetParameters, WeightParameters)
-Home = arrays.HostHome | arrays.DeviceHome
-
-
-def for_labels(parameters: Parameters, labels: Array) -> Parameters:
-    """The same with `ignore_label` as these labels have it. Raises ValueError where their type has no such value."""
-    given = parameters.ignore_label
-    if given is None:
-        return parameters
-    ignored = check_ignored(given, labels.data.dtype)
-    return parameters if ignored == given else replace(parameters, ignore_label=ignored)
-
-
-def _choose(engine: str, labels: Array) -> tuple[str, engines.Engine, Home]:
-    """The engine for these labels, and where it works."""
-    name, runner = engines.choose(engine, labels.on_host, labels.shape)
-    return name, runner, arrays.DeviceHome(labels) if engines.on_device(name) else arrays.HostHome()
-
-
-def _look(
-    labels: Array,
-    home: Home,
-    check: bool,
-    parameters: TargetParameters | WeightParameters,
-    mask: Array | None = None,
-    clip: tuple[float, float] = (0, 1),
-) -> None:
-    """Warn of values that are probably meant otherwise. Host engines look themselves, while they read."""
-    if not check or isinstance(home, arrays.HostHome):
-        return
-    values = arrays.to_host(labels)
-    there = annotated(values, parameters.ignore_label)
-    notices.look_for_fractions(values, there)
-    if mask is not None:
-        notices.look_at_mask(arrays.to_host(mask), there, clip)
-
-
-def accept_mask(mask: Any, labels: Array, spatial: int, check: bool) -> Array | None:
-    if mask is None:
-        return None
-    array = arrays.accept(mask, "mask")
-    # DaCapo: any shape that NumPy broadcasts, along z too.
-    leading = max(len(labels.shape) - spatial, 0)
-    missing = len(labels.shape) - len(array.shape)
-    fits = 0 <= missing <= leading and all(
-        m == n or (m == 1 and axis < leading)
-        for axis, (m, n) in enumerate(zip(array.shape, labels.shape[max(missing, 0) :], strict=False), start=missing)
-    )
-    if not fits:
-        raise ValueError(
-            f"mask has shape {array.shape}, the labels have {labels.shape}: expected the same shape, "
-            f"but for the first {leading} axes, which may be 1 or missing"
-        )
-    if array.device != labels.device:
-        raise ValueError(f"mask is on {array.device}, the labels are on {labels.device}: expected the same device")
-    if check:
-        _check_mask(arrays.to_host(array))
-    return array
-
-
-def _check_mask(values: npt.NDArray[Any]) -> None:
-    if values.dtype.kind not in "if":
-        return
-    with np.errstate(invalid="ignore"):
-        wrong = ~((values >= 0) & np.isfinite(values))
-    if wrong.any():
-        raise ValueError(f"mask of shape {values.shape} holds {values[wrong][0].item()!r}: expected finite values >= 0")
-
-
-def check_counts(counts: ClassCounts | None, labels: Array, parameters: WeightParameters) -> tuple[int, int]:
-    """The shape (slabs, classes) of the counts of these labels; raises where given counts have another."""
-    shape = (math.prod(slab_grid(parameters.slab, labels.shape)), parameters.num_classes)
-    if counts is None:
-        return shape
-    if not isinstance(counts, ClassCounts):
-        raise TypeError(f"counts={counts!r}: expected ClassCounts (ClassCounts.from_dicts takes DaCapo's list) or None")
-    if counts.shape != shape:
-        raise ValueError(
-            f"counts have shape {counts.shape}: expected (slabs, classes) = {shape} for labels of shape {labels.shape}"
-        )
-    return shape
-
-
-def _before(counts: ClassCounts | None, labels: Array, parameters: WeightParameters) -> ClassCounts:
-    shape = check_counts(counts, labels, parameters)
-    if counts is None:
-        return ClassCounts.start(*shape, device=arrays.device_of(labels))
-    if not counts.is_on_host and counts.device.type == "cuda":
-        arrays.require_cuda(f"counts on {counts.device}")
-    return counts
+        asked = (num_classes, slab, clip, *operators.wrapped(ignore_label), validate, engine, threads)
+        return operators.weights_of(labels, mask, counts, *asked)
+    array, weighing = dispatch.accept_classes(labels, num_classes, slab, clip, ignore_label)
+    task = Task(weighing=weighing, validate=None if validate is None else check_flag("validate", validate))
+    _, weight, after = dispatch.run(array, task, mask, counts, engine=engine, threads=check_threads(threads))
+    assert after is not None  # the task weighs
+    return weight, after

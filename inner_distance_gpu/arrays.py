@@ -5,19 +5,13 @@ CuPy is recognised through `sys.modules`, never imported on speculation.
 
 from __future__ import annotations
 
-import functools
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-
-from .engines import counting
-
-if TYPE_CHECKING:
-    from .counts import ClassCounts
 
 ACCEPTED = "bool, integers of 8 to 64 bits, float16, bfloat16, float32 or float64"
 _TORCH_DTYPES = frozenset(
@@ -202,16 +196,16 @@ def accept_out(out: Any, labels: Array) -> Array:
     if isinstance(out, np.ndarray) and not out.flags.writeable:
         raise ValueError(f"out is read-only: {expected}")
     if _overlaps_itself(result):
-        raise ValueError(f"out has elements that share memory (strides {_byte_strides(result)}): {expected}")
+        raise ValueError(f"out has elements that share memory (strides {byte_strides(result)}): {expected}")
     if not result.on_host and not _is_aligned(result):
-        where = f"address {_bounds(result)[0]:#x}, strides {_byte_strides(result)}"
+        where = f"address {_bounds(result)[0]:#x}, strides {byte_strides(result)}"
         raise ValueError(f"out is not aligned ({where}): {expected} whose elements lie at multiples of 4 bytes")
     if 0 not in labels.shape and _overlap(result, labels):
         raise ValueError(f"out shares memory with the labels: {expected} with memory of its own")
     return result
 
 
-def _byte_strides(array: Array) -> tuple[int, ...]:
+def byte_strides(array: Array) -> tuple[int, ...]:
     if array.kind == "torch":
         return tuple(step * array.data.element_size() for step in array.data.stride())
     return tuple(array.data.strides)
@@ -225,10 +219,10 @@ def _address(array: Array) -> int:
 def _is_aligned(array: Array) -> bool:
     """Whether every element of a device array lies at a multiple of its size, as kernels and DLPack expect."""
     size = array.data.element_size() if array.kind == "torch" else array.data.itemsize
-    return all(place % size == 0 for place in (_address(array), *_byte_strides(array)))
+    return all(place % size == 0 for place in (_address(array), *byte_strides(array)))
 
 
-def _is_negated(array: Array) -> bool:
+def is_negated(array: Array) -> bool:
     """Whether memory holds the negative of what torch reads there: engines read and write memory."""
     return array.kind == "torch" and bool(array.data.is_neg())
 
@@ -238,7 +232,7 @@ def _overlaps_itself(array: Array) -> bool:
     if 0 in array.shape:
         return False
     reach = array.data.element_size() if array.kind == "torch" else array.data.itemsize
-    for step, n in sorted((abs(step), n) for step, n in zip(_byte_strides(array), array.shape, strict=True)):
+    for step, n in sorted((abs(step), n) for step, n in zip(byte_strides(array), array.shape, strict=True)):
         if n > 1:
             if step < reach:
                 return True
@@ -270,167 +264,10 @@ def _bounds(array: Array) -> tuple[int, int]:
     """First byte and the byte after the last of a device array."""
     start = _address(array)
     size = array.data.element_size() if array.kind == "torch" else array.data.itemsize
-    steps = [step * (n - 1) for step, n in zip(_byte_strides(array), array.shape, strict=True)]
+    steps = [step * (n - 1) for step, n in zip(byte_strides(array), array.shape, strict=True)]
     return start + sum(min(step, 0) for step in steps), start + sum(max(step, 0) for step in steps) + size
-
-
-def write_out(values: Any, out: Array) -> None:
-    """Copy an engine's values into an `out` that lies elsewhere or that the engine could not write to."""
-    if isinstance(values, np.ndarray):
-        out.data[...] = from_host(values, out)
-    elif out.kind == "torch":
-        out.data.copy_(values)
-    else:
-        out.data[...] = values.cpu().numpy() if out.kind == "numpy" else _as_cupy(values)
-
-
-@functools.lru_cache(maxsize=16)
-def ones(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """The mask where none was given: one byte of memory, and always the same object."""
-    return np.broadcast_to(np.uint8(1), shape)
-
-
-class HostHome:
-    """Where host engines work: NumPy arrays. For one call."""
-
-    def take(self, array: Array) -> npt.NDArray[Any]:
-        return to_host(array)
-
-    def take_mask(self, mask: Array | None, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-        return ones(shape) if mask is None else np.broadcast_to(to_host(mask), shape)
-
-    def counts_of_their_own(self, counts: ClassCounts) -> tuple[Any, Any] | None:
-        """The numbers of the counts themselves, where an engine can add to them, under its own lock."""
-        views = counts.host_views()
-        return views if views is not None and all(view.flags.c_contiguous for view in views) else None
-
-    def copies_of_counts(self, counts: ClassCounts) -> tuple[Any, Any]:
-        """Numbers for an engine to add to."""
-        views = counts.host_views()
-        if views is None:
-            return counts.numerators.cpu().numpy(), counts.denominators.cpu().numpy()
-        with counting.on_host:
-            return views[0].copy(), views[1].copy()
-
-    def destination(self, out: Array | None, shape: tuple[int, ...]) -> tuple[Any, bool]:
-        """Memory for a target, and whether it is that of `out`."""
-        if out is not None and out.on_host and not _is_negated(out):
-            return to_host(out), True
-        return np.empty(shape, np.float32), False
-
-    def settle(self) -> None:
-        """Nothing is left to be done once a host engine has returned."""
-
-    def give(self, values: npt.NDArray[Any], like: Array) -> Any:
-        return from_host(values, like)
-
-
-class DeviceHome:
-    """Where device engines work: torch tensors on one device. Arrays that lie there are not copied. For one call."""
-
-    _shares_with_cupy = False
-
-    def __init__(self, labels: Array) -> None:
-        self.device = default_device() if labels.on_host else device_of(labels)
-
-    def take(self, array: Array) -> torch.Tensor:
-        self._shares_with_cupy |= array.kind == "cupy"
-        return _as_tensor(array).to(self.device)
-
-    def take_mask(self, mask: Array | None, shape: tuple[int, ...]) -> torch.Tensor | None:
-        return None if mask is None else self.take(mask).expand(shape)
-
-    def counts_of_their_own(self, counts: ClassCounts) -> tuple[Any, Any] | None:
-        """The numbers of the counts themselves, where they lie here, in C order."""
-        numbers = (counts.numerators, counts.denominators)
-        if counts.device == self.device and all(n.is_contiguous() and not n.is_neg() for n in numbers):
-            return numbers
-        return None
-
-    def copies_of_counts(self, counts: ClassCounts) -> tuple[Any, Any]:
-        """Numbers for an engine to add to, in C order, as kernels address them."""
-        dense = torch.contiguous_format
-        numerators, denominators = (
-            n.resolve_neg().to(self.device, copy=True, memory_format=dense)
-            for n in (counts.numerators, counts.denominators)
-        )
-        return numerators, denominators
-
-    def destination(self, out: Array | None, shape: tuple[int, ...]) -> tuple[Any, bool]:
-        """Memory for a target, and whether it is that of `out`."""
-        backwards = out is not None and min(_byte_strides(out), default=0) < 0
-        if out is not None and device_of(out) == self.device and not backwards and not _is_negated(out):
-            return self.take(out), True
-        return torch.empty(shape, dtype=torch.float32, device=self.device), False
-
-    def settle(self) -> None:
-        """Once kernels are launched: what CuPy does with its memory from now on comes after them."""
-        if self._shares_with_cupy:
-            from .engines.cuda import streams
-
-            streams.cupy_waits(self.device)
-
-    def give(self, values: torch.Tensor, like: Array) -> Any:
-        if like.kind == "cupy":
-            return _as_cupy(values)
-        return values.cpu().numpy() if like.kind == "numpy" else values.to(like.device)
 
 
 def default_device() -> torch.device:
     """Where host data go when a device engine is named: torch's current device."""
     return torch.device("cuda", torch.cuda.current_device())
-
-
-def _as_tensor(array: Array) -> torch.Tensor:
-    """The same memory as a torch tensor, but for what torch or kernels cannot express: that is copied."""
-    if array.kind == "torch":
-        return _aligned_tensor(array.data.resolve_neg())
-    values = array.data
-    kind = values.dtype.kind
-    if kind in "bV":  # neither DLPack nor NumPy need know bool and bfloat16: the bytes do
-        values = values.view(np.uint8 if kind == "b" else np.uint16)
-    if array.kind == "numpy":
-        values = np.require(values, values.dtype.newbyteorder("="), ["A", "W"])
-        values = values if all(step >= 0 for step in values.strides) and _whole_steps(values) else values.copy("C")
-        tensor = torch.from_numpy(values)
-    else:
-        tensor = _from_cupy(values, device_of(array))
-    return tensor.view(torch.bool if kind == "b" else torch.bfloat16) if kind in "bV" else tensor
-
-
-def _aligned_tensor(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy, byte by byte, of a tensor that begins between two elements: DLPack and buffers can bring such."""
-    size = tensor.element_size()
-    if tensor.data_ptr() % size == 0:
-        return tensor
-    steps = [step * size for step in tensor.stride()]
-    octets = torch.empty(0, dtype=torch.uint8, device=tensor.device)
-    octets.set_(tensor.untyped_storage(), tensor.storage_offset() * size, (*tensor.shape, size), (*steps, 1))
-    return octets.clone(memory_format=torch.contiguous_format).view(tensor.dtype).reshape(tensor.shape)
-
-
-def _whole_steps(values: npt.NDArray[Any]) -> bool:
-    return all(step % values.itemsize == 0 for step in values.strides)
-
-
-def _from_cupy(values: Any, device: torch.device) -> torch.Tensor:
-    """The memory of a CuPy array, or of a copy of it, for torch's current stream."""
-    import cupy
-
-    from .engines.cuda import streams
-
-    size = values.itemsize
-    with cupy.cuda.Device(device.index):
-        if values.data.ptr % size or not _whole_steps(values):
-            octets = cupy.ndarray((*values.shape, size), cupy.uint8, values.data, (*values.strides, 1))
-            values = octets.copy("C").view(values.dtype).reshape(values.shape)
-        elif any(step < 0 for step in values.strides):
-            values = values.copy("C")
-        streams.torch_waits(device)
-        return torch.utils.dlpack.from_dlpack(values)
-
-
-def _as_cupy(tensor: torch.Tensor) -> Any:
-    from .engines.cuda import streams
-
-    return streams.as_cupy(tensor)

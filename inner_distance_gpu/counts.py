@@ -231,6 +231,31 @@ class ClassCounts:
             self._viewed = known = _Viewed(own, places, (own[0].numpy(), own[1].numpy()))
         return known.views
 
+    def shared(self, device: torch.device | None) -> tuple[Any, Any] | None:
+        """The numbers themselves, where an engine on `device` can add to them, in C order; None where it cannot.
+
+        `device=None` is a host engine: NumPy arrays. It adds under its own lock.
+        """
+        if device is None:
+            views = self.host_views()
+            return views if views is not None and all(view.flags.c_contiguous for view in views) else None
+        numbers = (self.numerators, self.denominators)
+        there = self.device == device and all(n.is_contiguous() and not n.is_neg() for n in numbers)
+        return numbers if there else None
+
+    def copied(self, device: torch.device | None) -> tuple[Any, Any]:
+        """Copies of the numbers for an engine on `device` to add to, in C order; NumPy arrays for None."""
+        if device is not None:
+            own = (n.resolve_neg() for n in (self.numerators, self.denominators))
+            dense = torch.contiguous_format
+            numerators, denominators = (n.to(device, copy=True, memory_format=dense) for n in own)
+            return numerators, denominators
+        views = self.host_views()
+        if views is None:
+            return self.numerators.cpu().numpy(), self.denominators.cpu().numpy()
+        with counting.on_host:
+            return views[0].copy(), views[1].copy()
+
     def __getstate__(self) -> dict[str, Any]:
         """Host tensors as arrays: to a spawned process torch would send the memory, where both would then count."""
         with self._unchanged_by_calls():

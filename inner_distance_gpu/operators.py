@@ -4,7 +4,8 @@ Three functional operators in the namespace `inner_distance_gpu`, for every engi
 and `weights`. They change none of their arguments; new counts are results. The fake implementations check shapes,
 kinds and keywords while a graph is made; values (masks, classes) are checked when it runs, as in eager calls.
 
-Eager calls do not come here: the public functions take this way where `arrays.is_traced` says so.
+Eager calls do not come here: the public functions take this way where `arrays.is_traced` says so. torch.compile reads
+`wrapped` and `weights_of`: nothing but plain arguments, tensors and the operators may occur in them.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from typing import Any
 
 import torch
 
-from . import api, arrays, engines
+from . import arrays, dispatch, engines
 from .counts import ClassCounts
 from .engines import notices
-from .parameters import TargetParameters, WeightParameters, check_choice, check_clip, check_count, check_threads
+from .parameters import TargetParameters, Task, WeightParameters, check_choice, check_clip, check_count, check_threads
 
 Tensor = torch.Tensor
 Counted = tuple[Tensor | None, Tensor | None, Tensor | None]  # mask, numerators, denominators
@@ -42,20 +43,33 @@ SCHEMAS = {
 }
 
 
+def wrapped(ignore_label: Any) -> tuple[Any, bool]:
+    """An ignored label as operators take it: an integer that int64 does not hold is wrapped round, and said to be."""
+    wraps = isinstance(ignore_label, int) and ignore_label >= 2**63
+    return (ignore_label - 2**64 if wraps else ignore_label), wraps
+
+
+def weights_of(labels: Tensor, mask: Any, counts: ClassCounts | None, *asked: Any) -> tuple[Tensor, ClassCounts]:
+    """What `balanced_weights` returns while a graph is made; `asked` as in the operator's schema."""
+    before = (None, None) if counts is None else (counts.numerators, counts.denominators)
+    weight, numerators, denominators = torch.ops.inner_distance_gpu.weights(labels, mask, *before, *asked)
+    return weight, ClassCounts.around(numerators, denominators, counts)
+
+
 def _target(labels: Tensor, voxel_size: Any, *rest: Any) -> Tensor:
     *named, engine, threads = rest
     parameters = _parameters(tuple(voxel_size), *named)
-    array = api.accept_volumes(labels, parameters.voxel_size)
+    array = dispatch.accept_volumes(labels, parameters.voxel_size)
     with notices.unsaid():
-        result: Tensor = api.target(array, parameters, engine, check_threads(threads))
+        result: Tensor = dispatch.run(array, Task(parameters), engine=engine, threads=check_threads(threads)).target
     return result
 
 
 def _fake_target(labels: Tensor, voxel_size: Any, *rest: Any) -> Tensor:
     *named, engine, threads = map(_known, rest)
     parameters = _parameters(tuple(map(_known, voxel_size)), *named)
-    array = api.accept_volumes(labels, parameters.voxel_size)
-    api.for_labels(parameters, array)
+    array = dispatch.accept_volumes(labels, parameters.voxel_size)
+    dispatch.for_labels(Task(parameters), array)
     _check_run(array, engine, threads)
     return _float32(labels)
 
@@ -73,10 +87,10 @@ def _target_and_weights(
     array, weighing = _per_channel(labels, parameters, channels, clip)
     before = _counts(numerators, denominators)
     with notices.unsaid():
-        target, weight, after = api.target_and_weights(
-            array, mask, parameters, weighing, before, border, engine, check_threads(threads)
+        target, weight, after = dispatch.run(
+            array, Task(parameters, weighing, border), mask, before, engine=engine, threads=check_threads(threads)
         )
-    return target, weight, after.numerators, after.denominators
+    return target, weight, *_numbers(after)
 
 
 def _fake_target_and_weights(
@@ -89,11 +103,11 @@ def _fake_target_and_weights(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     *named, channels, clip, border, engine, threads = map(_known, rest)
     array, weighing = _per_channel(labels, _parameters(tuple(map(_known, voxel_size)), *named), channels, clip)
-    api.for_labels(weighing, array)
+    dispatch.for_labels(Task(weighing=weighing), array)
     check_choice("border", border, ("keep", "mask"))
     _check_run(array, engine, threads)
-    api.accept_mask(mask, array, len(voxel_size), check=False)
-    api.check_counts(_counts(numerators, denominators), array, weighing)
+    dispatch.accept_mask(mask, array, len(voxel_size), check=False)
+    dispatch.check_counts(_counts(numerators, denominators), array, weighing)
     return _float32(labels), _float32(labels), _float64(labels, channels, 2), _float64(labels, channels, 2)
 
 
@@ -101,22 +115,23 @@ def _weights(
     labels: Tensor, mask: Tensor | None, numerators: Tensor | None, denominators: Tensor | None, *rest: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
     num_classes, slab, clip, ignore_label, wraps, validate, engine, threads = rest
-    array, parameters = api.accept_classes(labels, num_classes, slab, clip, _unwrapped(ignore_label, wraps))
+    array, parameters = dispatch.accept_classes(labels, num_classes, slab, clip, _unwrapped(ignore_label, wraps))
     before = _counts(numerators, denominators)
     with contextlib.nullcontext() if validate else notices.unsaid():
-        weights, after = api.weights(array, mask, 2, parameters, before, validate, engine, check_threads(threads))
-    return weights, after.numerators, after.denominators
+        task = Task(weighing=parameters, validate=validate)
+        _, weight, after = dispatch.run(array, task, mask, before, engine=engine, threads=check_threads(threads))
+    return weight, *_numbers(after)
 
 
 def _fake_weights(
     labels: Tensor, mask: Tensor | None, numerators: Tensor | None, denominators: Tensor | None, *rest: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
     num_classes, slab, clip, ignore_label, wraps, _, engine, threads = map(_known, rest)
-    array, parameters = api.accept_classes(labels, num_classes, slab, clip, _unwrapped(ignore_label, wraps))
-    api.for_labels(parameters, array)
+    array, parameters = dispatch.accept_classes(labels, num_classes, slab, clip, _unwrapped(ignore_label, wraps))
+    dispatch.for_labels(Task(weighing=parameters), array)
     _check_run(array, engine, threads)
-    api.accept_mask(mask, array, 2, check=False)
-    shape = api.check_counts(_counts(numerators, denominators), array, parameters)
+    dispatch.accept_mask(mask, array, 2, check=False)
+    shape = dispatch.check_counts(_counts(numerators, denominators), array, parameters)
     return _float32(labels), _float64(labels, *shape), _float64(labels, *shape)
 
 
@@ -136,7 +151,7 @@ def _parameters(
 def _per_channel(
     labels: Tensor, parameters: TargetParameters, channels: int, clip: Any
 ) -> tuple[arrays.Array, WeightParameters]:
-    array = api.accept_volumes(labels, parameters.voxel_size)
+    array = dispatch.accept_volumes(labels, parameters.voxel_size)
     dims, channels = len(parameters.voxel_size), check_count("channels", channels)
     return array, WeightParameters.per_channel(array.shape, dims, channels, check_clip(clip), parameters.ignore_label)
 
@@ -165,6 +180,11 @@ def _counts(numerators: Tensor | None, denominators: Tensor | None) -> ClassCoun
         if numbers.ndim != 2 or numbers.shape != denominators.shape or numbers.device != denominators.device:
             raise ValueError(f"{name} have shape {tuple(numbers.shape)} on {numbers.device}: {expected}")
     return ClassCounts.around(numerators, denominators)
+
+
+def _numbers(counts: ClassCounts | None) -> tuple[Tensor, Tensor]:
+    assert counts is not None  # the task weighed
+    return counts.numerators, counts.denominators
 
 
 def _check_run(labels: arrays.Array, engine: str, threads: int | None) -> None:

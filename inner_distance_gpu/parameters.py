@@ -13,6 +13,7 @@ import numpy as np
 Background = Literal["zero", "signed", "times_label"]
 NoBoundary = Literal["extent", "saturate"]
 Border = Literal["keep", "mask"]
+CLIP = (0.05, 0.95)  # bounds of a class's fraction where none are given, as in DaCapo
 
 # tanh(x) rounds to 1 in float32 from here on (SATURATION in kernels/half_grid.hpp): no site farther away matters.
 SATURATION = 9.02
@@ -72,7 +73,7 @@ class WeightParameters:
     """What decides a weight. `slab` holds the block extents on every axis, −1 resolved.
 
     With `foreground`, the two classes are label = 0 and label ≠ 0 whatever the ids are; without,
-    the label is the class.
+    the label is the class. The last `spatial` axes of a mask do not broadcast.
     """
 
     num_classes: int
@@ -80,6 +81,7 @@ class WeightParameters:
     slab: tuple[int, ...]
     clip: tuple[float, float]
     ignore_label: int | float | None
+    spatial: int = 2
 
     @classmethod
     def per_channel(
@@ -99,7 +101,33 @@ class WeightParameters:
                     f"in front of {dims} spatial axes"
                 )
             leading = (*leading[:-1], 1)
-        return cls(2, True, (*leading, *shape[-dims:]), clip, ignore_label)
+        return cls(2, True, (*leading, *shape[-dims:]), clip, ignore_label, dims)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one call computes from its labels: a target, weights, or both. It goes from the public seam to the engine.
+
+    `validate` says whether values are read and checked; None does so where they lie on the host.
+    """
+
+    target: TargetParameters | None = None
+    weighing: WeightParameters | None = None
+    border: Border = "keep"
+    validate: bool | None = None
+
+    @property
+    def ignore_label(self) -> int | float | None:
+        parameters = self.target or self.weighing
+        return None if parameters is None else parameters.ignore_label
+
+    def ignoring(self, ignore_label: int | float | None) -> Task:
+        """The same with another label that marks unannotated voxels."""
+        return replace(
+            self,
+            target=None if self.target is None else replace(self.target, ignore_label=ignore_label),
+            weighing=None if self.weighing is None else replace(self.weighing, ignore_label=ignore_label),
+        )
 
 
 def _is_real(value: Any) -> bool:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from . import api, arrays, engines, traced
+from . import arrays, dispatch, engines, operators
 from .batches.containers import Key
 from .batches.keyed import Keyed
 from .counts import ClassCounts
 from .engines import counting
 from .parameters import (
+    CLIP,
     Border,
     TargetParameters,
+    Task,
     WeightParameters,
     check_choice,
     check_clip,
@@ -89,7 +92,7 @@ class InnerDistanceTransform(torch.nn.Module):
         fill: float = 0.0,
         weights: bool = True,
         moving: bool = True,
-        clip: tuple[float, float] = (0.05, 0.95),
+        clip: tuple[float, float] = CLIP,
         border: str = "keep",
         engine: str = "auto",
         threads: int | None = None,
@@ -132,18 +135,15 @@ class InnerDistanceTransform(torch.nn.Module):
         parameters = self.target_parameters
         if voxel_size is not None:
             parameters = parameters.at(check_voxel_size(voxel_size))
+        array = dispatch.accept_volumes(labels, parameters.voxel_size)
         dims = len(parameters.voxel_size)
-        array = api.accept_volumes(labels, parameters.voxel_size)
-        weighing = WeightParameters.per_channel(array.shape, dims, self.channels, self.clip, parameters.ignore_label)
+        weighing = _weighing(array.shape, dims, self.channels, self.clip, parameters.ignore_label)
+        task = Task(parameters, weighing, self.border) if self.weights else Task(parameters)
         self._check_mask(mask)
-        threads = check_threads(self.threads)
-        if not self.weights:
-            return api.target(array, parameters, self.engine, threads)
-        before = self.counts if self.moving else None
-        target, weight, _ = api.target_and_weights(
-            array, mask, parameters, weighing, before, self.border, self.engine, threads, in_place=True
-        )
-        return target, weight
+        counts = self.counts if self.moving and self.weights else None
+        threads = torch.get_num_threads() if self.threads is None else self.threads
+        target, weight, _ = dispatch.run(array, task, mask, counts, engine=self.engine, threads=threads, in_place=True)
+        return (target, weight) if self.weights else target
 
     def _check_mask(self, mask: Any) -> None:
         if mask is not None and not self.weights:
@@ -156,7 +156,7 @@ class InnerDistanceTransform(torch.nn.Module):
         sizes = p.voxel_size if voxel_size is None else voxel_size
         if len(sizes) != len(p.voxel_size):
             p.at(sizes)  # raises
-        target = (sizes, p.scale, p.background, p.no_boundary, p.fill, *traced.wrapped(p.ignore_label))
+        target = (sizes, p.scale, p.background, p.no_boundary, p.fill, *operators.wrapped(p.ignore_label))
         if not self.weights:
             return torch.ops.inner_distance_gpu.target(labels, *target, self.engine, self.threads)
         before = (self.counts.numerators, self.counts.denominators) if self.moving else (None, None)
@@ -215,3 +215,8 @@ class InnerDistanceTransform(torch.nn.Module):
     def extra_repr(self) -> str:
         p = self.target_parameters
         return f"voxel_size={p.voxel_size}, scale={p.scale}, channels={self.channels}, background={p.background!r}"
+
+
+_weighing = functools.lru_cache(maxsize=256, typed=True)(
+    WeightParameters.per_channel
+)  # 1 is not the float 1.0 to labels

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from inner_distance_gpu import InnerDistanceTransform, engines, inner_distance
-from inner_distance_gpu.engines import cpu
-from inner_distance_gpu.parameters import TargetParameters
+from inner_distance_gpu.engines import Arrays, cpu
+from inner_distance_gpu.parameters import TargetParameters, Task
 
 pytestmark = [
     pytest.mark.skipif(engines.available()["cpu"] is not None, reason=str(engines.available()["cpu"])),
@@ -47,6 +47,6 @@ def test_more_voxels_than_32_bits_count():
     labels = np.broadcast_to(plane, (volumes, *plane.shape))
     out = np.lib.stride_tricks.as_strided(np.full(plane.shape, 7, np.float32), labels.shape, (0, 4096, 4))
     parameters = TargetParameters.checked((1, 1), 10, "zero", "extent", None, 0)
-    cpu.inner_distance(labels, out, parameters, 1)
+    cpu.run(Task(parameters), Arrays(labels, None, out, None), 1)
     assert labels.size > 2**32
     assert (out[-1] == 0).all()

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from inner_distance_gpu import InnerDistanceTransform, balanced_weights, engines, inner_distance
-from inner_distance_gpu.engines import cpu, native
-from inner_distance_gpu.parameters import TargetParameters
+from inner_distance_gpu.engines import Arrays, cpu, native
+from inner_distance_gpu.parameters import TargetParameters, Task
 
 pytestmark = pytest.mark.skipif(engines.available()["cpu"] is not None, reason=str(engines.available()["cpu"]))
 LABELS = (np.random.default_rng(0).random((6, 40, 50, 60)) < 0.9).astype(np.uint8)
@@ -112,15 +112,15 @@ MEMORY = """
 import resource
 import numpy as np
 from inner_distance_gpu import inner_distance
-from inner_distance_gpu.engines import cpu, native
-from inner_distance_gpu.parameters import TargetParameters
+from inner_distance_gpu.engines import Arrays, cpu, native
+from inner_distance_gpu.parameters import TargetParameters, Task
 
 labels = np.broadcast_to(np.uint8(1), (1024, 1024, 1024))
 out = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), labels.shape, (0, 0, 0))
 parameters = TargetParameters.checked((1, 1, 1), 10, "zero", "extent", None, 0)
 resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
 try:
-    cpu.inner_distance(labels, out, parameters, 2)
+    cpu.run(Task(parameters), Arrays(labels, None, out, None), 2)
 except MemoryError as error:
     print("MemoryError", error)
 for engine in ("cpu", "reference"):
@@ -170,18 +170,18 @@ def test_the_binding_refuses_what_does_not_fit():
     labels, out = np.zeros((3, 4), np.uint8), np.zeros((3, 4), np.float32)
     for wrong in (out[:, :3], out.astype(np.float64), out[0]):
         with pytest.raises(ValueError, match="out"):
-            cpu.inner_distance(labels, wrong, parameters, 1)
+            cpu.run(Task(parameters), Arrays(labels, None, wrong, None), 1)
     read_only = out.copy()
     read_only.flags.writeable = False
     for wrong in (read_only, bytes(48), np.float32(0), memoryview(b""), 3):
         with pytest.raises(TypeError, match=r"out is a \w+: expected an array that can be written"):
-            cpu.inner_distance(labels, wrong, parameters, 1)
+            cpu.run(Task(parameters), Arrays(labels, None, wrong, None), 1)
     element = native.element_format(labels.dtype)
     for wrong in (3, "labels"):
         with pytest.raises(TypeError, match=r"labels is a \w+: expected an array"):
             native.module.targets(cpu._task(parameters), wrong, element, out, 1)
     with pytest.raises(ValueError, match="fewer axes"):
-        cpu.inner_distance(labels[0], out[0], parameters, 1)
+        cpu.run(Task(parameters), Arrays(labels[0], None, out[0], None), 1)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import torch
 from host_launcher import HostLauncher, on_host  # noqa: F401
 
 from inner_distance_gpu import InnerDistanceTransform, arrays, balanced_weights, inner_distance
+from inner_distance_gpu.engines import memory
 from inner_distance_gpu.engines.cuda import launcher as launching
 from inner_distance_gpu.engines.cuda import streams
 
@@ -157,12 +158,12 @@ def test_every_result_is_kept_for_cupy(cupy, call):
 
 @pytest.mark.no_kernel
 def test_a_mask_alone_is_ordered_too(cupy):
-    home = arrays.DeviceHome(arrays.Array(torch.zeros(3, 7), "torch", "cpu"))
-    home.take_mask(arrays.Array(Array.of(np.ones((3, 7), np.uint8)), "cupy", "cpu"), (3, 7))
+    home = memory.DeviceMemory(arrays.Array(torch.zeros(3, 7), "torch", "cpu"))
+    home.mask_to_engine(arrays.Array(Array.of(np.ones((3, 7), np.uint8)), "cupy", "cpu"), (3, 7))
     home.settle()
     assert NOTES == [IN, OUT]
-    torchs = arrays.DeviceHome(arrays.Array(torch.zeros(3, 7), "torch", "cpu"))
-    torchs.take(arrays.Array(torch.zeros(3, 7), "torch", "cpu"))
+    torchs = memory.DeviceMemory(arrays.Array(torch.zeros(3, 7), "torch", "cpu"))
+    torchs.to_engine(arrays.Array(torch.zeros(3, 7), "torch", "cpu"))
     torchs.settle()
     assert NOTES == [IN, OUT], "torch's own memory needs no order"
 

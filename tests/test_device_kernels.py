@@ -355,7 +355,7 @@ def test_counts_given_are_not_changed(default):
 def test_a_call_is_prepared_once(default):
     labels = [torch.from_numpy(blobs((2, 9, 10, 33), seed=seed)) for seed in range(3)]
     masks = [torch.rand(9, 10, 33) for _ in labels]
-    plans.prepare_targets.cache_clear()
+    plans.prepare.cache_clear()
     transform = InnerDistanceTransform((40, 4, 4), 15, channels=2, engine="cuda")
     reference = InnerDistanceTransform((40, 4, 4), 15, channels=2, engine="reference")
     numerators = transform.counts.numerators
@@ -363,7 +363,7 @@ def test_a_call_is_prepared_once(default):
         for used in (None, mask):
             for result, expected in zip(transform(values, used), reference(values, used), strict=True):
                 torch.testing.assert_close(result, expected, rtol=1e-6, atol=1e-6)
-    assert plans.prepare_targets.cache_info().misses == 2
+    assert plans.prepare.cache_info().misses == 2
     assert transform.counts.numerators is numerators  # grown where they are
     assert torch.equal(numerators, reference.counts.numerators)
     torch.testing.assert_close(transform.counts.state(), reference.counts.state(), rtol=1e-12, atol=0)

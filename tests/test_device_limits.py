@@ -5,7 +5,7 @@ import torch
 
 from inner_distance_gpu.engines.cuda import compiler, plans
 from inner_distance_gpu.engines.cuda.launcher import Limits
-from inner_distance_gpu.parameters import TargetParameters
+from inner_distance_gpu.parameters import TargetParameters, Task
 
 
 def planned(shape, limits):
@@ -13,7 +13,7 @@ def planned(shape, limits):
     steps = (shape[1] * shape[2], shape[2], 1)
     parameters = TargetParameters.checked((1, 1.01, 1), 9, "zero", "extent", None, 0.0)
     labels, target = ((torch.Size(shape), steps, dtype) for dtype in (torch.uint8, torch.float32))
-    found = plans.prepare_targets(labels, None, target, parameters, None, False, limits)
+    found = plans.prepare(labels, None, target, Task(parameters), limits)
     return *found.launches, found.plan.pieces
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from inner_distance_gpu import InnerDistanceTransform, balanced_weights, blockwise, engines, inner_distance, traced
+from inner_distance_gpu import InnerDistanceTransform, balanced_weights, blockwise, engines, inner_distance, operators
 
 RUNS = [name for name in ("cpu", "reference") if engines.available()[name] is None]
 
@@ -71,7 +71,7 @@ def test_floats_are_compared_after_rounding(engine):
 
 def test_the_type_decides_when_a_graph_is_made():
     ops, run = torch.ops.inner_distance_gpu, ("auto", None)
-    none, clip, paintera = (None,) * 3, (0.05, 0.95), traced.wrapped(2**64 - 1)
+    none, clip, paintera = (None,) * 3, (0.05, 0.95), operators.wrapped(2**64 - 1)
     target = ((1.0, 1.0), 1.0, "zero", "extent", 0.0, *paintera)
     with FakeTensorMode():
         fake = torch.empty(4, 5, dtype=torch.int64)

@@ -333,8 +333,8 @@ def test_the_named_engine_is_the_one_that_runs(monkeypatch):
     from inner_distance_gpu.engines import reference
 
     calls = []
-    real = reference.inner_distance
-    monkeypatch.setattr(reference, "inner_distance", lambda *args: (calls.append(1), real(*args)))
+    real = reference.run
+    monkeypatch.setattr(reference, "run", lambda *args: (calls.append(1), real(*args)))
     gt = SpatialArray(random_labels(1, 4, 5), (8, 8))
     predictor(engine="reference").create_target(gt)
     predictor(engine="reference", device="cpu").create_target(gt)

@@ -28,26 +28,16 @@ def second(monkeypatch):
     """A second engine under the name `cpu`: the reference with its results passed through `change`."""
 
     def install(change=None, weigh=None):
-        def inner_distance(labels, out, parameters, threads):
-            reference.inner_distance(labels, out, parameters)
-            if change is not None:
-                change(out, parameters)
-
-        def balanced_weights(*arguments):
-            weights = reference.balanced_weights(*arguments)
-            return weights if weigh is None else weigh(weights)
-
-        def target_and_weights(labels, mask, out, numerators, denominators, parameters, *rest):
-            weights = reference.target_and_weights(labels, mask, out, numerators, denominators, parameters, *rest)
-            if change is not None:
-                change(out, parameters)
-            return weights if weigh is None else weigh(weights)
+        def run(task, arrays, threads):
+            reference.run(task, arrays)
+            if change is not None and task.target is not None:
+                change(arrays.target, task.target)
+            if weigh is not None and task.weighing is not None:
+                arrays.weight[...] = weigh(arrays.weight)
 
         engine = SimpleNamespace(
             why_not=lambda: None,
-            inner_distance=inner_distance,
-            balanced_weights=balanced_weights,
-            target_and_weights=target_and_weights,  # for versions that ask for both at once
+            run=run,
         )
         monkeypatch.setattr(engines, "_module", {"cpu": engine, "reference": reference}.__getitem__)
         monkeypatch.setattr(engines, "_why_not", lambda name: None if name in ("cpu", "reference") else "not here")

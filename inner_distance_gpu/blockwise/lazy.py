@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .. import api, arrays, engines
+from .. import api, arrays, dispatch, engines
 from ..labels import has_site
-from ..parameters import TargetParameters
+from ..parameters import TargetParameters, Task
 from .grid import halo_of, needs_sites
 from .halo_graph import Graph, Steps, spans
 
@@ -85,7 +85,9 @@ def inner_distance(
             f"array has shape {array.shape}: expected known extents, no empty axis, and "
             f"{'(..., z, y, x)' if dims == 3 else '(..., y, x)'} for voxel_size={parameters.voxel_size}"
         )
-    parameters = api.for_labels(parameters, arrays.accept(array._meta, "array"))
+    task = dispatch.for_labels(Task(parameters), arrays.accept(array._meta, "array"))
+    assert task.target is not None
+    parameters = task.target
     engines.check_name(engine)
     leading = array.ndim - dims
     reach = halo_of(parameters, halo)

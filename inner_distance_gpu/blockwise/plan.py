@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__, api, arrays, engines
+from .. import __version__, arrays, dispatch, engines
 from ..labels import UNANNOTATED
-from ..parameters import TargetParameters, check_choice, check_count, check_flag
+from ..parameters import TargetParameters, Task, check_choice, check_count, check_flag
 from ..storage import disk, ome, zarr_arrays
 from ..storage.chunk_files import ChunkFiles
 from .grid import Grid, default_block, halo_of, needs_sites
@@ -131,7 +131,7 @@ def plan(
     dims = len(asked.voxel_size)
     shape = tuple(int(n) for n in opened.shape)
     _check_shape(path, shape, dims)
-    api.for_labels(asked, arrays.accept(np.empty((0,) * opened.ndim, opened.dtype), f"{path}"))
+    dispatch.for_labels(Task(asked), arrays.accept(np.empty((0,) * opened.ndim, opened.dtype), f"{path}"))
     reach = halo_of(asked, halo)
     leading = (() if wanted is None else (len(wanted),)) + shape[:-dims]
     chunk = _extents("chunks", chunks, dims) or _default_chunks(files.inner[-dims:], shape[-dims:])

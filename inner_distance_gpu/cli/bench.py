@@ -10,7 +10,7 @@ import numpy.typing as npt
 import typer
 from rich.table import Table
 
-from .. import api
+from .. import dispatch
 from ..parameters import TargetParameters
 from ..storage import files
 from . import comparison as benchmark
@@ -64,7 +64,7 @@ def _volumes(
         yield from benchmark.volumes(quick)
         return
     array, dims = files.read_labels(labels, key), len(parameters.voxel_size)
-    api.accept_volumes(array, parameters.voxel_size)
+    dispatch.accept_volumes(array, parameters.voxel_size)
     block = verification.crop_of(array, dims, QUICK_CROP if quick else CROP)
     volume = array[block][(0,) * (array.ndim - dims)]
     if not verification.count_sites(volume, parameters):

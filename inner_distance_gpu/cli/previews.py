@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..labels import annotated
-from ..parameters import TargetParameters
+from ..parameters import CLIP, TargetParameters
 from ..storage import zarr_arrays
 from .figures import Panel
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ..blockwise import Plan, Written
 
 PREVIEWED = 4  # rows of a preview
-CLIP = (0.05, 0.95)  # of class fractions, as balanced_weights has it
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from .. import __version__, api, engines
+from .. import __version__, dispatch, engines
 from ..engines.cuda import report
 from ..labels import UNANNOTATED, Volumes, check_ids, check_ignored
 from ..parameters import TargetParameters
@@ -119,7 +119,7 @@ def run(
     array = files.read_labels(labels, key)
     parameters = transform.target_parameters
     dims = len(parameters.voxel_size)
-    api.accept_volumes(array, parameters.voxel_size)
+    dispatch.accept_volumes(array, parameters.voxel_size)
     if ignored is not None:
         check_ignored(ignored, array.dtype)
     wanted = None if ids is None else [whole("ids", part) for part in ids.split(",")]
@@ -171,7 +171,7 @@ def verify(
     )
     array = files.read_labels(labels, key)
     dims = len(parameters.voxel_size)
-    api.accept_volumes(array, parameters.voxel_size)
+    dispatch.accept_volumes(array, parameters.voxel_size)
     centre = None if at is None else [whole("at", part) for part in at.split(",")]
     block = verification.crop_of(array, dims, crop, centre)
     part = array[block]

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import api, arrays, engines
+from .. import arrays, dispatch, engines
 from ..counts import ClassCounts
 from ..parameters import (
+    CLIP,
     SATURATION,
     TargetParameters,
+    Task,
     WeightParameters,
     check_clip,
     check_count,
@@ -94,7 +96,7 @@ class AddInnerDistance(gp.BatchFilter):  # type: ignore[misc]
         ignore_label: int | float | None = None,
         fill: float = 0.0,
         moving: bool = True,
-        clip: tuple[float, float] = (0.05, 0.95),
+        clip: tuple[float, float] = CLIP,
         engine: str = "auto",
         threads: int | None = 1,
     ) -> None:
@@ -171,20 +173,18 @@ class AddInnerDistance(gp.BatchFilter):  # type: ignore[misc]
         p = self.parameters
         sizes = tuple(labels.spec.voxel_size)
         parameters = TargetParameters.checked(sizes, p.scale, p.background, p.no_boundary, p.ignore_label, p.fill)
-        array = api.accept_volumes(labels.data, parameters.voxel_size)
-        return api.target(array, parameters, self.engine, self.threads)
+        array = dispatch.accept_volumes(labels.data, parameters.voxel_size)
+        return dispatch.run(array, Task(parameters), engine=self.engine, threads=self.threads).target
 
     def _weights(self, labels: Any, mask: Any) -> Any:
         dims = labels.spec.roi.dims
         array = arrays.accept(labels.data, "labels")
-        parameters = WeightParameters.per_channel(
+        weighing = WeightParameters.per_channel(
             array.shape, dims, self.channels, self.clip, self.parameters.ignore_label
         )
-        before = self.counts if self.moving else None
-        weights, after = api.weights(array, mask, dims, parameters, before, None, self.engine, self.threads)
-        if self.moving:
-            self.counts.take(after)
-        return weights
+        counts = self.counts if self.moving else None
+        task = Task(weighing=weighing)
+        return dispatch.run(array, task, mask, counts, engine=self.engine, threads=self.threads, in_place=True).weight
 
     def _made(self, key: Any, values: Any, request: Any, roi: Any) -> Any:
         spec = self.spec[key].copy()

@@ -6,11 +6,11 @@ import functools
 import importlib
 import math
 from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 
-from ..parameters import Border, TargetParameters, WeightParameters, check_choice
+from ..parameters import Task, check_choice
 from . import notices
 
 _NAMES = ("cuda", "cucim", "cpu", "reference")
@@ -25,40 +25,33 @@ _TAKES_LESS = {
 _DOUBLED = "it works on the doubled grid, 4 times the voxels in 2D and 8 times in 3D; engine='cpu' takes less, "
 
 
-class Engine(Protocol):
-    """What every file in this folder provides, as functions of the module.
+class Arrays(NamedTuple):
+    """What one call reads and writes: NumPy arrays for a host engine, torch tensors on the device for another.
 
-    Host engines take NumPy arrays. Device engines take torch tensors on the device, `mask=None` for ones, and
-    write where they are told without waiting for it.
+    `labels` and `mask` have the shape of the labels, (…, *spatial); `mask=None` is ones. `target` and `weight` are
+    float32 of that shape, None where the task does not ask for them. `counts` are numerators and denominators, float64
+    of shape (slabs, classes) in C order, which grow in place.
     """
+
+    labels: Any
+    mask: Any
+    target: Any
+    weight: Any
+    counts: tuple[Any, Any] | None = None
+
+
+class Engine(Protocol):
+    """What every engine in this folder provides, as functions of its module."""
 
     def why_not(self) -> str | None:
         """None where the engine runs here, or what is missing and how to get it."""
 
-    def inner_distance(self, labels: Any, out: Any, parameters: TargetParameters, threads: int) -> None:
-        """Write the targets of `labels` (…, *spatial) into `out`, same shape."""
+    def run(self, task: Task, arrays: Arrays, threads: int) -> None:
+        """Write what the task asks for into `arrays`; device engines do not wait until it is written.
 
-    def balanced_weights(
-        self, labels: Any, mask: Any, numerators: Any, denominators: Any, parameters: WeightParameters, threads: int
-    ) -> Any:
-        """Weights of `labels`; adds to `numerators` and `denominators`, shape (slabs, classes), in place."""
-
-    def target_and_weights(
-        self,
-        labels: Any,
-        mask: Any,
-        out: Any,
-        numerators: Any,
-        denominators: Any,
-        parameters: TargetParameters,
-        weighing: WeightParameters,
-        border: Border,
-        threads: int,
-    ) -> Any:
-        """Both of the above in one call, for two classes and one slab per channel or one in all.
-
-        A channel is the last leading axis. With `border="mask"` a voxel weighs 0 where its distance is
-        larger than that to the nearest border of the array, by more than `BORDER_SLACK`; it is counted.
+        With a target and weights, there are two classes and one slab per channel or one in all, a channel is the last
+        leading axis, and with `border="mask"` a voxel weighs 0 where its distance is larger than that to the nearest
+        border of the array, by more than `BORDER_SLACK`; it is counted.
         """
 
 

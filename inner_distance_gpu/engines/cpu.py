@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import ones
-from ..parameters import Border, TargetParameters, WeightParameters
-from . import native, notices
+from ..parameters import TargetParameters, Task
+from . import Arrays, native, notices
+
+_ONES = np.dtype(np.uint8)  # of the mask where none is given
 
 
 def why_not() -> str | None:
@@ -22,79 +23,56 @@ def why_not() -> str | None:
     return native.why_not()
 
 
-def inner_distance(
-    labels: npt.NDArray[Any], out: npt.NDArray[np.float32], parameters: TargetParameters, threads: int
-) -> None:
-    """Targets of every volume in the leading axes."""
-    element = native.element_format(labels.dtype, parameters.ignore_label)
-    fractions = native.extension().targets(_task(parameters), _bits(labels), element, out, threads)
+def run(task: Task, arrays: Arrays, threads: int) -> None:
+    """Targets of every volume in the leading axes, weights, or both; the labels are read once."""
+    labels, mask, target, weight, _ = arrays
+    element = native.element_format(labels.dtype, task.ignore_label)
+    if task.weighing is None:
+        fractions, above_one = (
+            native.extension().targets(_task(task.target), _bits(labels), element, target, threads),
+            0,
+        )
+    else:
+        numerators, denominators = arrays.counts or (None, None)
+        given = None if mask is None else _native(mask)
+        of_mask = native.element_format(_ONES if given is None else given.dtype)
+        if task.target is None:
+            fractions, above_one = (
+                0,
+                native.extension().class_weights(
+                    _bits(labels),
+                    element,
+                    np.broadcast_to(np.uint8(1), labels.shape) if given is None else _bits(given),
+                    of_mask,
+                    weight,
+                    numerators,
+                    denominators,
+                    task.weighing.num_classes,
+                    task.weighing.foreground,
+                    task.weighing.slab,
+                    task.weighing.clip,
+                    threads,
+                ),
+            )
+        else:
+            fractions, above_one = native.extension().targets_and_weights(
+                _task(task.target),
+                _bits(labels),
+                element,
+                target,
+                None if given is None else _bits(given),
+                of_mask,
+                weight,
+                numerators,
+                denominators,
+                task.weighing.clip,
+                task.border == "mask",
+                threads,
+            )
+        if above_one:
+            notices.mask_above_one(mask, task.weighing.clip)
     if fractions:
         notices.fractions(fractions, labels)
-
-
-def target_and_weights(
-    labels: npt.NDArray[Any],
-    mask: npt.NDArray[Any],
-    out: npt.NDArray[np.float32],
-    numerators: npt.NDArray[np.float64],
-    denominators: npt.NDArray[np.float64],
-    parameters: TargetParameters,
-    weighing: WeightParameters,
-    border: Border,
-    threads: int,
-) -> npt.NDArray[np.float32]:
-    """Targets into `out`, weights as the result, counts in place; the labels are read once."""
-    weights = np.empty(labels.shape, np.float32)
-    given = None if mask is ones(mask.shape) else _native(mask)
-    fractions, above_one = native.extension().targets_and_weights(
-        _task(parameters),
-        _bits(labels),
-        native.element_format(labels.dtype, parameters.ignore_label),
-        out,
-        None if given is None else _bits(given),
-        native.element_format(mask.dtype),
-        weights,
-        numerators,
-        denominators,
-        weighing.clip,
-        border == "mask",
-        threads,
-    )
-    if fractions:
-        notices.fractions(fractions, labels)
-    if above_one:
-        notices.mask_above_one(mask, weighing.clip)
-    return weights
-
-
-def balanced_weights(
-    labels: npt.NDArray[Any],
-    mask: npt.NDArray[Any],
-    numerators: npt.NDArray[np.float64],
-    denominators: npt.NDArray[np.float64],
-    parameters: WeightParameters,
-    threads: int,
-) -> npt.NDArray[np.float32]:
-    """Weights slab by slab; `numerators` and `denominators` (slabs, classes) grow in place."""
-    weights = np.empty(labels.shape, np.float32)
-    mask = _native(mask)
-    above_one = native.extension().class_weights(
-        _bits(labels),
-        native.element_format(labels.dtype, parameters.ignore_label),
-        _bits(mask),
-        native.element_format(mask.dtype),
-        weights,
-        numerators,
-        denominators,
-        parameters.num_classes,
-        parameters.foreground,
-        parameters.slab,
-        parameters.clip,
-        threads,
-    )
-    if above_one:
-        notices.mask_above_one(mask, parameters.clip)
-    return weights
 
 
 def _bits(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -108,5 +86,5 @@ def _native(mask: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 @functools.lru_cache(maxsize=64)
-def _task(parameters: TargetParameters, level: str = "auto", always_float: bool = False) -> Any:
+def _task(parameters: TargetParameters | None, level: str = "auto", always_float: bool = False) -> Any:
     return native.extension().CpuTask(native.task(parameters), level, always_float)

@@ -16,10 +16,10 @@ from typing import Any
 
 import torch
 
-from ..parameters import Border, TargetParameters, WeightParameters
-from . import native
+from ..parameters import TargetParameters, Task
+from . import Arrays, native
 from .cuda import driver, plans, streams
-from .cuda.plans import Arrays
+from .cuda import launcher as launching
 
 _PADDED = 32
 _INDICES = 2**31
@@ -33,58 +33,30 @@ def why_not() -> str | None:
     return reason
 
 
-def inner_distance(labels: torch.Tensor, out: torch.Tensor, parameters: TargetParameters, threads: int = 1) -> None:
-    """Targets of every volume in the leading axes, one EDT after the other."""
-    _check_axes(labels, parameters)
-    _run(Arrays(labels, None, out, None), parameters, 1, "keep")
+def run(task: Task, arrays: Arrays, threads: int = 1) -> None:
+    """Counts first, then targets and weights volume by volume, one EDT after the other."""
+    limits = launching.launcher.limits(arrays.labels.device)
+    if task.target is None:  # weights alone ask cuCIM for nothing
+        plans.call_of(plans.prepare, arrays, task, limits).run()
+        return
+    _check_axes(arrays.labels, task.target)
+    weighing = None
+    if task.weighing is not None:
+        counted = Arrays(arrays.labels, arrays.mask, None, None, arrays.counts)
+        weighing = plans.call_of(plans.prepare, counted, Task(weighing=task.weighing), limits)
+        count, settle, _ = weighing.prepared.launches
+        weighing.launch(count, settle)
+    slabs = None if weighing is None else weighing.prepared.plan.slabs
+    call = plans.call_of(plans.prepare_doubled, arrays, task.target, slabs, task.border == "mask")
+    if weighing is not None:
+        call.records.weigh_with(weighing.records.class_weight)
+    _sample(call)
 
 
-def balanced_weights(
-    labels: torch.Tensor,
-    mask: torch.Tensor | None,
-    numerators: torch.Tensor,
-    denominators: torch.Tensor,
-    parameters: WeightParameters,
-    threads: int = 1,
-) -> torch.Tensor:
-    """Weights slab by slab, which ask cuCIM for nothing; `numerators` and `denominators` grow in place."""
-    return plans.balanced_weights(labels, mask, (numerators, denominators), parameters)
-
-
-def target_and_weights(
-    labels: torch.Tensor,
-    mask: torch.Tensor | None,
-    out: torch.Tensor,
-    numerators: torch.Tensor,
-    denominators: torch.Tensor,
-    parameters: TargetParameters,
-    weighing: WeightParameters,
-    border: Border,
-    threads: int = 1,
-) -> torch.Tensor:
-    """Counts first, then targets and weights volume by volume."""
-    values = torch.empty(labels.shape, dtype=torch.float32, device=labels.device)
-    _check_axes(labels, parameters)
-    counting = plans.call_of(
-        plans.prepare_weights, Arrays(labels, mask, None, None), weighing, counts=(numerators, denominators)
-    )
-    assert counting is not None  # slabs are whole volumes
-    count, settle, _ = counting.prepared.launches
-    counting.launch(count, settle)
-    _run(Arrays(labels, mask, out, values), parameters, counting.prepared.plan.slabs, border, counting)
-    return values
-
-
-def _run(
-    arrays: Arrays, parameters: TargetParameters, slabs: int, border: Border, counting: plans.Call | None = None
-) -> None:
-    weighed = counting is not None
-    call = plans.call_of(plans.prepare_doubled, arrays, parameters, weighed, slabs, border == "mask")
-    assert call is not None  # in C order all leading axes are one
+def _sample(call: plans.Call) -> None:
+    """Mark the sites of all volumes, then sample the distances to them volume by volume."""
     plan, device = call.prepared.plan, call.device
     mark, sample = call.prepared.launches
-    if counting is not None:
-        call.records.weigh_with(counting.records.class_weight)
     grid = torch.empty([plan.volumes, *plan.grid_shape], dtype=torch.uint8, device=device)
     call.records.sample(grid.data_ptr(), 0, 0)
     call.launch(mark)
@@ -93,7 +65,7 @@ def _run(
         distances = _distance(grid[volume], tuple(plan.spacing)) if has_site else None
         call.records.sample(grid.data_ptr(), 0 if distances is None else distances.data_ptr(), volume)
         call.launch(sample)
-    call.arrays.finish()
+    call.finish()
 
 
 def largest_axis(dims: int) -> int:

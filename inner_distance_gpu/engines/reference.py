@@ -2,7 +2,7 @@
 
 The arithmetic is that of DaCapo's `InnerDistancePredictor` and `DistancePredictor` (dacapo-ml 0.3.5). Where
 the two differ on purpose, the line that decides it says `DaCapo:` and what DaCapo does instead. What is
-decided before an engine is asked (empty axes, ranks, masks, float32 counts) says so in `api.py`, `counts.py`
+decided before an engine is asked (empty axes, ranks, masks, float32 counts) says so in `dispatch.py`, `counts.py`
 and `transform.py`.
 """
 
@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..labels import annotated, in_classes
-from ..parameters import BORDER_SLACK, Border, TargetParameters, WeightParameters, slab_grid
-from . import counting, notices
+from ..parameters import BORDER_SLACK, TargetParameters, Task, WeightParameters, slab_grid
+from . import Arrays, counting, notices
 
 
 def why_not() -> str | None:
@@ -24,10 +24,26 @@ def why_not() -> str | None:
     return None
 
 
-def inner_distance(
-    labels: npt.NDArray[Any], out: npt.NDArray[np.float32], parameters: TargetParameters, threads: int = 1
-) -> None:
-    """Targets of every volume in the leading axes, on one thread whatever `threads` says."""
+def run(task: Task, arrays: Arrays, threads: int = 1) -> None:
+    """Targets, then weights, then weight 0 beyond the border; on one thread whatever `threads` says."""
+    labels, mask, target, weight, counts = arrays
+    if task.target is not None:
+        inner_distance(labels, target, task.target)
+    if task.weighing is None or counts is None:
+        return
+    numerators, denominators = counts
+    with counting.on_host:  # other threads may count on from the same numbers; a call that fails has counted nothing
+        grown = numerators.copy(), denominators.copy()
+        ones = np.broadcast_to(np.uint8(1), labels.shape)
+        weight[...] = balanced_weights(labels, ones if mask is None else mask, *grown, task.weighing)
+        numerators[...], denominators[...] = grown
+    if task.target is not None and task.border == "mask":
+        for volume in np.ndindex(labels.shape[: labels.ndim - len(task.target.voxel_size)]):
+            weight[volume][_beyond_border(labels[volume], task.target)] = 0
+
+
+def inner_distance(labels: npt.NDArray[Any], out: npt.NDArray[np.float32], parameters: TargetParameters) -> None:
+    """Targets of every volume in the leading axes."""
     leading = labels.shape[: labels.ndim - len(parameters.voxel_size)]
     notices.look_for_fractions(labels, annotated(labels, parameters.ignore_label))
     for volume in np.ndindex(leading):
@@ -98,7 +114,6 @@ def balanced_weights(
     numerators: npt.NDArray[np.float64],
     denominators: npt.NDArray[np.float64],
     parameters: WeightParameters,
-    threads: int = 1,
 ) -> npt.NDArray[np.float32]:
     """Weights slab by slab; `numerators` and `denominators` (slabs, classes) grow in place."""
     known = annotated(labels, parameters.ignore_label)
@@ -119,29 +134,6 @@ def balanced_weights(
         denominators[slab] += _sum(part)  # DaCapo: a float32 sum, which rounds beyond 2²⁴ voxels
         fraction = np.clip(numerators[slab] / denominators[slab], *parameters.clip)
         weights[here] = part / (parameters.num_classes * fraction)[classes[here]]
-    return weights
-
-
-def target_and_weights(
-    labels: npt.NDArray[Any],
-    mask: npt.NDArray[Any],
-    out: npt.NDArray[np.float32],
-    numerators: npt.NDArray[np.float64],
-    denominators: npt.NDArray[np.float64],
-    parameters: TargetParameters,
-    weighing: WeightParameters,
-    border: Border,
-    threads: int = 1,
-) -> npt.NDArray[np.float32]:
-    """Targets, then weights, then weight 0 beyond the border."""
-    inner_distance(labels, out, parameters, threads)
-    with counting.on_host:  # other threads may count on from the same numbers; a call that fails has counted nothing
-        grown = numerators.copy(), denominators.copy()
-        weights = balanced_weights(labels, mask, *grown, weighing, threads)
-        numerators[...], denominators[...] = grown
-    if border == "mask":
-        for volume in np.ndindex(labels.shape[: labels.ndim - len(parameters.voxel_size)]):
-            weights[volume][_beyond_border(labels[volume], parameters)] = 0
     return weights
 
 

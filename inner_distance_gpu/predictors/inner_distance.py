@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from funlib.geometry import Coordinate
 
-from .. import api, arrays, engines
+from .. import arrays, dispatch, engines
 from ..arrays import Array
 from ..counts import ClassCounts
-from ..parameters import TargetParameters, WeightParameters, check_scale, check_threads, check_voxel_size
+from ..parameters import CLIP, TargetParameters, Task, WeightParameters, check_scale, check_threads, check_voxel_size
 from .contract import DistanceArray, Predictor, register_with_dacapo
 from .spatial import SpatialArray, default_axis_names, materialised
 
@@ -166,19 +166,20 @@ class InnerDistancePredictor(Predictor):
             A mask or counts that do not fit the labels; mask values that are negative or not finite.
         """
         sizes = check_voxel_size(gt.voxel_size)
-        labels = api.accept_volumes(materialised(gt[target.roi]), sizes)
+        labels = dispatch.accept_volumes(materialised(gt[target.roi]), sizes)
         weighing = None if mask is None else materialised(mask[target.roi])
         names = getattr(gt, "axis_names", None) or default_axis_names(labels.shape, len(sizes))
         if len(names) != len(labels.shape):
             raise ValueError(f"gt.axis_names={list(names)}: expected one name per axis of labels {labels.shape}")
         slab = tuple(1 if name == "c^" else n for name, n in zip(names, labels.shape, strict=True))
-        parameters = WeightParameters(2, True, slab, (0.05, 0.95), None)
+        task = Task(weighing=WeightParameters(2, True, slab, CLIP, None, len(sizes)))
         before = _as_counts(moving_class_counts)
         if self.device is not None and self.device.type == "cpu" and weighing is not None:
             weighing = arrays.to_host(arrays.accept(weighing, "mask"))
 
-        def run(accepted: Array, engine: str) -> tuple[Any, ClassCounts]:
-            return api.weights(accepted, weighing, len(sizes), parameters, before, None, engine, _threads())
+        def run(accepted: Array, engine: str) -> tuple[Any, ClassCounts | None]:
+            _, weight, after = dispatch.run(accepted, task, weighing, before, engine=engine, threads=_threads())
+            return weight, after
 
         values, after = self._on_device(labels, run)
         counts = after.to_dicts() if isinstance(moving_class_counts, list) else after
@@ -226,17 +227,17 @@ class InnerDistancePredictor(Predictor):
         return Coordinate((self.max_distance,) * len(tuple(gt_voxel_size)))
 
     def _targets(self, data: Any, voxel_size: tuple[float, ...], scale: float | None, leading: tuple[int, ...]) -> Any:
-        labels = api.accept_volumes(materialised(data), voxel_size)
+        labels = dispatch.accept_volumes(materialised(data), voxel_size)
         if len(labels.shape) - len(voxel_size) not in leading:
             # DaCapo: obscure errors from SciPy.
             raise ValueError(
                 f"labels have shape {labels.shape}: expected (channels, {'z, ' * (len(voxel_size) == 3)}y, x) "
                 f"for voxel_size={voxel_size}"
             )
-        parameters = TargetParameters(voxel_size, scale, "times_label", "extent", None, 0.0)
+        task = Task(TargetParameters(voxel_size, scale, "times_label", "extent", None, 0.0))
 
         def run(accepted: Array, engine: str) -> tuple[Any, None]:
-            return api.target(accepted, parameters, engine, _threads()), None
+            return dispatch.run(accepted, task, engine=engine, threads=_threads()).target, None
 
         return self._on_device(labels, run)[0]
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
-from typing import Any, NamedTuple, overload
+from typing import Any, overload
 
 import numpy as np
 import torch
 
-from ...parameters import TargetParameters, WeightParameters
-from .. import native
+from ...parameters import TargetParameters, Task
+from .. import Arrays, native
 from . import launcher as launching
 from .compiler import Kernel
 from .launcher import Launch, Limits
@@ -44,17 +44,21 @@ class Prepared:
 
 
 class Call:
-    """One call of a specialisation: its records, and the memory they point to until the launches are made."""
+    """One call of a specialisation: its records, and the memory they point to until the launches are made.
 
-    def __init__(self, prepared: Prepared, arrays: Arrays, counts: tuple[Tensor, Tensor] | None = None) -> None:
-        plan = prepared.plan
-        self.prepared, self.arrays, self.device = prepared, arrays, arrays.labels.device
-        self.scratch = take_scratch(plan, self.device)
-        self.records = plan.call(
-            arrays.labels.data_ptr(),
-            0 if arrays.mask is None else arrays.mask.data_ptr(),
-            0 if arrays.target is None else arrays.target.data_ptr(),
-            0 if arrays.weight is None else arrays.weight.data_ptr(),
+    `destination` receives a copy of the target, where kernels could not write there.
+    """
+
+    def __init__(self, prepared: Prepared, arrays: Arrays, destination: Tensor | None = None) -> None:
+        labels, mask, target, weight, counts = arrays
+        self.prepared, self.arrays, self.destination = prepared, arrays, destination
+        self.device = labels.device
+        self.scratch = take_scratch(prepared.plan, self.device)
+        self.records = prepared.plan.call(
+            labels.data_ptr(),
+            0 if mask is None else mask.data_ptr(),
+            0 if target is None else target.data_ptr(),
+            0 if weight is None else weight.data_ptr(),
             self.scratch.data_ptr(),
             0 if counts is None else counts[0].data_ptr(),
             0 if counts is None else counts[1].data_ptr(),
@@ -63,10 +67,15 @@ class Call:
     def run(self) -> None:
         """Make every launch on the device's current stream."""
         self.launch(*self.prepared.launches)
-        self.arrays.finish()
+        self.finish()
 
     def launch(self, *launches: Launch) -> None:
         launching.launcher.run(launches, self.records, self.device)
+
+    def finish(self) -> None:
+        """Once all launches are made."""
+        if self.destination is not None:
+            self.destination.copy_(self.arrays.target)
 
 
 def take_scratch(plan: Any, device: torch.device) -> Tensor:
@@ -77,34 +86,6 @@ def take_scratch(plan: Any, device: torch.device) -> Tensor:
     return memory
 
 
-class Arrays(NamedTuple):
-    """What a call reads and writes. `destination` receives a copy of `target`, where kernels could not write there."""
-
-    labels: Tensor
-    mask: Tensor | None
-    target: Tensor | None
-    weight: Tensor | None
-    destination: Tensor | None = None
-
-    def layouts(self) -> tuple[Layout, Layout | None, Layout | None]:
-        return layout_of(self.labels), layout_of(self.mask), layout_of(self.target)
-
-    def addressable(self) -> Arrays:
-        """The same in an order that kernels can address, whatever it was: copies."""
-        target = self.target
-        return Arrays(
-            self.labels.contiguous(),
-            None if self.mask is None else self.mask.contiguous(),
-            None if target is None else torch.empty(target.shape, dtype=target.dtype, device=target.device),
-            self.weight,
-            target,
-        )
-
-    def finish(self) -> None:
-        if self.destination is not None and self.target is not None:
-            self.destination.copy_(self.target)
-
-
 @overload
 def layout_of(tensor: Tensor) -> Layout: ...
 @overload
@@ -113,63 +94,51 @@ def layout_of(tensor: Tensor | None) -> Layout | None:
     return None if tensor is None else (tensor.shape, tensor.stride(), tensor.dtype)
 
 
-def call_of(
-    prepare: Callable[..., Prepared | None], arrays: Arrays, *decides: Any, counts: tuple[Tensor, Tensor] | None = None
-) -> Call | None:
-    """The call of these arrays; None where kernels cannot address them in any order."""
-    prepared = prepare(*arrays.layouts(), *decides)
-    if prepared is None:
-        arrays = arrays.addressable()
-        prepared = prepare(*arrays.layouts(), *decides)
-    return None if prepared is None else Call(prepared, arrays, counts)
-
-
-def balanced_weights(
-    labels: Tensor, mask: Tensor | None, counts: tuple[Tensor, Tensor], parameters: WeightParameters
-) -> Tensor:
-    """Weights slab by slab; the counts, numerators and denominators of shape (slabs, classes), grow in place."""
-    weights = torch.empty(labels.shape, dtype=torch.float32, device=labels.device)
-    call = call_of(prepare_weights, Arrays(labels, mask, None, weights), parameters, counts=counts)
-    if call is None:
+def call_of(prepare: Callable[..., Prepared | None], arrays: Arrays, *decides: Any) -> Call:
+    """The call of these arrays. Where kernels cannot address them in the order they have, of copies in C order."""
+    labels, mask, target, weight, counts = arrays
+    prepared = prepare(layout_of(labels), layout_of(mask), layout_of(target), *decides)
+    if prepared is not None:
+        return Call(prepared, arrays)
+    arrays = Arrays(
+        labels.contiguous(),
+        None if mask is None else mask.contiguous(),
+        None if target is None else torch.empty(target.shape, dtype=target.dtype, device=target.device),
+        weight,
+        counts,
+    )
+    prepared = prepare(layout_of(arrays.labels), layout_of(arrays.mask), layout_of(arrays.target), *decides)
+    if prepared is None:  # a slab that divides an axis keeps it from being merged with the next one
         raise ValueError(
-            f"labels of shape {tuple(labels.shape)} in slabs of {parameters.slab}: expected at most 8 axes once "
-            "those that slabs do not divide are merged"
+            f"labels of shape {tuple(labels.shape)} in slabs: expected at most 8 axes once those that slabs do not "
+            "divide are merged"
         )
-    call.run()
-    return weights
+    return Call(prepared, arrays, target)
 
 
 @functools.lru_cache(maxsize=1024)
-def prepare_targets(
-    labels: Layout,
-    mask: Layout | None,
-    target: Layout,
-    parameters: TargetParameters,
-    weighing: WeightParameters | None,
-    bordered: bool,
-    limits: Limits,
-) -> Prepared | None:
-    """Kernels `scan` and `pairs` or `plane`, and between them those that count."""
+def prepare(labels: Layout, mask: Layout | None, target: Layout | None, task: Task, limits: Limits) -> Prepared | None:
+    """The launches of a task: kernels `scan` and `pairs` or `plane`, and those that count; or the latter alone."""
+    weighing = task.weighing
+    of_mask = None if mask is None else _native(mask)
+    of_weights = (
+        None
+        if weighing is None
+        else native.extension().WeightTask(weighing.num_classes, weighing.foreground, weighing.slab, *weighing.clip)
+    )
+    if task.target is None or target is None:
+        return Prepared.of(native.extension().plan_weights(_native(labels, task.ignore_label), of_mask, of_weights))
     return Prepared.of(
         native.extension().plan_targets(
-            native.task(parameters),
-            _native(_checked(labels, parameters), parameters.ignore_label),
+            native.task(task.target),
+            _native(_checked(labels, task.target), task.ignore_label),
             _native(target),
-            None if mask is None else _native(mask),
+            of_mask,
             None if weighing is None else _contiguous(labels[0]),
-            None if weighing is None else _weight_task(weighing),
-            bordered,
+            of_weights,
+            task.border == "mask",
             native.extension().Limits(*astuple(limits)),
         )
-    )
-
-
-@functools.lru_cache(maxsize=1024)
-def prepare_weights(labels: Layout, mask: Layout | None, target: None, parameters: WeightParameters) -> Prepared | None:
-    """Kernels `count`, `settle` and `weigh`."""
-    given = None if mask is None else _native(mask)
-    return Prepared.of(
-        native.extension().plan_weights(_native(labels, parameters.ignore_label), given, _weight_task(parameters))
     )
 
 
@@ -179,19 +148,18 @@ def prepare_doubled(
     mask: Layout | None,
     target: Layout,
     parameters: TargetParameters,
-    weighed: bool,
-    slabs: int,
+    slabs: int | None,
     bordered: bool,
 ) -> Prepared | None:
-    """Kernels `mark` and `sample`."""
+    """Kernels `mark` and `sample`; the latter weighs too, with that many slabs."""
     return Prepared.of(
         native.extension().plan_doubled(
             native.task(parameters),
             _native(_checked(labels, parameters), parameters.ignore_label),
             _native(target),
             None if mask is None else _native(mask),
-            _contiguous(labels[0]) if weighed else None,
-            slabs,
+            None if slabs is None else _contiguous(labels[0]),
+            slabs or 1,
             bordered,
         )
     )
@@ -214,9 +182,3 @@ def _native(layout: Layout, ignore_label: int | float | None = None) -> Any:
 def _contiguous(shape: torch.Size) -> Any:
     """The layout of a new float32 tensor."""
     return _native((shape, torch.empty(shape, device="meta").stride(), torch.float32))
-
-
-def _weight_task(parameters: WeightParameters) -> Any:
-    return native.extension().WeightTask(
-        parameters.num_classes, parameters.foreground, parameters.slab, *parameters.clip
-    )

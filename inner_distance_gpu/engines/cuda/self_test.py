@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ...parameters import TargetParameters, WeightParameters
+from ...parameters import CLIP, TargetParameters, Task, WeightParameters
+from .. import Arrays
 from . import cache, launcher, plans, report
-from .plans import Arrays
 
 VARIABLE = "INNER_DISTANCE_GPU_SELF_TEST"
 FILE = resources.files(__package__) / "known_answers.npz"
@@ -98,8 +98,8 @@ def compute(case: Case, labels: npt.NDArray[Any], mask: npt.NDArray[Any], device
     weight = torch.empty_like(target)
     numerators = torch.zeros(1, 2, dtype=torch.float64, device=device)
     denominators = torch.ones_like(numerators)
-    arrays = Arrays(given, torch.from_numpy(mask).to(device), target, weight)
-    call = _planned(arrays, case, (numerators, denominators))
+    arrays = Arrays(given, torch.from_numpy(mask).to(device), target, weight, (numerators, denominators))
+    call = _planned(arrays, case)
     call.run()
     _, count, settle, last = (launch.kernel.name for launch in call.prepared.launches)
     yield Result("numerators", numerators.cpu().numpy(), count)
@@ -127,13 +127,12 @@ def difference(device: torch.device) -> str | None:
     return None
 
 
-def _planned(arrays: Arrays, case: Case, counts: tuple[torch.Tensor, torch.Tensor] | None = None) -> plans.Call:
-    parameters, shape = case.parameters, arrays.labels.shape
-    weighing = WeightParameters.per_channel(shape, 3, 1, (0.05, 0.95), parameters.ignore_label) if counts else None
-    limits = launcher.launcher.limits(arrays.labels.device)
-    call = plans.call_of(plans.prepare_targets, arrays, parameters, weighing, bool(counts), limits, counts=counts)
-    assert call is not None  # contiguous labels can always be addressed
-    return call
+def _planned(arrays: Arrays, case: Case) -> plans.Call:
+    task = Task(case.parameters)
+    if case.masked:
+        shape, ignored = arrays.labels.shape, case.parameters.ignore_label
+        task = Task(case.parameters, WeightParameters.per_channel(tuple(shape), 3, 1, CLIP, ignored), "mask")
+    return plans.call_of(plans.prepare, arrays, task, launcher.launcher.limits(arrays.labels.device))
 
 
 def _settle(device: torch.device) -> str:

@@ -1,0 +1,226 @@
+"""From a caller's arrays to an engine and back: accept them, choose an engine once, run one task there.
+
+Every call ends here: the functions, the transform, the predictors and the operators differ in the task they state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from . import arrays, engines
+from .arrays import Array
+from .counts import ClassCounts
+from .engines import counting, notices
+from .engines.memory import DeviceMemory, HostMemory, Memory
+from .labels import annotated, check_classes, check_ignored
+from .parameters import Task, WeightParameters, check_clip, check_count, check_ignore_label, check_slab, slab_grid
+
+
+class Results(NamedTuple):
+    """What a task asked for, of the caller's kind; None for the rest."""
+
+    target: Any
+    weight: Any
+    counts: ClassCounts | None
+
+
+def accept_volumes(labels: Any, voxel_size: tuple[float, ...]) -> Array:
+    """Labels that hold volumes with `len(voxel_size)` spatial axes."""
+    array = arrays.accept(labels, "labels")
+    dims = len(voxel_size)
+    if len(array.shape) < dims:
+        raise ValueError(
+            f"labels have shape {array.shape}: voxel_size={voxel_size} asks for {dims} spatial axes, "
+            f"expected {'(..., z, y, x)' if dims == 3 else '(..., y, x)'}"
+        )
+    if 0 in array.shape[-dims:]:
+        # DaCapo: an obscure error from SciPy; likewise for the rank above.
+        raise ValueError(
+            f"labels have shape {array.shape}: expected no empty axis among the last {dims}, which are spatial; "
+            "only axes in front of them may be empty"
+        )
+    return array
+
+
+def accept_classes(
+    labels: Any, num_classes: Any, slab: Any, clip: Any, ignore_label: Any
+) -> tuple[Array, WeightParameters]:
+    """Labels that are classes, and how they are weighed."""
+    array = arrays.accept(labels, "labels")
+    if not array.shape or 0 in array.shape[-2:]:
+        raise ValueError(
+            f"labels have shape {array.shape}: expected at least one axis, and none that is empty among the last two"
+        )
+    return array, WeightParameters(
+        num_classes=check_count("num_classes", num_classes),
+        foreground=False,
+        slab=check_slab(slab, array.shape),
+        clip=check_clip(clip),
+        ignore_label=check_ignore_label(ignore_label),
+    )
+
+
+def run(
+    labels: Array,
+    task: Task,
+    mask: Any = None,
+    counts: ClassCounts | None = None,
+    *,
+    engine: str,
+    threads: int,
+    out: Any = None,
+    in_place: bool = False,
+) -> Results:
+    """What `task` asks of accepted labels, in one pass over them.
+
+    A target goes into `out` where that is given. With `in_place` the counts may grow where they are, and then are what
+    is returned; otherwise the counts that come in do not change.
+    """
+    destination = None if out is None else arrays.accept_out(out, labels)
+    name, runner = engines.choose(engine, labels.on_host, labels.shape)
+    memory: Memory = DeviceMemory(labels) if engines.on_device(name) else HostMemory()
+    task = for_labels(task, labels)
+    check = labels.on_host if task.validate is None else task.validate
+    given = before = None
+    if task.weighing is not None:
+        given = accept_mask(mask, labels, task.weighing.spatial, check)
+        before = _before(counts, labels, task.weighing)
+    try:
+        in_out = None if destination is None else memory.destination(destination)
+        target: Any = memory.empty(labels.shape) if task.target is not None and in_out is None else in_out
+        weight: Any = None if task.weighing is None else memory.empty(labels.shape)
+        after = before
+        if 0 not in labels.shape:
+            if check:
+                _look(labels, given, task, memory)
+            try:
+                of_mask = None if given is None else memory.mask_to_engine(given, labels.shape)
+                call = engines.Arrays(memory.to_engine(labels), of_mask, target, weight)
+                if before is None:
+                    runner.run(task, call, threads)
+                else:
+                    after = _count(
+                        lambda *numbers: runner.run(task, call._replace(counts=numbers), threads),
+                        before,
+                        labels,
+                        memory,
+                        in_place or counts is None,
+                    )
+            finally:
+                memory.settle()
+        if destination is not None and in_out is None:
+            memory.to_out(target, destination)
+        elif destination is None and target is not None:
+            out = memory.to_caller(target, labels)
+        return Results(out, None if weight is None else memory.to_caller(weight, labels), after)
+    except engines.MEMORY_ERRORS as error:
+        raise engines.out_of_memory(error, name, labels.shape, labels.data.dtype) from error
+
+
+def _count(
+    work: Callable[..., None], before: ClassCounts, labels: Array, memory: Memory, in_place: bool
+) -> ClassCounts:
+    """Call `work` with numbers to count on from, and return the counts afterwards."""
+    own = before.shared(memory.device) if in_place and before.is_on_host == labels.on_host else None
+    if own is not None and before.is_on_host:
+        work(*own)  # the engine locks where it counts
+        return before
+    if own is not None:
+        with counting.on_device(), before.in_order_of_streams():
+            work(*own)
+            return before
+    with counting.on_device() if in_place else contextlib.nullcontext():
+        numbers = before.copied(memory.device)
+        work(*numbers)
+        after = before.with_numbers(*numbers, arrays.device_of(labels))
+        if not in_place:
+            return after
+        before.take(after)
+        return before
+
+
+def for_labels(task: Task, labels: Array) -> Task:
+    """The same with `ignore_label` as these labels have it. Raises ValueError where their type has no such value."""
+    given = task.ignore_label
+    if given is None:
+        return task
+    ignored = check_ignored(given, labels.data.dtype)
+    return task if ignored == given else task.ignoring(ignored)
+
+
+def _look(labels: Array, mask: Array | None, task: Task, memory: Memory) -> None:
+    """Raise for values that are no classes; warn of such as are probably meant otherwise.
+
+    Host engines warn themselves, while they read.
+    """
+    weighing = task.weighing
+    if weighing is not None and not weighing.foreground:
+        check_classes(arrays.to_host(labels), weighing.num_classes, weighing.ignore_label)
+    if isinstance(memory, HostMemory):
+        return
+    values = arrays.to_host(labels)
+    there = annotated(values, task.ignore_label)
+    notices.look_for_fractions(values, there)
+    if mask is not None and weighing is not None:
+        notices.look_at_mask(arrays.to_host(mask), there, weighing.clip)
+
+
+def accept_mask(mask: Any, labels: Array, spatial: int, check: bool) -> Array | None:
+    if mask is None:
+        return None
+    array = arrays.accept(mask, "mask")
+    # DaCapo: any shape that NumPy broadcasts, along z too.
+    leading = max(len(labels.shape) - spatial, 0)
+    missing = len(labels.shape) - len(array.shape)
+    fits = 0 <= missing <= leading and all(
+        m == n or (m == 1 and axis < leading)
+        for axis, (m, n) in enumerate(zip(array.shape, labels.shape[max(missing, 0) :], strict=False), start=missing)
+    )
+    if not fits:
+        raise ValueError(
+            f"mask has shape {array.shape}, the labels have {labels.shape}: expected the same shape, "
+            f"but for the first {leading} axes, which may be 1 or missing"
+        )
+    if array.device != labels.device:
+        raise ValueError(f"mask is on {array.device}, the labels are on {labels.device}: expected the same device")
+    if check:
+        _check_mask(arrays.to_host(array))
+    return array
+
+
+def _check_mask(values: npt.NDArray[Any]) -> None:
+    if values.dtype.kind not in "if":
+        return
+    with np.errstate(invalid="ignore"):
+        wrong = ~((values >= 0) & np.isfinite(values))
+    if wrong.any():
+        raise ValueError(f"mask of shape {values.shape} holds {values[wrong][0].item()!r}: expected finite values >= 0")
+
+
+def check_counts(counts: ClassCounts | None, labels: Array, parameters: WeightParameters) -> tuple[int, int]:
+    """The shape (slabs, classes) of the counts of these labels; raises where given counts have another."""
+    shape = (math.prod(slab_grid(parameters.slab, labels.shape)), parameters.num_classes)
+    if counts is None:
+        return shape
+    if not isinstance(counts, ClassCounts):
+        raise TypeError(f"counts={counts!r}: expected ClassCounts (ClassCounts.from_dicts takes DaCapo's list) or None")
+    if counts.shape != shape:
+        raise ValueError(
+            f"counts have shape {counts.shape}: expected (slabs, classes) = {shape} for labels of shape {labels.shape}"
+        )
+    return shape
+
+
+def _before(counts: ClassCounts | None, labels: Array, parameters: WeightParameters) -> ClassCounts:
+    shape = check_counts(counts, labels, parameters)
+    if counts is None:
+        return ClassCounts.start(*shape, device=arrays.device_of(labels))
+    if not counts.is_on_host and counts.device.type == "cuda":
+        arrays.require_cuda(f"counts on {counts.device}")
+    return counts
