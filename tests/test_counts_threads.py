@@ -102,7 +102,8 @@ def test_nothing_is_lost_while_counts_are_reduced():
 LIVE_ITERATOR = """
 import gc, threading
 import torch
-from inner_distance_gpu import InnerDistanceTransform, TargetLoader, counting
+from inner_distance_gpu import InnerDistanceTransform, TargetLoader
+from inner_distance_gpu.engines import counting
 
 transform, begun = InnerDistanceTransform((4, 4), scale=20, threads=1).keyed(), threading.Event()
 

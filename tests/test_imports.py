@@ -40,7 +40,8 @@ def test_missing_extras_are_named(tmp_path, blocked, code, said):
     path = tmp_path / "labels.tif"
     path.write_bytes(b"II*\x00")
     out = python(
-        f"import sys, pathlib; sys.modules[{blocked!r}] = None; from inner_distance_gpu import files, figures\n"
+        f"import sys, pathlib; sys.modules[{blocked!r}] = None; from inner_distance_gpu.cli import figures\n"
+        "from inner_distance_gpu.storage import files\n"
         f"path = {str(path)!r}\ntry: {code}\nexcept ValueError as error: print(error)"
     )
     assert said in " ".join(out)

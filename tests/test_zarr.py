@@ -283,7 +283,7 @@ def test_broken_stores(call, tmp_path, harm, said):
 def test_the_missing_extra_is_named(tmp_path):
     create(tmp_path / "labels.zarr", LABELS, 2)
     code = (
-        "import sys, pathlib; sys.modules['zarr'] = None; from inner_distance_gpu import files\n"
+        "import sys, pathlib; sys.modules['zarr'] = None; from inner_distance_gpu.storage import files\n"
         f"try: files.read_labels(pathlib.Path({str(tmp_path / 'labels.zarr')!r}))\n"
         "except ValueError as error: print(error)"
     )
