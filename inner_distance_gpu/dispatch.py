@@ -105,15 +105,15 @@ def run(
                 if before is None:
                     runner.run(task, call, threads)
                 else:
-                    after = _count(
-                        lambda *numbers: runner.run(task, call._replace(counts=numbers), threads),
-                        before,
-                        labels,
-                        memory,
-                        in_place or counts is None,
-                    )
+
+                    def work(*numbers: Any) -> None:
+                        runner.run(task, call._replace(counts=numbers), threads)
+
+                    after = _count(work, before, labels, memory, in_place or counts is None)
             finally:
                 memory.settle()
+        elif before is not None and not in_place:
+            after = before.with_numbers(*before.copied(memory.device), arrays.device_of(labels))
         if destination is not None and in_out is None:
             memory.to_out(target, destination)
         elif destination is None and target is not None:

@@ -152,7 +152,7 @@ def test_an_engine_without_memory_says_what_was_asked_of_it(monkeypatch, functio
     def fail(*arguments):
         raise kind("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(cpu, function, fail)
+    monkeypatch.setattr(cpu, "run", fail)
     labels, transform = np.eye(5), InnerDistanceTransform((1, 1), 1, engine="cpu")
     calls = {
         "inner_distance": lambda: inner_distance(labels, (1, 1), engine="cpu"),

@@ -27,14 +27,12 @@ def asked(monkeypatch):
     for name in ("cpu", "reference"):
         if engines.available()[name] is None:
             module = engines._module(name)
-            for function in ("inner_distance", "balanced_weights"):
-                original = getattr(module, function)
 
-                def recorded(*arguments, name=name, original=original, **keywords):
-                    calls.append(name)
-                    return original(*arguments, **keywords)
+            def recorded(*arguments, name=name, run=module.run):
+                calls.append(name)
+                run(*arguments)
 
-                monkeypatch.setattr(module, function, recorded)
+            monkeypatch.setattr(module, "run", recorded)
     return calls
 
 
@@ -55,7 +53,7 @@ def threads(monkeypatch):
     """The numbers of threads that `reference` was told to use."""
     told = []
     module = engines._module("reference")
-    monkeypatch.setattr(module, "inner_distance", lambda labels, out, parameters, threads: told.append(threads))
+    monkeypatch.setattr(module, "run", lambda task, arrays, threads: told.append(threads))
     return told
 
 

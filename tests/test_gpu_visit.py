@@ -85,7 +85,7 @@ def test_a_wrong_engine_is_seen(visit, monkeypatch, capsys):
     def wrong(task, arrays, threads):
         right(task, arrays, threads)
         if arrays.target is not None:
-            arrays.target += 1e-3
+            arrays.target.add_(1e-3)
 
     monkeypatch.setattr(cuda, "run", wrong)
     code, report = visit("--quick")
@@ -98,7 +98,7 @@ def test_an_engine_that_fails_does_not_end_the_visit(visit, monkeypatch):
     def fails(*arguments):
         raise RuntimeError("too large")
 
-    monkeypatch.setattr(cuda, "target_and_weights", fails)
+    monkeypatch.setattr(cuda, "run", fails)
     _, report = visit("--quick")
     engines = report["cases"][0]["engines"]
     assert engines["cuda"] == {"failed": "RuntimeError: too large"}

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from inner_distance_gpu import ClassCounts, InnerDistanceTransform, balanced_weights, engines, inner_distance
+from inner_distance_gpu.engines import memory
 
 VOXEL = (40, 4, 4.5)
 
@@ -141,7 +142,7 @@ def test_a_call_that_fails_counts_nothing(engine, monkeypatch):
     transform(batch(1))
     before = transform.counts.state()
     if engine == "cpu":  # the memory of the weights; the extension's own is allocated before it counts
-        monkeypatch.setattr(module.np, "empty", failing)
+        monkeypatch.setattr(memory.HostMemory, "empty", failing)
     else:
         monkeypatch.setattr(module, "_sum", failing)
     with pytest.raises(MemoryError):

@@ -81,7 +81,6 @@ def test_differences_within_the_tolerance(call, labels, second):
         ({"change": at(lambda v: v * (1 + 3e-6), only="distance")}, 2),
         ({"change": at(lambda v: np.nan, only="distance")}, 2),
         ({"weigh": lambda w: w * np.float32(1 + 3e-6)}, 3),
-        ({"weigh": lambda w: w.astype(np.float64)}, 3),
     ],
 )
 def test_an_engine_that_is_off(call, labels, second, changes, column):

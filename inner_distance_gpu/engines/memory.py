@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from .. import arrays
-from ..arrays import Array, byte_strides, device_of, from_host, is_negated, to_host
+from ..arrays import Array, byte_strides, from_host, is_negated, to_host
 
 
 class HostMemory:
@@ -50,7 +50,7 @@ class DeviceMemory:
     _shares_with_cupy = False
 
     def __init__(self, labels: Array) -> None:
-        self.device = arrays.default_device() if labels.on_host else device_of(labels)
+        self.device = arrays.default_device() if labels.on_host else arrays.device_of(labels)
 
     def to_engine(self, array: Array) -> torch.Tensor:
         self._shares_with_cupy |= array.kind == "cupy"
@@ -64,7 +64,7 @@ class DeviceMemory:
 
     def destination(self, out: Array) -> torch.Tensor | None:
         """The memory of `out`, where an engine can write there."""
-        if device_of(out) != self.device or is_negated(out) or min(byte_strides(out), default=0) < 0:
+        if arrays.device_of(out) != self.device or is_negated(out) or min(byte_strides(out), default=0) < 0:
             return None
         return self.to_engine(out)
 
@@ -104,7 +104,7 @@ def _as_tensor(array: Array) -> torch.Tensor:
         values = values if all(step >= 0 for step in values.strides) and _whole_steps(values) else values.copy("C")
         tensor = torch.from_numpy(values)
     else:
-        tensor = _from_cupy(values, device_of(array))
+        tensor = _from_cupy(values, arrays.device_of(array))
     return tensor.view(torch.bool if kind == "b" else torch.bfloat16) if kind in "bV" else tensor
 
 
