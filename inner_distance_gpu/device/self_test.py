@@ -9,6 +9,7 @@ test off, `always` runs it in every process.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import threading
 from collections.abc import Iterator
@@ -34,17 +35,25 @@ class SelfTestError(RuntimeError):
 
 @dataclass(frozen=True)
 class Case:
-    """One call. Without a mask it makes targets, with one weights and counts too."""
+    """One call. `parameters` make targets, `weighing` weights and counts, for which there is a mask."""
 
     name: str
-    parameters: TargetParameters
-    masked: bool = False
+    parameters: TargetParameters | None
+    weighing: WeightParameters | None = None
+    volumes: int = 2  # of the recorded ones
 
 
+_SHAPE = (2, 38, 13, 37)  # of the recorded labels
 CASES = (
     Case("packed", TargetParameters.checked((4, 4, 4), 12, "zero", "extent", None, 0.0)),
     Case("float", TargetParameters.checked((40, 32, 32), 120, "signed", "extent", None, 0.0)),
-    Case("masked", TargetParameters.checked((4, 4, 4), 12, "zero", "extent", 3, -1.0), masked=True),
+    Case(
+        "masked",
+        TargetParameters.checked((4, 4, 4), 12, "zero", "extent", 3, -1.0),
+        WeightParameters(2, True, _SHAPE, (0.05, 0.95), 3),
+    ),
+    # Slabs that end within the first volume, and one class per label: neither is the way of the case before.
+    Case("weights", None, WeightParameters(4, False, (1, 20, 7, 37), (0.05, 0.95), 3), volumes=1),
 )
 
 
@@ -88,24 +97,27 @@ def state(device: torch.device) -> str:
 
 def compute(case: Case, labels: npt.NDArray[Any], mask: npt.NDArray[Any], device: torch.device) -> Iterator[Result]:
     """The arrays of a case, those of earlier kernels first."""
+    labels, mask = labels[: case.volumes], mask[: case.volumes]
     given = torch.from_numpy(labels).to(device)
-    target = torch.empty(given.shape, dtype=torch.float32, device=device)
-    if not case.masked:
-        call = _planned(Arrays(given, None, target, None), case)
-        call.run()
-        yield Result("target", target.cpu().numpy(), call.prepared.launches[-1].kernel.name)
-        return
-    weight = torch.empty_like(target)
-    numerators = torch.zeros(1, 2, dtype=torch.float64, device=device)
-    denominators = torch.ones_like(numerators)
-    arrays = Arrays(given, torch.from_numpy(mask).to(device), target, weight)
-    call = _planned(arrays, case, (numerators, denominators))
+    target = weight = weights_mask = counts = None
+    if case.parameters is not None:
+        target = torch.empty(given.shape, dtype=torch.float32, device=device)
+    if case.weighing is not None:
+        weights_mask = torch.from_numpy(mask).to(device)
+        weight = torch.empty(given.shape, dtype=torch.float32, device=device)
+        slabs = math.prod(-(-n // extent) for n, extent in zip(labels.shape, case.weighing.slab, strict=True))
+        numerators = torch.zeros(slabs, case.weighing.num_classes, dtype=torch.float64, device=device)
+        counts = (numerators, torch.ones_like(numerators))
+    call = _planned(Arrays(given, weights_mask, target, weight), case, counts)
     call.run()
-    _, count, settle, last = (launch.kernel.name for launch in call.prepared.launches)
-    yield Result("numerators", numerators.cpu().numpy(), count)
-    yield Result("denominators", denominators.cpu().numpy(), settle)
+    kernels = [launch.kernel.name for launch in call.prepared.launches]
+    if counts is not None:
+        *_, count, settle, _ = kernels
+        yield Result("numerators", counts[0].cpu().numpy(), count)
+        yield Result("denominators", counts[1].cpu().numpy(), settle)
     for name, tensor in (("target", target), ("weight", weight)):
-        yield Result(name, tensor.cpu().numpy(), last)
+        if tensor is not None:
+            yield Result(name, tensor.cpu().numpy(), kernels[-1])
 
 
 def difference(device: torch.device) -> str | None:
@@ -127,11 +139,13 @@ def difference(device: torch.device) -> str | None:
     return None
 
 
-def _planned(arrays: Arrays, case: Case, counts: tuple[torch.Tensor, torch.Tensor] | None = None) -> plans.Call:
-    parameters, shape = case.parameters, arrays.labels.shape
-    weighing = WeightParameters.per_channel(shape, 3, 1, (0.05, 0.95), parameters.ignore_label) if counts else None
-    limits = launcher.launcher.limits(arrays.labels.device)
-    call = plans.call_of(plans.prepare_targets, arrays, parameters, weighing, bool(counts), limits, counts=counts)
+def _planned(arrays: Arrays, case: Case, counts: tuple[torch.Tensor, torch.Tensor] | None) -> plans.Call:
+    if case.parameters is None:
+        call = plans.call_of(plans.prepare_weights, arrays, case.weighing, counts=counts)
+    else:
+        limits = launcher.launcher.limits(arrays.labels.device)
+        decides = (case.parameters, case.weighing, case.weighing is not None, limits)
+        call = plans.call_of(plans.prepare_targets, arrays, *decides, counts=counts)
     assert call is not None  # contiguous labels can always be addressed
     return call
 
