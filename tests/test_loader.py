@@ -180,7 +180,7 @@ def test_leaving_early_leaves_no_thread(context, cycles):
                 break
         assert not ours()
     gc.collect()
-    # Each worker of a DataLoader is fed by a thread of multiprocessing's queue, which is told to end but not waited for.
+    # A thread of multiprocessing's queue feeds each worker of a DataLoader. It is told to end, and nobody waits for it.
     for thread in set(threading.enumerate()) - before:
         thread.join(20)
         assert not thread.is_alive(), thread

@@ -122,7 +122,6 @@ def test_a_failure_does_not_leave_the_synchronisation_check_on(monkeypatch):
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", warns)
     with pytest.raises(KeyError), devices.no_synchronisation():
-        assert modes == ["error"]
         raise KeyError
     assert modes == ["error", "default"]
 
