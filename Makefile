@@ -13,21 +13,27 @@ demo: .venv/ready
 	$(BIN)/inner-distance-gpu demo --out demo
 
 # Twice: as the machine is, and as on one with a GPU, whose kernels then run on the host. The files left out the second
-# time ask for no engine but `cpu` and `reference`, or bring the kernels on the host themselves; new files are in.
-ALIKE := benchmarks brute_force cpu_bits cpu_engine cpu_envelope cpu_indices cpu_threads device_cache device_compiler \
-	device_kernels device_packed documentation fuzz golden gpu gpu_streams packaging ranks site spatial zarr
+# time ask for no engine but `cpu` and `reference`, bring the kernels on the host themselves, or ask a program whose
+# answer no engine changes about terminals, names, signals and processes; new files are in.
+ALIKE := benchmarks block_grid brute_force chunk_codec counts cpu_bits cpu_engine cpu_envelope cpu_indices cpu_threads \
+	cucim_limits cupy_order device_cache device_compiler device_kernels device_launch device_limits device_packed \
+	documentation file_systems fuzz golden gpu gpu_streams imports keyed kills leftovers loader \
+	loader_like_a_dataloader loader_state loader_streams memory_layouts no_site ome_parts packaging ranks self_test \
+	site spatial suite_itself surroundings volume_ome volume_ownership volume_resume zarr
 PROCESSES ?= 2
+# Tests of one file stay in one process while there is work for all: what a file compiles is compiled once.
+PYTEST := $(BIN)/pytest -n $(PROCESSES) --dist worksteal
 test: check
-	$(BIN)/pytest -n $(PROCESSES)
-	$(BIN)/pytest -n $(PROCESSES) --engines-on-host $(ALIKE:%=--ignore-glob=*/test_%.py)
+	$(PYTEST)
+	$(PYTEST) --engines-on-host --ignore=tests/race $(ALIKE:%=--ignore-glob=*/test_%.py)
 
 # For the edit-run loop: those files of which each test is fast. No file that starts processes or compiles for devices.
-SLOW := $(filter-out brute_force cpu_envelope cpu_indices device_cache documentation fuzz golden spatial,$(ALIKE)) \
-	blockwise every_keyword imports kills leftovers loader loader_like_a_dataloader operators suite_itself surroundings \
-	volume_cluster volume_errors volume_ownership volume_resume volume_write workers
+SLOW := benchmarks blockwise cpu_bits cpu_engine cpu_threads device_compiler device_kernels device_packed every_keyword \
+	gpu gpu_streams imports kills leftovers loader loader_like_a_dataloader operators packaging ranks site suite_itself \
+	surroundings volume_cluster volume_errors volume_ownership volume_resume volume_write workers zarr
 quick: .venv/ready
 	$(BIN)/ruff check --quiet .
-	$(BIN)/pytest -q -n $(PROCESSES) --ignore=tests/race $(SLOW:%=--ignore-glob=*/test_%.py)
+	$(PYTEST) -q --ignore=tests/race $(SLOW:%=--ignore-glob=*/test_%.py)
 
 check: .venv/ready
 	$(BIN)/ruff check .

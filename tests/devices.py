@@ -1,5 +1,6 @@
 """What tests ask of a CUDA device before they use it: whether there is one, and how much memory a call takes there."""
 
+import contextlib
 import functools
 import warnings
 
@@ -19,6 +20,19 @@ def cuda_devices():
             return torch.cuda.device_count() if torch.cuda.is_available() else 0
         except RuntimeError:
             return 0
+
+
+@contextlib.contextmanager
+def no_synchronisation():
+    """Torch raises where the host waits for the device; a failure in here does not leave that on for later tests."""
+    torch.cuda.synchronize()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype")
+            torch.cuda.set_sync_debug_mode("error")
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def call_bytes(shape, dtype, parameters, limits=None):

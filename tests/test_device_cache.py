@@ -47,7 +47,8 @@ def test_whatever_decides_the_code_is_in_the_name(compiles, monkeypatch):
     assert compiled_anew()
     cache.compiled(COUNT, "sm_90")
     cache.compiled(SETTLE, "sm_80")
-    assert len(compiles.made) == 3
+    cache.compiled(Kernel("scan.cu", SETTLE.name), "sm_90")
+    assert len(compiles.made) == 4
     assert not compiled_anew()
     compiles.nvrtc.getVersion = lambda: (13, 1)
     assert compiled_anew()

@@ -1,12 +1,11 @@
 """Does engine `cuda` stay on the device: no copy, no synchronisation, torch's stream and memory, any size?"""
 
 import threading
-import warnings
 
 import numpy as np
 import pytest
 import torch
-from devices import call_bytes
+from devices import call_bytes, no_synchronisation
 from host_launcher import record_at
 from oracle import assert_target
 from test_device_kernels import blobs
@@ -70,16 +69,10 @@ def test_no_synchronisation():
     mask = torch.rand(20, 30, 40, device="cuda")
     transform = transform_of(labels)
     transform(labels, mask)
-    torch.cuda.synchronize()
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype")
-            torch.cuda.set_sync_debug_mode("error")
+    with no_synchronisation():
         transform(labels)
         transform(labels, mask)
         inner_distance(labels, (40, 4, 4))
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_graph_capture_and_replay_with_new_labels():

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from devices import no_synchronisation
 from torch.utils.data import DataLoader
 
 from inner_distance_gpu import InnerDistanceTransform, TargetLoader, engines
@@ -217,12 +218,8 @@ def test_nothing_waits_for_the_device():
     made = transform(engine="cuda").to("cuda")
     batches = [{key: value.pin_memory() for key, value in sample.items()} for sample in samples()]
     list(TargetLoader(batches, made, device="cuda"))  # compiles, and allocates
-    torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with no_synchronisation():
         list(TargetLoader(batches, made, device="cuda"))
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.gpu

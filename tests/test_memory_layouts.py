@@ -74,9 +74,13 @@ def test_labels_that_begin_between_two_elements(engine, dtype):
         assert torch.equal(inner_distance(view, (4, 4), engine=engine), expected)
 
 
-def test_kernels_see_aligned_labels_and_masks(launcher):
+@pytest.mark.parametrize("library", ["torch", "NumPy"])
+def test_kernels_see_aligned_labels_and_masks(launcher, library):
     stored = bytearray(1) + bytearray(LABELS.int().numpy().tobytes())
-    labels = torch.frombuffer(stored, dtype=torch.int32, offset=1).reshape(LABELS.shape)
+    if library == "torch":
+        labels = torch.frombuffer(stored, dtype=torch.int32, offset=1).reshape(LABELS.shape)
+    else:
+        labels = np.frombuffer(stored, np.int32, offset=1).reshape(LABELS.shape)
     InnerDistanceTransform((4, 4), 5, engine="cuda")(labels, labels)
     jobs = [record for record in launcher.records if hasattr(record, "scans")]
     assert jobs

@@ -111,6 +111,21 @@ def test_no_device_where_torch_warns_of_an_old_driver(monkeypatch):
     assert devices.cuda_devices.__wrapped__() == 0
 
 
+def test_a_failure_does_not_leave_the_synchronisation_check_on(monkeypatch):
+    modes = []
+
+    def warns(mode):
+        modes.append(mode)
+        if mode == "error":
+            warnings.warn("Synchronization debug mode is a prototype feature", UserWarning, stacklevel=1)
+
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", warns)
+    with pytest.raises(KeyError), devices.no_synchronisation():
+        raise KeyError
+    assert modes == ["error", "default"]
+
+
 @pytest.mark.parametrize("shape", [(64, 64, 64), (5, 1024, 512), (2, 3, 3, 90_000)])
 def test_memory_of_a_call(shape):
     parameters = TargetParameters((1.0, 1.0, 1.0), 2.0, "zero", "extent", None, 0.0)

@@ -170,11 +170,12 @@ def test_output_in_a_file_has_no_control_characters(folder):
 
 
 @pytest.mark.parametrize("columns", [1, 30])
-def test_a_narrow_terminal_shows_every_number(folder, columns):
-    done = start("verify", "labels.npy", *OPTIONS, COLUMNS=str(columns))
+def test_a_narrow_terminal_shows_every_number(call, folder, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    _, out, _ = call("verify", "labels.npy", *OPTIONS)
     for word in ("reference", "target", "distance", "within"):
-        assert word in done.stdout.decode()
-    assert b"Traceback" not in start("run", COLUMNS=str(columns)).stderr
+        assert word in out
+    assert "Traceback" not in call("run")[2]
 
 
 def test_no_home(folder):

@@ -24,7 +24,7 @@ from inner_distance_gpu import blockwise
 from inner_distance_gpu.blockwise import writing
 
 def without_gpu():
-    from inner_distance_gpu.device import driver
+    from inner_distance_gpu.engines.cuda import driver
     driver.why_not = lambda: "taken away"
 
 def main():

@@ -9,6 +9,7 @@ test off, `always` runs it in every process.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import threading
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ...parameters import CLIP, TargetParameters, Task, WeightParameters
+from ...parameters import TargetParameters, Task, WeightParameters
 from .. import Arrays
 from . import cache, launcher, plans, report
 
@@ -34,17 +35,25 @@ class SelfTestError(RuntimeError):
 
 @dataclass(frozen=True)
 class Case:
-    """One call. Without a mask it makes targets, with one weights and counts too."""
+    """One call. `parameters` make targets, `weighing` weights and counts, for which there is a mask."""
 
     name: str
-    parameters: TargetParameters
-    masked: bool = False
+    parameters: TargetParameters | None
+    weighing: WeightParameters | None = None
+    volumes: int = 2  # of the recorded ones
 
 
+_SHAPE = (2, 38, 13, 37)  # of the recorded labels
 CASES = (
     Case("packed", TargetParameters.checked((4, 4, 4), 12, "zero", "extent", None, 0.0)),
     Case("float", TargetParameters.checked((40, 32, 32), 120, "signed", "extent", None, 0.0)),
-    Case("masked", TargetParameters.checked((4, 4, 4), 12, "zero", "extent", 3, -1.0), masked=True),
+    Case(
+        "masked",
+        TargetParameters.checked((4, 4, 4), 12, "zero", "extent", 3, -1.0),
+        WeightParameters(2, True, _SHAPE, (0.05, 0.95), 3),
+    ),
+    # Slabs that end within the first volume, and one class per label: neither is the way of the case before.
+    Case("weights", None, WeightParameters(4, False, (1, 20, 7, 37), (0.05, 0.95), 3), volumes=1),
 )
 
 
@@ -88,24 +97,29 @@ def state(device: torch.device) -> str:
 
 def compute(case: Case, labels: npt.NDArray[Any], mask: npt.NDArray[Any], device: torch.device) -> Iterator[Result]:
     """The arrays of a case, those of earlier kernels first."""
+    labels, mask = labels[: case.volumes], mask[: case.volumes]
     given = torch.from_numpy(labels).to(device)
-    target = torch.empty(given.shape, dtype=torch.float32, device=device)
-    if not case.masked:
-        call = _planned(Arrays(given, None, target, None), case)
-        call.run()
-        yield Result("target", target.cpu().numpy(), call.prepared.launches[-1].kernel.name)
-        return
-    weight = torch.empty_like(target)
-    numerators = torch.zeros(1, 2, dtype=torch.float64, device=device)
-    denominators = torch.ones_like(numerators)
-    arrays = Arrays(given, torch.from_numpy(mask).to(device), target, weight, (numerators, denominators))
-    call = _planned(arrays, case)
+    target = weight = weights_mask = counts = None
+    if case.parameters is not None:
+        target = torch.empty(given.shape, dtype=torch.float32, device=device)
+    if case.weighing is not None:
+        weights_mask = torch.from_numpy(mask).to(device)
+        weight = torch.empty(given.shape, dtype=torch.float32, device=device)
+        slabs = math.prod(-(-n // extent) for n, extent in zip(labels.shape, case.weighing.slab, strict=True))
+        numerators = torch.zeros(slabs, case.weighing.num_classes, dtype=torch.float64, device=device)
+        counts = (numerators, torch.ones_like(numerators))
+    task = Task(case.parameters, case.weighing, "keep" if case.weighing is None else "mask")
+    arrays = Arrays(given, weights_mask, target, weight, counts)
+    call = plans.call_of(plans.prepare, arrays, task, launcher.launcher.limits(device))
     call.run()
-    _, count, settle, last = (launch.kernel.name for launch in call.prepared.launches)
-    yield Result("numerators", numerators.cpu().numpy(), count)
-    yield Result("denominators", denominators.cpu().numpy(), settle)
+    kernels = [launch.kernel.name for launch in call.prepared.launches]
+    if counts is not None:
+        *_, count, settle, _ = kernels
+        yield Result("numerators", counts[0].cpu().numpy(), count)
+        yield Result("denominators", counts[1].cpu().numpy(), settle)
     for name, tensor in (("target", target), ("weight", weight)):
-        yield Result(name, tensor.cpu().numpy(), last)
+        if tensor is not None:
+            yield Result(name, tensor.cpu().numpy(), kernels[-1])
 
 
 def difference(device: torch.device) -> str | None:
@@ -125,14 +139,6 @@ def difference(device: torch.device) -> str | None:
                         f"values differ, the first at {where} {at}: {result.values[at]} instead of {expected[at]}"
                     )
     return None
-
-
-def _planned(arrays: Arrays, case: Case) -> plans.Call:
-    task = Task(case.parameters)
-    if case.masked:
-        shape, ignored = arrays.labels.shape, case.parameters.ignore_label
-        task = Task(case.parameters, WeightParameters.per_channel(tuple(shape), 3, 1, CLIP, ignored), "mask")
-    return plans.call_of(plans.prepare, arrays, task, launcher.launcher.limits(arrays.labels.device))
 
 
 def _settle(device: torch.device) -> str:
