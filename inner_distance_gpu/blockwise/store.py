@@ -123,7 +123,6 @@ def _built(plan: Plan) -> Iterator[tuple[Path, Path]]:
     """A new output beside its place, and a name for the old one; both are removed in the end."""
     path = plan.destination
     try:
-        _remove_abandoned(path)
         with disk.beside(path) as work:
             work.mkdir()
             with (work / WORKING).open("wb") as file:
@@ -139,11 +138,14 @@ def _built(plan: Plan) -> Iterator[tuple[Path, Path]]:
         raise OSError(error.errno, f"the output cannot be created: {error.strerror or error}", str(path)) from error
 
 
-def _remove_abandoned(path: Path) -> None:
-    """Remove what a killed process left when it created this output. A process that lives has locked its folder."""
+def remove_abandoned(path: Path) -> None:
+    """Remove what a killed process left beside this output when it created it. One that lives has locked its folder.
+
+    It may have been killed after the output had its name, so what is there says nothing about what lies beside it.
+    """
     beginning = f".{path.stem[:40]}-"
     pattern = re.compile(re.escape(beginning) + rf"([0-9a-f]{{16}}{re.escape(path.suffix)}|[0-9a-z_]{{8}})")
-    for folder in path.parent.iterdir():
+    for folder in path.parent.iterdir() if path.parent.is_dir() else ():
         if pattern.fullmatch(folder.name) is None or not folder.is_dir():
             continue
         with contextlib.suppress(OSError):

@@ -200,6 +200,8 @@ def run(
     chosen = _scheduler(plan, workers, scheduler)
     # A plan may be run again, and each run has a folder of its own.
     plan = replace(plan, job=replace(plan.job, source=replace(plan.job.source, run=uuid.uuid4().hex)))
+    with contextlib.suppress(PermissionError):  # of a folder that is not to be listed
+        store.remove_abandoned(plan.destination)
     if store.complete(plan, overwrite):
         with contextlib.suppress(BlockingIOError):
             _tidy(plan)
