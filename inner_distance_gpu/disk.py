@@ -113,10 +113,17 @@ def make_durable(paths: set[Path], root: Path) -> None:
         folders.update(parent for parent in path.parents if parent == root or root in parent.parents)
     for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
         with contextlib.suppress(FileNotFoundError):
-            _sync_folder(folder)
+            sync_folder(folder)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the operating system put the names in a folder on the disk. Where it cannot: a warning.
+
+    Raises
+    ------
+    OSError
+        The folder is gone, or the disk failed.
+    """
     if os.name == "nt":  # folders cannot be opened there
         return
     try:

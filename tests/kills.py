@@ -17,25 +17,23 @@ import threading
 import traceback
 from pathlib import Path
 
-import dask.threaded  # noqa: F401  (imported before the processes are forked, as is all that follows)
 import numpy as np
 from zarr_stores import ZARR_2, create, digests
 
 from inner_distance_gpu import blockwise
-from inner_distance_gpu.blockwise import schedule, writing  # noqa: F401
 
 EVENTS = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.listdir", "os.scandir")
 OPTIONS = {"voxel_size": (1, 1, 1), "scale": 1, "chunks": (4, 8, 8), "blocks": (4, 8, 8), "workers": 1}
 KILLS_OF_ONE = 3  # at most, before the write that is left alone
 
 
-def in_a_process(function):
-    """Run a function in a fork of this process; its exit code, which is negative for a signal."""
+def in_a_process(function, *arguments):
+    """Call a function in a fork of this process; its exit code, which is negative for a signal."""
     assert threading.active_count() == 1, "a fork keeps no other thread than its own"
     child = os.fork()
     if not child:
         try:
-            function()
+            function(*arguments)
             os._exit(0)
         except BaseException:
             traceback.print_exc()
@@ -66,12 +64,12 @@ def rounds(folder, kills, version, options, seed):
     moments = random.Random(seed)
     labels = np.kron(np.random.default_rng(0).integers(0, 2, (2, 4, 4)), np.ones((4, 4, 4))).astype(np.uint8)
     labels[:4, :8, :8] = 0  # a chunk that is not stored
-    assert in_a_process(lambda: create(folder / "labels.zarr", labels, version) and None) == 0
+    assert in_a_process(create, folder / "labels.zarr", labels, version) == 0
     expected, events, old = {}, {}, folder / "other scale" / "t.zarr"
     for name, overwrite in (("other scale", False), ("new", False), ("replaced", True)):
         where = _begin(folder, name, old if overwrite else None)
         chosen = options | {"overwrite": overwrite} | ({"scale": 2} if name == "other scale" else {})
-        assert in_a_process(lambda where=where, chosen=chosen: write(where, chosen)) == 0
+        assert in_a_process(write, where, chosen) == 0
         expected[overwrite], events[overwrite] = digests(where / "t.zarr"), int((where / "events").read_text())
     done, wrong = 0, []
     while done < kills:
@@ -80,11 +78,11 @@ def rounds(folder, kills, version, options, seed):
         chosen, moment = options | {"overwrite": overwrite}, []
         while len(moment) < KILLS_OF_ONE and done < kills:
             moment.append(moments.randint(1, events[overwrite]))
-            if in_a_process(lambda: write(where, chosen, moment[-1])) != -signal.SIGKILL:
+            if in_a_process(write, where, chosen, moment[-1]) != -signal.SIGKILL:
                 break
             done += 1
         # What replaces an output begins anew each time; what a killed one left is gone on with.
-        code = in_a_process(lambda: write(where, chosen))
+        code = in_a_process(write, where, chosen)
         names = sorted(path.name for path in where.iterdir())
         found = digests(where / "t.zarr") if (where / "t.zarr").exists() else {}
         if code or found != expected[overwrite] or names != ["events", "labels.zarr", "t.zarr"]:

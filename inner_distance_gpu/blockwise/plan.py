@@ -16,9 +16,9 @@ from .. import __version__, api, arrays, disk, engines, ome, zarr_arrays
 from ..chunk_files import ChunkFiles
 from ..labels import UNANNOTATED
 from ..parameters import TargetParameters, check_choice, check_count, check_flag
+from .empty_array import ARRAY, check_compression
 from .grid import Grid, default_block, halo_of, needs_sites
 from .source import Source
-from .store import ARRAY, check_compression
 from .task import FACTOR, Job
 
 DTYPES = ("float32", "int8")
