@@ -1,9 +1,12 @@
 """What a block costs beside its computation: CPU time, tasks, memory of the driver, and going on where a run ended.
 
     python benchmarks/block_cost.py [--blocks 1000 10000] [--edges 16 64] [--only threads cluster tasks memory resume]
+                                    [--before FOLDER] [--under "COMMAND"]
 
 Labels are uint8 in chunks of 64³, scale 1, Zarr format 2, not compressed. Each row is a process of its own; CPU time is
-user and system time of it and of its children. `--package FOLDER` measures another checkout of the package.
+user and system time of it and of its children. `--before FOLDER` measures another checkout of the package too, row by
+row before this one. `--under` is a command that each row is run under, such as `nice`, or one that waits until the
+machine is quiet. Ctrl-C ends it with the rows that there are.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import contextlib
 import json
 import os
 import resource
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -25,7 +29,6 @@ import numpy as np
 CHUNK = 64
 OPTIONS = {"scale": 1, "compression": "none"}
 ROWS = ("threads", "cluster", "tasks", "memory", "resume")
-Size = tuple[int, int]  # blocks, voxels along an edge of one
 
 
 def cpu() -> float:
@@ -246,10 +249,10 @@ def resume(folder: Path, blocks: int, edge: int) -> dict[str, float]:
     return {"seconds to the first block at 99 %": first_block(nearly_done(folder, blocks, edge, 0.99))}
 
 
-def measure(row: str, blocks: int, edge: int, package: Path) -> dict[str, Any]:
+def measure(row: str, blocks: int, edge: int, package: Path, under: list[str]) -> dict[str, Any]:
     """One row, in a process that imports the package from `package`."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--row", row, str(blocks), str(edge), folder]
+        command = [*under, sys.executable, __file__, "--row", row, str(blocks), str(edge), folder]
         first = Path(folder) / "first"
         first.mkdir()
         environment = os.environ | {"BLOCK_COST_PACKAGE": str(package)}
@@ -260,16 +263,29 @@ def measure(row: str, blocks: int, edge: int, package: Path) -> dict[str, Any]:
             path.insert(0, str(first))
         environment["PYTHONPATH"] = os.pathsep.join(path)
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-    found = {"row": row, "blocks": blocks, "edge": edge} | json.loads(done.stdout.splitlines()[-1])
+    found = {"commit": commit_of(package), "row": row, "blocks": blocks, "edge": edge} | json.loads(
+        done.stdout.splitlines()[-1]
+    )
     print(json.dumps(found), flush=True)
     return found
 
 
-def sizes(row: str, blocks: list[int], edges: list[int]) -> list[Size]:
-    """What is measured: blocks and edges."""
-    if row in ("threads", "cluster"):
-        return [(n, edge) for n in blocks for edge in edges]
-    return [(100_000, 16)] if row == "resume" else [(n, 16) for n in (1000, 100_000)]
+def commit_of(package: Path) -> str:
+    git = ["git", "-C", str(package), "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
+    return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def wanted(rows: list[str], blocks: list[int], edges: list[int]) -> list[tuple[str, int, int]]:
+    """What is measured: rows with their blocks and edges, small ones first."""
+    found = []
+    if "tasks" in rows:
+        found += [("tasks", n, 16) for n in (1000, 100_000)]
+    if "memory" in rows:
+        found += [("memory", n, 16) for n in (1000, 100_000)]
+    if "resume" in rows:
+        found.append(("resume", 100_000, 16))
+    timed = [row for row in ("threads", "cluster") if row in rows]
+    return found + [(row, n, edge) for n in blocks for edge in edges for row in timed]
 
 
 def main() -> None:
@@ -277,7 +293,8 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, nargs="+", default=[1000, 10_000])
     parser.add_argument("--edges", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS))
-    parser.add_argument("--package", type=Path, default=Path(__file__).parents[1])
+    parser.add_argument("--before", type=Path, help="another checkout, to be measured beside this one")
+    parser.add_argument("--under", default="", help="a command that each row is run under")
     parser.add_argument("--row", nargs=4, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.row:
@@ -287,13 +304,15 @@ def main() -> None:
         return
     import records
 
-    rows = [measure(row, *size, given.package) for row in given.only for size in sizes(row, given.blocks, given.edges)]
-    git = ["git", "-C", str(given.package), "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    this, rows = Path(__file__).resolve().parents[1], []
+    packages = [this] if given.before is None else [given.before.resolve(), this]
+    with contextlib.suppress(KeyboardInterrupt):
+        for row, blocks, edge in wanted(given.only, given.blocks, given.edges):
+            rows.extend(measure(row, blocks, edge, package, shlex.split(given.under)) for package in packages)
     result = {
         "suite": "block cost",
         "command": "python benchmarks/block_cost.py",
-        "machine": records.machine(2) | {"commit": commit},
+        "machine": records.machine(2) | {"commit": commit_of(this)},
         "rows": rows,
     }
     print(records.write(result, records.RESULTS, "-block-cost"))
