@@ -308,7 +308,11 @@ def main() -> None:
     packages = [this] if given.before is None else [given.before.resolve(), this]
     with contextlib.suppress(KeyboardInterrupt):
         for row, blocks, edge in wanted(given.only, given.blocks, given.edges):
-            rows.extend(measure(row, blocks, edge, package, shlex.split(given.under)) for package in packages)
+            for package in packages:
+                try:
+                    rows.append(measure(row, blocks, edge, package, shlex.split(given.under)))
+                except subprocess.CalledProcessError as error:  # such as one that took too long; the others count
+                    print(f"{row}, {blocks} blocks of {edge}: exit code {error.returncode}", file=sys.stderr)
     result = {
         "suite": "block cost",
         "command": "python benchmarks/block_cost.py",
