@@ -47,7 +47,10 @@ class Cluster:
         size: int = 1,
     ) -> None:
         with self._client() as client:
-            pickled = pickle.dumps(functools.partial(_same_version, __version__, function))
+            # By the pickler that Dask itself would choose, but once and not for every task.
+            pickled = _distributed(self.address).protocol.pickle.dumps(
+                functools.partial(_same_version, __version__, function)
+            )
             work = _Window(client, self.address, functools.partial(_in_turn, pickled), done)
             batches = iter(lambda: list(itertools.islice(numbers, size)), [])
             try:
