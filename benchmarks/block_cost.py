@@ -4,9 +4,9 @@
                                     [--before PYTHON] [--under "COMMAND"]
 
 Labels are uint8 in chunks of 64³, scale 1, Zarr format 2, not compressed. Each row is a process of its own; CPU time is
-user and system time of it and of its children. `--before PYTHON` measures what another environment has installed too, row
-by row before this one. `--under` is a command that each row is run under, such as `nice`, or one that waits until the
-machine is quiet. Ctrl-C ends it with the rows that there are.
+user and system time of it and of its children. `--before PYTHON` measures what another environment has installed too,
+row by row before this one. `--under` is a command that each row is run under, such as `nice`, or one that waits until
+the machine is quiet. Ctrl-C ends it with the rows that there are.
 """
 
 from __future__ import annotations
