@@ -48,13 +48,15 @@ def complete(plan: Plan, overwrite: bool) -> bool:
         raise IsADirectoryError(f"{path}: is {what} that was not begun by this command, and is not replaced")
     if overwrite:
         return False
-    differing = {name: value for name, value in plan.parameters.items() if stored.get(name, "") != value}
+    # The version that began it is recorded only: what it began, or finished, is gone on with by those after it.
+    asked_for = {name: value for name, value in plan.parameters.items() if name != "version"}
+    differing = {name: value for name, value in asked_for.items() if stored.get(name, "") != value}
     if differing:
         state = "a finished" if stored.get("complete") else "an unfinished"
         listed = "\n".join(
             f"  {name}: {stored.get(name)!r} there, {asked!r} asked" for name, asked in differing.items()
         )
-        same = ", ".join(f"{name}={value!r}" for name, value in plan.parameters.items() if name not in differing)
+        same = ", ".join(f"{name}={value!r}" for name, value in asked_for.items() if name not in differing)
         raise ValueError(
             f"{path}: {state} output with other parameters is there\n{listed}\n  the same: {same}\n"
             "give the same parameters, another destination, or overwrite it"
