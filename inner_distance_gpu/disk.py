@@ -174,6 +174,17 @@ def beside(path: Path) -> Iterator[Path]:
         _remove(temporary)
 
 
+def remove_abandoned_files(path: Path) -> None:
+    """Remove files that `beside` named for this path and a killed process left. One that lives has locked its own."""
+    name = re.compile(re.escape(f".{path.stem[:_NAME_LETTERS]}-") + "[0-9a-f]{16}" + re.escape(path.suffix))
+    for left in path.parent.iterdir() if path.parent.is_dir() else ():
+        if name.fullmatch(left.name) and left.is_file():
+            # Where there are no locks nobody can tell, and it stays.
+            with contextlib.suppress(OSError), left.open("r+b") as file:
+                _lock(file)
+                left.unlink()
+
+
 def _remove(path: Path) -> None:
     if not path.is_dir():
         path.unlink(missing_ok=True)

@@ -46,6 +46,8 @@ def scheduler(tmp_path):
 def worker(tmp_path, scheduler):
     command = [SCRIPTS / "dask", "worker", scheduler[1], "--nworkers", "1", "--nthreads", "1", "--no-nanny"]
     process = subprocess.Popen([*command, "--no-dashboard", "--local-directory", tmp_path / "worker"], **QUIET)
+    joined = "import sys; from distributed import Client; Client(sys.argv[1]).wait_for_workers(1, 120)"
+    subprocess.run([sys.executable, "-c", joined, scheduler[1]], check=True, **QUIET)
     yield process
     process.kill()
     process.wait()

@@ -57,7 +57,7 @@ def test_a_signal_before_the_output_has_its_name(tmp_path, expected, number):
     (tmp_path / "labels.zarr").symlink_to(expected[0])
     program = subprocess.Popen(command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while program.poll() is None and len(os.listdir(tmp_path)) < 2:
-        pass
+        time.sleep(0.001)
     program.send_signal(number)
     said = program.communicate(timeout=120)[1]
     assert program.returncode == 128 + number, said
