@@ -1,18 +1,23 @@
 """What a block costs beside its computation: CPU time, tasks, memory of the driver, and going on where a run ended.
 
     python benchmarks/block_cost.py [--blocks 1000 10000] [--edges 16 64] [--only threads cluster tasks memory resume]
+                                    [--before PYTHON] [--under "COMMAND"]
 
 Labels are uint8 in chunks of 64³, scale 1, Zarr format 2, not compressed. Each row is a process of its own; CPU time is
-user and system time of it and of its children. `--package FOLDER` measures another checkout of the package.
+user and system time of it and of its children. `--before PYTHON` measures what another environment has installed too,
+row by row before this one. `--under` is a command that each row is run under, such as `nice`, or one that waits until
+the machine is quiet. Ctrl-C ends it with the rows that there are.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import resource
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -25,7 +30,6 @@ import numpy as np
 CHUNK = 64
 OPTIONS = {"scale": 1, "compression": "none"}
 ROWS = ("threads", "cluster", "tasks", "memory", "resume")
-Size = tuple[int, int]  # blocks, voxels along an edge of one
 
 
 def cpu() -> float:
@@ -75,24 +79,12 @@ def labels(folder: Path, blocks: int, edge: int) -> Path:
     return path
 
 
-# What `--package` needs in every process, workers of Dask included: an editable installation finds the package before
-# PYTHONPATH does, by an import hook of its own, and this file runs after that hook was installed.
-WITHOUT_EDITABLE = """import sys
-sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in (
-    getattr(finder, "__module__", "") + type(finder).__module__)]
-"""
-
-
-def check_package() -> None:
-    """Raise unless this process imports the package from where it was told to, with an engine to compute with."""
-    import inner_distance_gpu
+def check_engine() -> None:
+    """Raise unless this process has an engine to compute with."""
     from inner_distance_gpu import engines
 
-    wanted, found = Path(os.environ["BLOCK_COST_PACKAGE"]), Path(inner_distance_gpu.__file__).parents[1]
-    if wanted.resolve() != found.resolve():
-        raise ImportError(f"measured is {found}, not {wanted}")
-    if engines.available()["cpu"] is not None:
-        raise ImportError(f"{found}: {engines.available()['cpu']}")
+    if (reason := engines.available()["cpu"]) is not None:
+        raise ImportError(reason)
 
 
 def planned(folder: Path, blocks: int, edge: int, name: str = "target.zarr") -> Any:
@@ -141,11 +133,11 @@ def on_cluster(folder: str, blocks: str, edge: str, what: str) -> None:
 
     from inner_distance_gpu import blockwise
 
-    check_package()
+    check_engine()
     plan = planned(Path(folder), int(blocks), int(edge))
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as running:
         with distributed.Client(running) as client:
-            client.run(check_package)
+            client.run(check_engine)
         if what == "blocks":
             blockwise.run(plan, scheduler=running.scheduler_address)
         elif what == "empty":
@@ -234,7 +226,7 @@ def memory(folder: Path, blocks: int, edge: int) -> dict[str, float]:
 
 
 def go_on(folder: str, blocks: str, edge: str) -> None:
-    check_package()
+    check_engine()
     plan = planned(Path(folder), int(blocks), int(edge))
     before = peak()
     first_block(plan)
@@ -246,30 +238,37 @@ def resume(folder: Path, blocks: int, edge: int) -> dict[str, float]:
     return {"seconds to the first block at 99 %": first_block(nearly_done(folder, blocks, edge, 0.99))}
 
 
-def measure(row: str, blocks: int, edge: int, package: Path) -> dict[str, Any]:
-    """One row, in a process that imports the package from `package`."""
+def measure(row: str, blocks: int, edge: int, python: str, under: list[str]) -> dict[str, Any]:
+    """One row, in a process of that interpreter, with the package that it imports."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--row", row, str(blocks), str(edge), folder]
-        first = Path(folder) / "first"
-        first.mkdir()
-        environment = os.environ | {"BLOCK_COST_PACKAGE": str(package)}
-        path = [str(package), str(Path(__file__).parent)]
-        # The package's own checkout is what an editable installation finds, with the engine that was built for it.
-        if package.resolve() != Path(__file__).resolve().parents[1]:
-            (first / "sitecustomize.py").write_text(WITHOUT_EDITABLE)
-            path.insert(0, str(first))
-        environment["PYTHONPATH"] = os.pathsep.join(path)
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-    found = {"row": row, "blocks": blocks, "edge": edge} | json.loads(done.stdout.splitlines()[-1])
+        command = [*under, python, __file__, "--row", row, str(blocks), str(edge), folder]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    found = {"commit": commit_of(python), "row": row, "blocks": blocks, "edge": edge}
+    found |= json.loads(done.stdout.splitlines()[-1])
     print(json.dumps(found), flush=True)
     return found
 
 
-def sizes(row: str, blocks: list[int], edges: list[int]) -> list[Size]:
-    """What is measured: blocks and edges."""
-    if row in ("threads", "cluster"):
-        return [(n, edge) for n in blocks for edge in edges]
-    return [(100_000, 16)] if row == "resume" else [(n, 16) for n in (1000, 100_000)]
+@functools.cache
+def commit_of(python: str) -> str:
+    """Of the checkout that an environment has installed."""
+    code = "import inner_distance_gpu; print(inner_distance_gpu.__file__)"
+    file = subprocess.run([python, "-P", "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    git = ["git", "-C", str(Path(file).parent), "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
+    return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def wanted(rows: list[str], blocks: list[int], edges: list[int]) -> list[tuple[str, int, int]]:
+    """What is measured: rows with their blocks and edges, small ones first."""
+    found = []
+    if "tasks" in rows:
+        found += [("tasks", n, 16) for n in (1000, 100_000)]
+    if "memory" in rows:
+        found += [("memory", n, 16) for n in (1000, 100_000)]
+    if "resume" in rows:
+        found.append(("resume", 100_000, 16))
+    timed = [row for row in ("threads", "cluster") if row in rows]
+    return found + [(row, n, edge) for n in blocks for edge in edges for row in timed]
 
 
 def main() -> None:
@@ -277,23 +276,30 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, nargs="+", default=[1000, 10_000])
     parser.add_argument("--edges", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS))
-    parser.add_argument("--package", type=Path, default=Path(__file__).parents[1])
+    parser.add_argument("--before", help="the interpreter of another environment, to be measured beside this one")
+    parser.add_argument("--under", default="", help="a command that each row is run under")
     parser.add_argument("--row", nargs=4, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.row:
-        check_package()
+        check_engine()
         row, blocks, edge, folder = given.row
         print(json.dumps(globals()[row](Path(folder), int(blocks), int(edge))))
         return
     import records
 
-    rows = [measure(row, *size, given.package) for row in given.only for size in sizes(row, given.blocks, given.edges)]
-    git = ["git", "-C", str(given.package), "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    rows = []
+    pythons = [sys.executable] if given.before is None else [given.before, sys.executable]
+    with contextlib.suppress(KeyboardInterrupt):
+        for row, blocks, edge in wanted(given.only, given.blocks, given.edges):
+            for python in pythons:
+                try:
+                    rows.append(measure(row, blocks, edge, python, shlex.split(given.under)))
+                except subprocess.CalledProcessError as error:  # such as one that took too long; the others count
+                    print(f"{row}, {blocks} blocks of {edge}: exit code {error.returncode}", file=sys.stderr)
     result = {
         "suite": "block cost",
         "command": "python benchmarks/block_cost.py",
-        "machine": records.machine(2) | {"commit": commit},
+        "machine": records.machine(2) | {"commit": commit_of(sys.executable)},
         "rows": rows,
     }
     print(records.write(result, records.RESULTS, "-block-cost"))

@@ -13,7 +13,7 @@ from PIL import Image
 from zarr_stores import create, digests
 
 from inner_distance_gpu.cli import demo, figures, terminal
-from inner_distance_gpu.storage import files
+from inner_distance_gpu.storage import disk, files
 
 PROGRAM = str(Path(sysconfig.get_path("scripts"), "inner-distance-gpu"))
 LABELS = np.zeros((6, 20, 24), np.uint16)
@@ -123,6 +123,25 @@ def test_a_signal_leaves_no_hidden_files(tmp_path, number, output):
     assert b"Traceback" not in said or output == "t.zarr", "threads of zarr-python may say that they were interrupted"
     assert program.returncode == 128 + number
     assert os.listdir(tmp_path) == ["many.npy"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no kill -9")
+def test_what_a_kill_leaves_is_gone_after_a_rerun(tmp_path):
+    np.save(tmp_path / "many.npy", np.random.default_rng(0).integers(0, 3, (40, 24, 24, 24), np.uint8))
+    command = [PROGRAM, "run", "many.npy", "t.npy", "--voxel-size", "1,1,1", "--scale", "3", "--engine", "reference"]
+    program = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob(".t-*.npy")) and program.poll() is None:
+        time.sleep(0.01)
+    program.kill()
+    program.wait()
+    left = list(tmp_path.glob(".t-*.npy"))
+    assert left, "it was at work"
+    with left[0].open("r+b") as file:  # as a process that lives
+        disk.lock(file, left[0])
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+        assert left[0].exists(), "another process writes it"
+    subprocess.run([*command, "--overwrite"], cwd=tmp_path, check=True, capture_output=True)
+    assert sorted(os.listdir(tmp_path)) == ["many.npy", "t.json", "t.npy"]
 
 
 def test_a_signal_that_is_ignored_stays_ignored():

@@ -11,7 +11,7 @@ from volumes import SCALE, VOLUMES, VOXEL
 from zarr_stores import create, digests
 
 from inner_distance_gpu import blockwise
-from inner_distance_gpu.blockwise import schedule
+from inner_distance_gpu.blockwise import cluster
 
 pytest.importorskip("distributed", reason="distributed is not installed (extra 'cluster')")
 
@@ -76,9 +76,9 @@ def test_a_process_is_killed_in_the_middle(tmp_path):
 def test_blocks_that_travel_together_are_done_up_to_the_one_that_fails():
     """What was written counts, and the error is that of the block which fails."""
     failing = pickle.dumps(functools.partial(operator.floordiv, 12))
-    assert schedule._in_turn(failing, [3, 4, 0, 6]) == [4, 3]
+    assert cluster._in_turn(failing, [3, 4, 0, 6]) == [4, 3]
     with pytest.raises(ZeroDivisionError):
-        schedule._in_turn(failing, [0, 6])
+        cluster._in_turn(failing, [0, 6])
 
 
 def test_an_address_that_nobody_answers(tmp_path):

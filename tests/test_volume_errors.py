@@ -124,11 +124,11 @@ def test_the_disk_fills_up_later(tmp_path, source, monkeypatch):
 
     original = task.make_durable
 
-    def full(paths, root, calls=[]):  # noqa: B006
+    def full(folders, array, run, calls=[]):  # noqa: B006
         calls.append(1)
         if len(calls) == 4:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        original(paths, root)
+        original(folders, array, run)
 
     monkeypatch.setattr(task, "make_durable", full)
     with pytest.raises(OSError, match="No space left"):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from volumes import SCALE, VOLUMES, VOXEL
-from zarr_stores import FORMATS, ZARR_2, attributes, create, digests, values
+from zarr_stores import FORMATS, ZARR_2, attributes, create, digests, values, zarr
 
 from inner_distance_gpu import __version__, blockwise, engines, inner_distance
 
@@ -162,3 +162,27 @@ def test_every_worker_count_writes_the_same_bytes(tmp_path):
     names = {name for name in one if not name.endswith(".zattrs")}
     assert len(names) > 40
     assert {name: one[name] for name in names} == {name: three[name] for name in names}
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+@pytest.mark.parametrize("version", FORMATS)
+def test_a_group_with_consolidated_metadata(tmp_path, version):
+    """They are read past, and stay as the tool that made them left them; the output is whole all the same."""
+    chosen = {} if ZARR_2 else {"zarr_format": version}
+    zarr.open_group(str(tmp_path / "all.zarr"), mode="w", **chosen)
+    create(tmp_path / "all.zarr" / "labels", VOLUMES["instances"], version)
+    zarr.consolidate_metadata(str(tmp_path / "all.zarr"))
+    before = digests(tmp_path / "all.zarr")
+    options = {"voxel_size": VOXEL, "scale": SCALE, "key": "labels"}
+    for _ in range(2):
+        written = blockwise.write(tmp_path / "all.zarr", tmp_path / "all.zarr" / "target", **options)
+    assert written.computed == 0, "complete, also where the consolidated metadata know nothing of it"
+    assert digests(tmp_path / "all.zarr").items() >= before.items()
+    expected = inner_distance(VOLUMES["instances"], VOXEL, scale=SCALE)
+    np.testing.assert_array_equal(values(tmp_path / "all.zarr" / "target" / "0"), expected)
+    zarr.consolidate_metadata(str(tmp_path / "all.zarr" / "target"))
+    assert blockwise.write(tmp_path / "all.zarr", tmp_path / "all.zarr" / "target", **options).computed == 0
+    again = blockwise.write(
+        tmp_path / "all.zarr", tmp_path / "all.zarr" / "target", overwrite=True, **options | {"scale": 3}
+    )
+    assert again.resumed == 0

@@ -17,9 +17,9 @@ from ..labels import UNANNOTATED
 from ..parameters import TargetParameters, Task, check_choice, check_count, check_flag
 from ..storage import disk, ome, zarr_arrays
 from ..storage.chunk_files import ChunkFiles
+from .empty_array import ARRAY, check_compression
 from .grid import Grid, default_block, halo_of, needs_sites
 from .source import Source
-from .store import ARRAY, check_compression
 from .task import FACTOR, Job
 
 DTYPES = ("float32", "int8")

@@ -111,6 +111,23 @@ class RunFolder:
                 raise
 
 
+def make_durable(folders: set[Path], array: Path, run: str) -> None:
+    """Have the operating system put the names of the chunks in these folders on the disk, and those of the folders."""
+    for folder in folders:
+        with contextlib.suppress(FileNotFoundError):  # no chunk of it is stored
+            disk.sync_folder(folder)
+            if folder != array:
+                _make_name_durable(folder, array, run)
+
+
+@functools.lru_cache(maxsize=4096)
+def _make_name_durable(folder: Path, array: Path, run: str) -> None:
+    """Once per folder and run: most blocks lie in folders that other blocks lie in, and a call to the disk is dear."""
+    disk.sync_folder(folder.parent)
+    if folder.parent != array:
+        _make_name_durable(folder.parent, array, run)
+
+
 def end_runs(array: Path) -> None:
     """Remove the folders of all runs, so that no task of theirs can change the array any more.
 

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..storage import disk, ome, zarr_arrays
+from ..storage import disk, zarr_arrays
+from .empty_array import ARRAY as ARRAY
+from .empty_array import build
 from .journal import Journal
 from .run_folder import RUNS, end_runs, sweep
 from .run_folder import STATE as STATE
@@ -24,29 +26,9 @@ from .run_folder import STATE as STATE
 if TYPE_CHECKING:
     from .plan import Plan
 
-ARRAY = "0"  # the array's name in its group
 JOURNAL = "done"  # its file that names the blocks that are done
 WORKING = "working"  # the file that a process locks while it creates an output beside its place
 ATTEMPTS = 10  # to lock an output that other processes complete or replace at this moment
-COMPRESSIONS = ("none", "zstd", "gzip", "blosc")
-LEVELS = {"zstd": (1, 22), "gzip": (1, 9), "blosc": (1, 9)}
-DEFAULT_LEVEL = {"zstd": 3, "gzip": 5, "blosc": 2}
-
-
-def check_compression(compression: str) -> str:
-    """`compression` with its level, such as "zstd:3"."""
-    expected = f"expected one of {', '.join(COMPRESSIONS)}, with a level where wanted, such as 'zstd:9'"
-    if not isinstance(compression, str):
-        raise TypeError(f"compression={compression!r}: {expected}")
-    name, colon, level = compression.partition(":")
-    if name not in COMPRESSIONS or (colon and (name == "none" or not level.isdecimal())):
-        raise ValueError(f"compression={compression!r}: {expected}")
-    if name == "none":
-        return name
-    chosen, (low, high) = int(level) if colon else DEFAULT_LEVEL[name], LEVELS[name]
-    if not low <= chosen <= high:
-        raise ValueError(f"compression={compression!r}: expected a level between {low} and {high}")
-    return f"{name}:{chosen}"
 
 
 def complete(plan: Plan, overwrite: bool) -> bool:
@@ -66,13 +48,15 @@ def complete(plan: Plan, overwrite: bool) -> bool:
         raise IsADirectoryError(f"{path}: is {what} that was not begun by this command, and is not replaced")
     if overwrite:
         return False
-    differing = {name: value for name, value in plan.parameters.items() if stored.get(name, "") != value}
+    # The version that began it is recorded only: what it began, or finished, is gone on with by those after it.
+    asked_for = {name: value for name, value in plan.parameters.items() if name != "version"}
+    differing = {name: value for name, value in asked_for.items() if stored.get(name, "") != value}
     if differing:
         state = "a finished" if stored.get("complete") else "an unfinished"
         listed = "\n".join(
             f"  {name}: {stored.get(name)!r} there, {asked!r} asked" for name, asked in differing.items()
         )
-        same = ", ".join(f"{name}={value!r}" for name, value in plan.parameters.items() if name not in differing)
+        same = ", ".join(f"{name}={value!r}" for name, value in asked_for.items() if name not in differing)
         raise ValueError(
             f"{path}: {state} output with other parameters is there\n{listed}\n  the same: {same}\n"
             "give the same parameters, another destination, or overwrite it"
@@ -123,13 +107,12 @@ def _built(plan: Plan) -> Iterator[tuple[Path, Path]]:
     """A new output beside its place, and a name for the old one; both are removed in the end."""
     path = plan.destination
     try:
-        _remove_abandoned(path)
         with disk.beside(path) as work:
             work.mkdir()
             with (work / WORKING).open("wb") as file:
                 disk.lock(file, path)
                 new = work / "new"
-                _build(new, plan)
+                build(new, plan)
                 (new / ARRAY / STATE / RUNS).mkdir(parents=True)
                 disk.make_durable({file for file in new.rglob("*") if file.is_file()}, new)
                 yield new, work / "old"
@@ -139,11 +122,14 @@ def _built(plan: Plan) -> Iterator[tuple[Path, Path]]:
         raise OSError(error.errno, f"the output cannot be created: {error.strerror or error}", str(path)) from error
 
 
-def _remove_abandoned(path: Path) -> None:
-    """Remove what a killed process left when it created this output. A process that lives has locked its folder."""
+def remove_abandoned(path: Path) -> None:
+    """Remove what a killed process left beside this output when it created it. One that lives has locked its folder.
+
+    It may have been killed after the output had its name, so what is there says nothing about what lies beside it.
+    """
     beginning = f".{path.stem[:40]}-"
     pattern = re.compile(re.escape(beginning) + rf"([0-9a-f]{{16}}{re.escape(path.suffix)}|[0-9a-z_]{{8}})")
-    for folder in path.parent.iterdir():
+    for folder in path.parent.iterdir() if path.parent.is_dir() else ():
         if pattern.fullmatch(folder.name) is None or not folder.is_dir():
             continue
         with contextlib.suppress(OSError):
@@ -249,54 +235,6 @@ def _stored(path: Path) -> dict[str, Any] | None:
         if found is not None and found.attributes.get("software") == "inner_distance_gpu":
             return found.attributes
     return None
-
-
-def _build(path: Path, plan: Plan) -> None:
-    zarr = zarr_arrays.library(path, plan.format)
-    old = zarr_arrays.is_2(zarr)
-    group = zarr.open_group(str(path), mode="w", **({} if old else {"zarr_format": plan.format}))
-    if plan.placement is not None:
-        group.attrs.update(ome.attributes(plan.placement, plan.destination.stem, ARRAY, plan.format))
-    wanted: dict[str, Any] = {
-        "shape": plan.shape,
-        "chunks": plan.chunks,
-        "dtype": np.dtype(plan.job.dtype).newbyteorder("<"),
-        "fill_value": 0,
-    }
-    compressor = _compressor(plan)
-    if old:
-        array = zarr.open_array(str(path / ARRAY), mode="w", compressor=compressor, dimension_separator="/", **wanted)
-    else:
-        separated = {"name": "v2" if plan.format == 2 else "default", "separator": "/"}
-        names = [axis["name"] for axis in plan.placement.axes] if plan.placement and plan.format == 3 else None
-        array = zarr.create_array(
-            str(path / ARRAY),
-            shards=plan.shards,
-            compressors=compressor,
-            zarr_format=plan.format,
-            chunk_key_encoding=separated,
-            dimension_names=names,
-            **wanted,
-        )
-    array.attrs.update(plan.parameters | {"complete": False})
-
-
-def _compressor(plan: Plan) -> Any:
-    """Byte shuffling helps floats; the level decides nothing about the values."""
-    name, _, level = check_compression(plan.compression).partition(":")
-    if name == "none":
-        return None
-    if plan.format == 2:
-        import numcodecs
-
-        if name == "blosc":
-            return numcodecs.Blosc("zstd", int(level), numcodecs.Blosc.SHUFFLE)
-        return (numcodecs.Zstd if name == "zstd" else numcodecs.GZip)(int(level))
-    from zarr import codecs
-
-    if name == "blosc":
-        return codecs.BloscCodec(cname="zstd", clevel=int(level), shuffle="shuffle")
-    return (codecs.ZstdCodec if name == "zstd" else codecs.GzipCodec)(level=int(level))
 
 
 def numbers_to_do(done: npt.NDArray[np.bool_]) -> Iterator[int]:

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..labels import Volumes, annotated, has_site
+from ..labels import Volumes, annotated
 from ..parameters import TargetParameters
-from ..storage.disk import make_durable
 from ..storage.zarr_arrays import stores_zeros_as_nothing
 from .grid import Grid, Place, Slices
 from .lazy import block_target
-from .run_folder import RunFolder, encoded_chunk, stored_values
+from .run_folder import RunFolder, encoded_chunk, make_durable, stored_values
 from .source import Source, chunk_codec, chunk_files
 
 FACTOR = 127  # an int8 target is the float times this, rounded
@@ -56,16 +55,6 @@ class Job:
         return Volumes(labels, labels.ndim, ids, self.binary, self.ignore_label)
 
 
-def look_for_sites(job: Job, number: int) -> dict[str, Any]:
-    """In which channels a block has a site, the faces to the next blocks included."""
-    dims = len(job.grid.spatial)
-    place = job.grid.place(number, (1,) * dims)
-    ignored = job.parameters.ignore_label
-    labels = job.source.read(place)
-    found = [bool(has_site(part.labels, dims, ignored).all()) for part in job.volumes(labels)]
-    return {"block": number, "sites": found}
-
-
 def write_block(job: Job, with_sites: npt.NDArray[np.bool_], number: int) -> dict[str, Any]:
     """Compute a block and write it, every channel; it is on the disk when this returns.
 
@@ -89,7 +78,7 @@ def write_block(job: Job, with_sites: npt.NDArray[np.bool_], number: int) -> dic
             written |= _store(job, channel, place, target)
         del target  # before the next channel needs as much
     with _naming(job, place):
-        make_durable(written, job.destination)
+        make_durable(written, job.destination, job.source.run)
     return {"block": number, "missing": job.source.count_missing(place), "voxels": counts}
 
 
@@ -152,4 +141,4 @@ def _write(job: Job, region: Slices, values: npt.NDArray[Any]) -> set[Path]:
             run.put(data, path)
         folders.add(path.parent)
     run.check()
-    return {folder for folder in folders if folder.is_dir()}
+    return folders

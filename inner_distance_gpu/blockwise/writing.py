@@ -7,7 +7,7 @@ import functools
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,14 @@ import numpy.typing as npt
 from .. import engines
 from ..parameters import check_count
 from . import store
+from .cluster import Cluster
 from .done import Done
 from .journal import Journal
 from .plan import Plan, plan
 from .run_folder import end_runs
-from .schedule import Cluster, Progress, Scheduler, Threads
-from .task import look_for_sites, write_block
+from .schedule import Progress, Scheduler, Threads
+from .sites import with_sites
+from .task import write_block
 
 Report = Callable[[Progress], None]
 
@@ -200,6 +202,8 @@ def run(
     chosen = _scheduler(plan, workers, scheduler)
     # A plan may be run again, and each run has a folder of its own.
     plan = replace(plan, job=replace(plan.job, source=replace(plan.job.source, run=uuid.uuid4().hex)))
+    with contextlib.suppress(PermissionError):  # of a folder that is not to be listed
+        store.remove_abandoned(plan.destination)
     if store.complete(plan, overwrite):
         with contextlib.suppress(BlockingIOError):
             _tidy(plan)
@@ -219,7 +223,7 @@ def run(
         folder.mkdir()
         try:
             before, voxels = done.count, done.voxels
-            sites = _with_sites(plan, chosen, plan.job.destination / store.STATE)
+            sites = with_sites(plan, chosen)
             _write_blocks(plan, chosen, sites, journal, done, progress)
             results = done.results()
             store.finish(plan, results)
@@ -286,25 +290,3 @@ def _write_blocks(
     size = max(1, min(TASK_VOXELS // plan.job.grid.largest, TASK_BLOCKS, plan.blocks // 64))
     numbers = store.numbers_to_do(done.blocks)
     scheduler.run(functools.partial(write_block, plan.job, sites), numbers, mark, size=size)
-
-
-def _with_sites(plan: Plan, scheduler: Scheduler, state: Path) -> npt.NDArray[np.bool_]:
-    """Which volumes have a site, shape (leading axes…, channels): looked for until one is found, once per output."""
-    found = np.zeros((*plan.job.grid.leading, plan.job.channels), bool)
-    if not plan.needs_sites:
-        found[...] = True  # the answer does not matter
-        return found
-    looked_at = np.zeros(plan.blocks, bool)
-
-    def take(record: dict[str, Any]) -> None:
-        found[plan.job.grid.place(record["block"]).volume] |= record["sites"]
-        looked_at[record["block"]] = True
-
-    def undecided() -> Iterator[int]:
-        for number in store.numbers_to_do(looked_at):
-            if not found[plan.job.grid.place(number).volume].all():
-                yield number
-
-    with Journal(state / "sites", take).open() as journal:
-        scheduler.run(functools.partial(look_for_sites, plan.job), undecided(), journal.append, ahead=1)
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 from collections.abc import Iterator, Sequence
@@ -10,11 +11,37 @@ from pathlib import Path
 from typing import Any
 
 
-def metadata(root: Path) -> tuple[int, Any]:
+class MetadataError(ValueError):
+    """A file of Zarr metadata that is not what the specification says; the message names it."""
+
+
+@contextlib.contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Let whatever goes wrong with the contents of a file of metadata be an error that names the file.
+
+    zarr-python, numcodecs and the code below raise whatever an unexpected value happens to lead to.
+    """
+    try:
+        yield
+    except (MetadataError, OSError, MemoryError, ImportError):
+        raise
+    except Exception as error:
+        raise MetadataError(f"{file}: Zarr metadata cannot be read ({type(error).__name__}: {error})") from error
+
+
+def metadata(root: Path) -> tuple[int, dict[str, Any]]:
     """The Zarr format of the array at `root`, and what its JSON file says."""
-    if (root / "zarr.json").is_file():
-        return 3, json.loads((root / "zarr.json").read_text(encoding="utf-8"))
-    return 2, json.loads((root / ".zarray").read_text(encoding="utf-8"))
+    format, file = metadata_file(root)
+    with reading(file):
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(stored, dict):
+            raise ValueError(f"{json.dumps(stored)[:40]}: expected an object")
+        return format, stored
+
+
+def metadata_file(root: Path) -> tuple[int, Path]:
+    """The Zarr format of the array at `root`, and the file that says what it is."""
+    return (3, root / "zarr.json") if (root / "zarr.json").is_file() else (2, root / ".zarray")
 
 
 @dataclass(frozen=True)
@@ -38,20 +65,25 @@ class ChunkFiles:
 
         Raises
         ------
-        ValueError
+        MetadataError
             They cannot be read, or describe chunks of different sizes.
         """
-        try:
+        with reading(metadata_file(root)[1]):
             format, stored = metadata(root)
-            return cls._format_3(root, stored) if format == 3 else cls._format_2(root, stored)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{root}: its Zarr metadata cannot be read ({type(error).__name__}: {error})") from None
+            files = cls._format_3(root, stored) if format == 3 else cls._format_2(root, stored)
+            if not len(files.shape) == len(files.chunk) == len(files.inner):
+                raise ValueError(f"shape {files.shape} and chunks {files.chunk}: expected one number each per axis")
+            if min(files.shape, default=0) < 0 or min(files.chunk + files.inner, default=1) < 1:
+                raise ValueError(f"shape {files.shape}, chunks {files.chunk}: expected positive numbers")
+            return files
 
     @classmethod
     def _format_2(cls, root: Path, stored: dict[str, Any]) -> ChunkFiles:
         chunk = tuple(map(int, stored["chunks"]))
         separator = stored.get("dimension_separator") or "."
-        return cls(root, tuple(stored["shape"]), chunk, chunk, "", separator, stored.get("fill_value") is not None)
+        return cls(
+            root, tuple(map(int, stored["shape"])), chunk, chunk, "", separator, stored.get("fill_value") is not None
+        )
 
     @classmethod
     def _format_3(cls, root: Path, stored: dict[str, Any]) -> ChunkFiles:
@@ -64,7 +96,9 @@ class ChunkFiles:
                 inner = tuple(map(int, codec["configuration"]["chunk_shape"]))
         default = keys["name"] == "default"
         separator = (keys.get("configuration") or {}).get("separator") or ("/" if default else ".")
-        return cls(root, tuple(stored["shape"]), chunk, inner, f"c{separator}" if default else "", separator, True)
+        return cls(
+            root, tuple(map(int, stored["shape"])), chunk, inner, f"c{separator}" if default else "", separator, True
+        )
 
     def path(self, index: Sequence[int]) -> Path:
         return self.root / (self.prefix + self.separator.join(map(str, index)))

@@ -113,10 +113,17 @@ def make_durable(paths: set[Path], root: Path) -> None:
         folders.update(parent for parent in path.parents if parent == root or root in parent.parents)
     for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
         with contextlib.suppress(FileNotFoundError):
-            _sync_folder(folder)
+            sync_folder(folder)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the operating system put the names in a folder on the disk. Where it cannot: a warning.
+
+    Raises
+    ------
+    OSError
+        The folder is gone, or the disk failed.
+    """
     if os.name == "nt":  # folders cannot be opened there
         return
     try:
@@ -165,6 +172,17 @@ def beside(path: Path) -> Iterator[Path]:
         raise
     finally:
         _remove(temporary)
+
+
+def remove_abandoned_files(path: Path) -> None:
+    """Remove files that `beside` named for this path and a killed process left. One that lives has locked its own."""
+    name = re.compile(re.escape(f".{path.stem[:_NAME_LETTERS]}-") + "[0-9a-f]{16}" + re.escape(path.suffix))
+    for left in path.parent.iterdir() if path.parent.is_dir() else ():
+        if name.fullmatch(left.name) and left.is_file():
+            # Where there are no locks nobody can tell, and it stays.
+            with contextlib.suppress(OSError), left.open("r+b") as file:
+                _lock(file)
+                left.unlink()
 
 
 def _remove(path: Path) -> None:

@@ -180,8 +180,11 @@ def writing_target(
         with zarr_arrays.writing(path, shape, description, like) as array:
             yield array
         return
+    for one in (path, sidecar_of(path)):
+        disk.remove_abandoned_files(one)
     with writing(sidecar_of(path)) as sidecar, writing(path) as temporary:
         with temporary.open("xb") as file:
+            disk.lock(file, path)  # for `remove_abandoned_files` of other processes
             yield _Parts(file, path, shape)
         sidecar.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 

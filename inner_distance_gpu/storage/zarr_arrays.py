@@ -6,53 +6,23 @@ Metadata are read from the JSON files of the formats 2 and 3; zarr-python (2 or 
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from . import disk
+from .chunk_files import metadata_file, reading
+from .zarr_nodes import Node as Node
+from .zarr_nodes import datasets, steps
+from .zarr_nodes import node as node
 
 CHUNK = {2: 1024, 3: 64}  # voxels per axis of a target's chunks
 UNITS = {"nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "meter": "m", "angstrom": "Å"}
-
-
-@dataclass(frozen=True)
-class Node:
-    """A folder of a Zarr hierarchy, as its JSON files describe it."""
-
-    path: Path
-    kind: Literal["array", "group"]
-    format: int
-    attributes: dict[str, Any] = field(default_factory=dict)
-
-
-def node(path: Path) -> Node | None:
-    """What Zarr knows of a folder; None where it is not part of a hierarchy.
-
-    Raises
-    ------
-    ValueError
-        Its metadata are no JSON.
-    """
-    try:
-        if (path / "zarr.json").is_file():
-            stored = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
-            return Node(path, stored["node_type"], 3, stored.get("attributes") or {})
-        for name, kind in ((".zarray", "array"), (".zgroup", "group")):
-            if (path / name).is_file():
-                attributes = path / ".zattrs"
-                stored = json.loads(attributes.read_text(encoding="utf-8")) if attributes.is_file() else {}
-                return Node(path, kind, 2, stored)  # type: ignore[arg-type]
-    except (ValueError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path}: its Zarr metadata cannot be read ({error})") from None
-    return None
 
 
 def is_zarr(path: Path) -> bool:
@@ -85,7 +55,7 @@ def locate(path: Path, key: str | None = None) -> Node:
         raise ValueError(f"{place}: not a Zarr array or group")
     if found.kind == "array":
         return found
-    for _, dataset in _datasets(found):
+    for _, dataset in datasets(found):
         return locate(place / dataset["path"])
     arrays = list(_arrays(found))
     if len(arrays) != 1:
@@ -124,20 +94,10 @@ def multiscale_of(array: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
         group = node(folder)
         if group is None:
             return None
-        for multiscale, dataset in _datasets(group):
+        for multiscale, dataset in datasets(group):
             if (folder / dataset["path"]).resolve() == place:
                 return multiscale, dataset
     return None
-
-
-def _datasets(group: Node) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Every (multiscale, dataset) of an OME-Zarr group, the full resolution first."""
-    ome = group.attributes.get("ome", group.attributes)  # 0.5 nests, 0.4 does not
-    multiscales = ome.get("multiscales") if isinstance(ome, dict) else None
-    for multiscale in multiscales if isinstance(multiscales, list) else ():
-        for dataset in multiscale.get("datasets", ()):
-            if isinstance(dataset.get("path"), str):
-                yield multiscale, dataset
 
 
 def _spatial_scale(
@@ -158,13 +118,14 @@ def _spatial_scale(
     # The transformations of the dataset come first, then those of all datasets together.
     factors = [*own, *_scales(multiscale, len(axes))]
     sizes = tuple(math.prod(float(factor[axis]) for factor in factors) for axis in range(len(axes) - dims, len(axes)))
+    if not all(0 < size < math.inf for size in sizes):
+        raise ValueError(f"{place}: its OME-Zarr metadata give the voxel size {sizes}: expected positive numbers")
     unit = units.pop()
     return sizes, UNITS.get(unit, unit)
 
 
 def _scales(described: dict[str, Any], axes: int) -> list[list[float]]:
-    steps = described.get("coordinateTransformations", ())
-    found = [step.get("scale") for step in steps if step.get("type") == "scale"]
+    found = [step.get("scale") for step in steps(described) if step.get("type") == "scale"]
     return [scale for scale in found if isinstance(scale, list) and len(scale) == axes]
 
 
@@ -206,7 +167,7 @@ def _check_meaning(path: Path) -> None:
 
 def _named_parts(group: Node) -> Iterator[str]:
     """Paths below a group that its OME-Zarr metadata give a meaning, there already or not."""
-    for _, dataset in _datasets(group):
+    for _, dataset in datasets(group):
         yield dataset["path"]
         yield "labels"  # the group of an image's label images
     ome = group.attributes.get("ome", group.attributes)
@@ -257,7 +218,9 @@ def writing(path: Path, shape: tuple[int, ...], attributes: dict[str, Any], like
 def open_array(path: Path, mode: str = "r") -> Any:
     """The array at `path` as zarr-python sees it, its values on disk."""
     stored = node(path)
-    return library(path, stored.format if stored else 2).open_array(str(path), mode=mode)
+    zarr = library(path, stored.format if stored else 2)
+    with reading(metadata_file(path)[1]):
+        return zarr.open_array(str(path), mode=mode)
 
 
 @contextlib.contextmanager
