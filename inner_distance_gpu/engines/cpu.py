@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import notices
+from .. import counting, notices
 from ..arrays import ones
 from ..parameters import Border, TargetParameters, WeightParameters
 from . import native
@@ -61,11 +61,34 @@ def target_and_weights(
         border == "mask",
         threads,
     )
-    if fractions:
-        notices.fractions(fractions, labels)
-    if above_one:
-        notices.mask_above_one(mask, weighing.clip)
+    try:
+        if fractions:
+            notices.fractions(fractions, labels)
+        if above_one:
+            notices.mask_above_one(mask, weighing.clip)
+    except BaseException:  # warnings are errors
+        _take_back(labels, mask, numerators, denominators, weighing, threads)
+        raise
     return weights
+
+
+def _take_back(
+    labels: npt.NDArray[Any],
+    mask: npt.NDArray[Any],
+    numerators: npt.NDArray[np.float64],
+    denominators: npt.NDArray[np.float64],
+    weighing: WeightParameters,
+    threads: int,
+) -> None:
+    """Subtract what this call has counted: it raises. Other threads may have counted on since, so nothing is restored.
+
+    Counting once more costs nothing where no warning is an error; a snapshot would cost every call.
+    """
+    counted = np.zeros_like(numerators), np.ones_like(denominators)
+    _class_weights(labels, mask, *counted, weighing, threads)
+    with counting.on_host:
+        numerators -= counted[0]
+        denominators -= counted[1] - 1
 
 
 def balanced_weights(
@@ -77,6 +100,21 @@ def balanced_weights(
     threads: int,
 ) -> npt.NDArray[np.float32]:
     """Weights slab by slab; `numerators` and `denominators` (slabs, classes) grow in place."""
+    weights, above_one = _class_weights(labels, mask, numerators, denominators, parameters, threads)
+    if above_one:
+        notices.mask_above_one(mask, parameters.clip)
+    return weights
+
+
+def _class_weights(
+    labels: npt.NDArray[Any],
+    mask: npt.NDArray[Any],
+    numerators: npt.NDArray[np.float64],
+    denominators: npt.NDArray[np.float64],
+    parameters: WeightParameters,
+    threads: int,
+) -> tuple[npt.NDArray[np.float32], bool]:
+    """The weights, and whether an integer mask is above 1 somewhere."""
     weights = np.empty(labels.shape, np.float32)
     mask = _native(mask)
     above_one = native.extension().class_weights(
@@ -93,9 +131,7 @@ def balanced_weights(
         parameters.clip,
         threads,
     )
-    if above_one:
-        notices.mask_above_one(mask, parameters.clip)
-    return weights
+    return weights, bool(above_one)
 
 
 def _bits(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
