@@ -38,12 +38,12 @@ ROWS = {
 }
 
 
-def answering() -> Callable[..., float]:
-    """What a process of one version does: a row's calls, in seconds."""
+def answering() -> Callable[..., tuple[float, float]]:
+    """What a process of one version does: a row's calls, in seconds by the clock and of all threads' CPU time."""
     transforms = {row: InnerDistanceTransform((8, 8, 8), 50, threads=1) for row in ROWS}
     labels = {edge: blobs(edge, 0) if edge > 1 else np.ones((1, 1, 1), np.uint8) for _, edge, _ in ROWS.values()}
 
-    def answer(row: str) -> float:
+    def answer(row: str) -> tuple[float, float]:
         count, edge, calls = ROWS[row]
         transform, volume = transforms[row], labels[edge]
         ready = threading.Barrier(count + 1)
@@ -54,25 +54,25 @@ def answering() -> Callable[..., float]:
                 transform(volume)
 
         if count == 1:
-            start = time.perf_counter()
+            used, start = time.process_time(), time.perf_counter()
             for _ in range(calls):
                 transform(volume)
-            return time.perf_counter() - start
+            return time.perf_counter() - start, time.process_time() - used
         threads = [threading.Thread(target=work) for _ in range(count)]
         for thread in threads:
             thread.start()
         ready.wait()
-        start = time.perf_counter()
+        used, start = time.process_time(), time.perf_counter()
         for thread in threads:
             thread.join()
-        return time.perf_counter() - start
+        return time.perf_counter() - start, time.process_time() - used
 
     return answer
 
 
-def row_of(row: str, version: str, seconds: list[float]) -> dict[str, Any]:
+def row_of(row: str, version: str, seconds: list[tuple[float, float]]) -> dict[str, Any]:
     count, edge, calls = ROWS[row]
-    per_call = np.asarray(seconds) / (count * calls) * 1e6
+    per_call, used = np.asarray(seconds).T / (count * calls) * 1e6
     return {
         "row": row,
         "version": version,
@@ -80,6 +80,8 @@ def row_of(row: str, version: str, seconds: list[float]) -> dict[str, Any]:
         "edge": edge,
         "µs per call": float(per_call.min()),
         "µs per call, median": float(np.median(per_call)),
+        "CPU µs per call": float(used.min()),
+        "CPU µs per call, median": float(np.median(used)),
         "µs per call of the rounds": [round(float(us), 3) for us in per_call],
     }
 
@@ -113,7 +115,7 @@ def main() -> None:
     record: dict[str, Any] = {"suite": "counts", "command": " ".join(["python benchmarks/counts_threads.py", *words])}
     record["machine"] = machine(torch.get_num_threads())
     record["commits"] = {version: commit_of(python) for version, python in pythons.items()}
-    seen: dict[tuple[str, str], list[float]] = {(row, version): [] for row in ROWS for version in pythons}
+    seen: dict[tuple[str, str], list[tuple[float, float]]] = {(row, version): [] for row in ROWS for version in pythons}
     with contextlib.ExitStack() as stack:
         versions = {name: stack.enter_context(Version(python, Path(__file__))) for name, python in pythons.items()}
         names = list(seen)
@@ -125,7 +127,12 @@ def main() -> None:
     record["rows"] = [row_of(row, version, seconds) for (row, version), seconds in seen.items()]
     record["two threads"] = gains(record["rows"])
     for row in record["rows"]:
-        print(f"{row['row']}, {row['version']}: {row['µs per call']:.1f} µs, median {row['µs per call, median']:.1f}")
+        times = [row[f"{clock}µs per call{which}"] for clock in ("", "CPU ") for which in ("", ", median")]
+        least, median, used, used_median = times
+        print(
+            f"{row['row']}, {row['version']}: {least:.1f} µs, median {median:.1f}; "
+            f"CPU {used:.1f} µs, median {used_median:.1f}"
+        )
     for gain in record["two threads"]:
         low, _, high = gain["quartiles"]
         print(f"{gain['version']}, {gain['edge']}³: {gain['two threads over one']:.2f} × ({low:.2f}–{high:.2f})")
