@@ -135,6 +135,30 @@ def test_an_error_in_the_data_set_reaches_the_loop(workers):
     assert not ours()
 
 
+def test_an_error_that_was_fetched_ahead_says_where_it_was_raised():
+    batches = iter(TargetLoader(DataLoader(Map(broken=2), batch_size=2), transform()))
+    next(batches)
+    with pytest.raises(OSError, match="sample 2 cannot be read") as raised:
+        next(batches)
+    assert 'raise OSError(f"sample {i} cannot be read")' in str(raised.value.__cause__)
+
+
+def test_an_error_that_nobody_waits_for_keeps_nothing_alive():
+    """A traceback would hold the frame of `leave`, and with it the iterator, until the next garbage collection."""
+
+    def leave():
+        batches = iter(TargetLoader(DataLoader(Map(broken=7), batch_size=2), transform(), depth=5))
+        assert next(batches)["raw"].tolist() == [[0], [1]]
+
+    gc.collect()
+    gc.disable()
+    try:
+        leave()
+        assert not ours()
+    finally:
+        gc.enable()
+
+
 def test_an_error_in_the_transform_reaches_the_loop():
     with pytest.raises(KeyError, match="'gt' is not in the batch"):
         list(TargetLoader(DataLoader(Map(), batch_size=2), transform().keyed("gt")))

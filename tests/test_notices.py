@@ -127,6 +127,43 @@ def test_where_warnings_are_errors_each_call_is_one():
             transform(LABELS, LABELS * 255)
 
 
+@pytest.mark.parametrize("engine", RUNS)
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.filterwarnings("error")
+def test_a_call_that_raises_counts_nothing(engine, channels):
+    """Whatever other calls have counted stays, to the bit."""
+    transform = InnerDistanceTransform((4, 4), 9, channels=channels, engine=engine)
+    there = np.random.default_rng(0).integers(0, 3, (3, channels, 7, 9), np.uint8)
+    mask = np.ones_like(there)
+    for labels, given in ((there / 2, None), (there / 2, mask * 0.25), (there, mask * 255), (there > 1, mask * 2)):
+        transform(there)
+        before = transform.counts.state()
+        for _ in range(2):
+            with pytest.raises(LabelWarning):
+                transform(labels, given)
+        assert torch.equal(transform.counts.state(), before)
+
+
+@pytest.mark.filterwarnings("error")
+def test_calls_that_raise_beside_others_that_count():
+    transform, sound = InnerDistanceTransform((4, 4), 9, threads=1), np.ones((4, 5), np.uint8)
+
+    def work(broken):
+        for _ in range(200):
+            if broken:
+                with pytest.raises(LabelWarning):
+                    transform(SOFT, np.full(SOFT.shape, 3, np.uint8))
+            else:
+                transform(sound)
+
+    threads = [threading.Thread(target=work, args=(i % 2,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert transform.counts.to_dicts() == [{0: (0, 8001.0), 1: (8000, 8001.0)}]
+
+
 def test_many_threads_say_it_once():
     ready = threading.Barrier(8)
 

@@ -9,6 +9,7 @@ import functools
 import os
 import sys
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -124,7 +125,27 @@ class Ahead(Iterator[Any]):
         return copy.deepcopy(self._loader.loader.state_dict()) if self._is_stateful else None
 
 
+class _FetchError(Exception):
+    """The traceback of an error in fetching, as text: the cause of the error that the training loop sees."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self._text}"""'
+
+
 def _failed(error: Exception) -> Future[Any]:
+    """The error, kept until it is its turn, without its frames.
+
+    They are those of the training loop, too, and would keep an iterator that is dropped before with its thread and
+    its workers until the next garbage collection.
+    """
+    if not isinstance(error, StopIteration):
+        text = "".join(traceback.format_exception(error))
+        error.__cause__, error.__context__ = _FetchError(text), None
+    error.__traceback__ = None
     future: Future[Any] = Future()
     future.set_exception(error)
     return future

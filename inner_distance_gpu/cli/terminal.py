@@ -58,7 +58,7 @@ def surroundings() -> Iterator[None]:
         shown = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-            if category.__module__.partition(".")[0] == __package__.partition(".")[0]:
+            if category.__module__.partition(".")[0] == __name__.partition(".")[0]:
                 errors.print(f"Warning: {message}")
             else:
                 shown(message, category, *where, **more)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..parameters import TargetParameters, Task
-from . import Arrays, native, notices
+from . import Arrays, counting, native, notices
 
 _ONES = np.dtype(np.uint8)  # of the mask where none is given
 
@@ -25,54 +25,72 @@ def why_not() -> str | None:
 
 def run(task: Task, arrays: Arrays, threads: int) -> None:
     """Targets of every volume in the leading axes, weights, or both; the labels are read once."""
-    labels, mask, target, weight, _ = arrays
-    element = native.element_format(labels.dtype, task.ignore_label)
+    labels, mask, target, weight, counts = arrays
+    fractions = above_one = 0
     if task.weighing is None:
-        fractions, above_one = (
-            native.extension().targets(_task(task.target), _bits(labels), element, target, threads),
-            0,
-        )
+        element = native.element_format(labels.dtype, task.ignore_label)
+        fractions = native.extension().targets(_task(task.target), _bits(labels), element, target, threads)
+    elif task.target is None:
+        above_one = _class_weights(task, arrays, threads)
     else:
-        numerators, denominators = arrays.counts or (None, None)
-        given = None if mask is None else _native(mask)
-        of_mask = native.element_format(_ONES if given is None else given.dtype)
-        if task.target is None:
-            fractions, above_one = (
-                0,
-                native.extension().class_weights(
-                    _bits(labels),
-                    element,
-                    np.broadcast_to(np.uint8(1), labels.shape) if given is None else _bits(given),
-                    of_mask,
-                    weight,
-                    numerators,
-                    denominators,
-                    task.weighing.num_classes,
-                    task.weighing.foreground,
-                    task.weighing.slab,
-                    task.weighing.clip,
-                    threads,
-                ),
-            )
-        else:
-            fractions, above_one = native.extension().targets_and_weights(
-                _task(task.target),
-                _bits(labels),
-                element,
-                target,
-                None if given is None else _bits(given),
-                of_mask,
-                weight,
-                numerators,
-                denominators,
-                task.weighing.clip,
-                task.border == "mask",
-                threads,
-            )
-        if above_one:
+        given, numbers = None if mask is None else _native(mask), counts or (None, None)
+        fractions, above_one = native.extension().targets_and_weights(
+            _task(task.target),
+            _bits(labels),
+            native.element_format(labels.dtype, task.ignore_label),
+            target,
+            None if given is None else _bits(given),
+            native.element_format(_ONES if given is None else given.dtype),
+            weight,
+            *numbers,
+            task.weighing.clip,
+            task.border == "mask",
+            threads,
+        )
+    try:
+        if fractions:
+            notices.fractions(fractions, labels)
+        if above_one and task.weighing is not None:
             notices.mask_above_one(mask, task.weighing.clip)
-    if fractions:
-        notices.fractions(fractions, labels)
+    except BaseException:  # warnings are errors
+        if counts is not None:
+            _take_back(task, arrays, threads)
+        raise
+
+
+def _class_weights(task: Task, arrays: Arrays, threads: int) -> int:
+    """Weights of slabs of any shape and any number of classes; whether an integer mask is above 1 somewhere."""
+    labels, mask, _, weight, counts = arrays
+    assert task.weighing is not None
+    given, numbers = None if mask is None else _native(mask), counts or (None, None)
+    return int(
+        native.extension().class_weights(
+            _bits(labels),
+            native.element_format(labels.dtype, task.ignore_label),
+            np.broadcast_to(np.uint8(1), labels.shape) if given is None else _bits(given),
+            native.element_format(_ONES if given is None else given.dtype),
+            weight,
+            *numbers,
+            task.weighing.num_classes,
+            task.weighing.foreground,
+            task.weighing.slab,
+            task.weighing.clip,
+            threads,
+        )
+    )
+
+
+def _take_back(task: Task, arrays: Arrays, threads: int) -> None:
+    """Subtract what this call has counted: it raises. Other threads may have counted on since, so nothing is restored.
+
+    Counting once more costs nothing where no warning is an error; a snapshot would cost every call.
+    """
+    numerators, denominators = arrays.counts or (None, None)
+    counted = np.zeros_like(numerators), np.ones_like(denominators)
+    _class_weights(task, arrays._replace(counts=counted), threads)
+    with counting.on_host:
+        numerators -= counted[0]
+        denominators -= counted[1] - 1
 
 
 def _bits(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
