@@ -18,7 +18,7 @@ inline unsigned least(unsigned a, unsigned b) { return a < b ? a : b; }
 inline unsigned most(unsigned a, unsigned b) { return a < b ? b : a; }
 // Sums that wrap are wrong answers on any device: stop there.
 inline unsigned sum(unsigned a, unsigned b) {
-  if (a + b > 0xFFFF) { fprintf(stderr, "%u + %u do not fit in 16 bits\n", a, b); abort(); }
+  if (a + b > 0xFFFF) fprintf(stderr, "%u + %u do not fit in 16 bits\n", a, b), abort();
   return a + b;
 }
 inline unsigned chosen_bytes(unsigned a, unsigned b, unsigned selector) {

@@ -45,6 +45,8 @@ inline const void* record;
 
 constexpr size_t STACK = 64 << 10;
 
+inline unsigned threads_of_block() { return block.x * block.y * block.z; }
+
 inline void* dynamic_shared_memory() {
   const size_t at = reinterpret_cast<size_t>(dynamic.data());
   return dynamic.data() + (16 - at % 16) % 16;
@@ -67,8 +69,8 @@ inline void wait(Barrier& barrier, unsigned threads) {
 }
 
 inline unsigned ballot(bool predicate) {
-  const unsigned warp = current / 32, size = block.x * block.y * block.z - warp * 32 < 32 ? block.x * block.y * block.z - warp * 32 : 32;
-  if (size != 32) { fprintf(stderr, "ballot in a warp of %u threads\n", size); abort(); }
+  const unsigned warp = current / 32;
+  if (threads_of_block() - warp * 32 < 32) fprintf(stderr, "ballot in a warp of less than 32 threads\n"), abort();
   const unsigned bit = 1u << (current % 32);
   ballots[warp] = predicate ? ballots[warp] | bit : ballots[warp] & ~bit;
   wait(warps[warp], 32);
@@ -117,7 +119,7 @@ enum Order { FORWARDS = 0, BACKWARDS = 1, WARP_BY_WARP = 2 };
 // Returns 0, or 1 for threads that wait for ever.
 inline int run(void (*kernel)(const void*), const void* argument, Dim3 grid_size, Dim3 block_size, size_t shared_bytes, Order order) {
   grid = grid_size, block = block_size, body = kernel, record = argument;
-  const unsigned threads = block.x * block.y * block.z;
+  const unsigned threads = threads_of_block();
   dynamic.assign(shared_bytes + 64, char(0xA5));
   if (fibers.empty()) {
     fibers.resize(1024);
@@ -167,7 +169,7 @@ inline int run(void (*kernel)(const void*), const void* argument, Dim3 grid_size
 #define blockDim (shim::block)
 #define gridDim (shim::grid)
 #define threadIdx (shim::fibers[shim::current].index)
-#define __syncthreads() shim::wait(shim::all, shim::block.x * shim::block.y * shim::block.z)
+#define __syncthreads() shim::wait(shim::all, shim::threads_of_block())
 #define __syncwarp() shim::wait(shim::warps[shim::current / 32], 32)
 #define __ballot_sync(mask, predicate) shim::ballot(predicate)
 #define __shfl_xor_sync(mask, value, apart) shim::exchanged(value, unsigned(apart))

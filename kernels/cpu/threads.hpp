@@ -37,7 +37,8 @@ class Team {
       for (std::int64_t i = 0; i < n; ++i) work(0, i);
       return;
     }
-    Shared shared{{0}, n, nullptr, {}, &work, [](const void* erased, int worker, std::int64_t i) { (*static_cast<const Work*>(erased))(worker, i); }};
+    const auto call = [](const void* erased, int worker, std::int64_t i) { (*static_cast<const Work*>(erased))(worker, i); };
+    Shared shared{{0}, n, nullptr, {}, &work, call};
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       shared_ = &shared;
@@ -167,8 +168,9 @@ class Scratch {
   static void release(Block* block) { ::operator delete(block, std::align_val_t(alignof(Block))); }
   static constexpr int places = 4;
   static constexpr std::size_t kept = std::size_t(256) << 20;
-  static std::atomic<Block*> (&spares())[places] {
-    static std::atomic<Block*> blocks[places]{};
+  typedef std::atomic<Block*> Spares[places];
+  static Spares& spares() {
+    static Spares blocks{};
     return blocks;
   }
   Block* block_;

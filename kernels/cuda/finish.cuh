@@ -109,8 +109,10 @@ struct Output {
   // Values are targets before the sign. For plain places.
   DEVICE_MEMBER void two(const Job& job, const Place& place, bool inside, float first, bool second_inside, float second) const {
     const bool both = job.background == SIGNED;
-    put(target, job.target.step[2], inside ? first : both ? 0.0f - first : 0.0f, second_inside ? second : both ? 0.0f - second : 0.0f, voxels);
-    if (weight) put(weight, job.weight.step[2], inside ? place.inside : place.outside, second_inside ? place.inside : place.outside, voxels);
+    const float outside = both ? 0.0f - first : 0.0f, second_outside = both ? 0.0f - second : 0.0f;
+    put(target, job.target.step[2], inside ? first : outside, second_inside ? second : second_outside, voxels);
+    if (!weight) return;
+    put(weight, job.weight.step[2], inside ? place.inside : place.outside, second_inside ? place.inside : place.outside, voxels);
   }
   DEVICE_MEMBER void one(const Job& job, const Place& place, bool is_inside, float value) const {
     *reinterpret_cast<float*>(target) = is_inside ? value : job.background == SIGNED ? 0.0f - value : 0.0f;

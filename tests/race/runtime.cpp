@@ -215,6 +215,7 @@ template <class T> u64 exchange(void* at, T value) {
 }  // namespace
 
 #define HERE __builtin_return_address(0)
+// clang-format off
 #define ACCESSES(n)                                                                                   \
   void __tsan_read##n(void* p) { access(p, n, false, true, false, HERE); }                            \
   void __tsan_write##n(void* p) { access(p, n, true, false, false, HERE); }                           \
@@ -224,6 +225,7 @@ template <class T> u64 exchange(void* at, T value) {
   void __tsan_volatile_write##n(void* p) { access(p, n, true, false, true, HERE); }                   \
   void __tsan_unaligned_volatile_read##n(void* p) { access(p, n, false, true, true, HERE); }          \
   void __tsan_unaligned_volatile_write##n(void* p) { access(p, n, true, false, true, HERE); }
+// clang-format on
 
 // As gcc's libubsan has them.
 struct SourceLocation {
@@ -236,7 +238,9 @@ static void report_undefined(const char* kind, const void* data) {
 }
 
 extern "C" {
+// clang-format off
 ACCESSES(1) ACCESSES(2) ACCESSES(4) ACCESSES(8) ACCESSES(16)
+// clang-format on
 void __tsan_read_range(void* p, size_t size) { access(p, size, false, true, false, HERE); }
 void __tsan_write_range(void* p, size_t size) { access(p, size, true, false, false, HERE); }
 void __tsan_init() {}
