@@ -49,7 +49,10 @@ template <> struct Scan<u32> { static constexpr u32 none = 4294967295u; };
 
 template <class To, class From> HALF_GRID_FN To same_bits(From from) {
   static_assert(sizeof(To) == sizeof(From), "bits of two widths");
-  union { From from; To to; } both;
+  union {
+    From from;
+    To to;
+  } both;
   both.from = from;
   return both.to;
 }
@@ -67,7 +70,8 @@ template <class T> HALF_GRID_FN bool float_is_nan(T bits) { return float_magnitu
 
 template <class T> HALF_GRID_FN T swapped(T bits) {
   T result = 0;
-  for (unsigned i = 0; i < sizeof(T); ++i) result = T(T(result << (sizeof(T) > 1 ? 8 : 0)) | T((bits >> (8 * i)) & 0xFF));
+  for (unsigned i = 0; i < sizeof(T); ++i)
+    result = T(T(result << (sizeof(T) > 1 ? 8 : 0)) | T((bits >> (8 * i)) & 0xFF));
   return result;
 }
 
@@ -75,9 +79,9 @@ template <class T> HALF_GRID_FN T swapped(T bits) {
 // 2²⁴ is exact in float, and 16 bits hold what they can hold. Else the smallest half voxel is the unit, so that
 // squares of metres or of picometres stay in range.
 struct Units {
-  double length;    // of the unit, in world units
-  double square[3]; // (half a voxel / unit)², per axis
-  bool whole;       // every square is a whole number
+  double length;     // of the unit, in world units
+  double square[3];  // (half a voxel / unit)², per axis
+  bool whole;        // every square is a whole number
 };
 
 HALF_GRID_FN double nearest_whole(double value) { return double(i64(value + 0.5)); }
@@ -90,7 +94,10 @@ HALF_GRID_FN Units units_of(const double* voxel_size, int axes) {
     Units units = {smallest / 2 / parts, {0, 0, 0}, true};
     for (int a = 0; a < axes && units.whole; ++a) {
       const double steps = voxel_size[a] / smallest * parts;
-      if (steps > 4096) { units.whole = false; break; }
+      if (steps > 4096) {
+        units.whole = false;
+        break;
+      }
       const double whole = nearest_whole(steps), off = steps - whole;
       units.whole = (off < 0 ? -off : off) <= 1e-9 * steps;
       units.square[a] = whole * whole;

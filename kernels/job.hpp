@@ -10,22 +10,22 @@ namespace half_grid {
 constexpr int LEADING = 4;  // axes in front of the spatial ones, after those that lie alike are merged
 constexpr int AXES = 8;     // of an array in slabs, after merging
 
-constexpr int FAMILIES = 3;            // of faces: along z, y and x
-constexpr int STEPS = 32;              // of a segment of the scan along z: the bits of a word
-constexpr int KINDS = FAMILIES + 1;    // of words per column of a segment: faces of each family, and foreground
-constexpr int CHUNK = 4;               // rows whose least scan distances are kept together
-constexpr int TILE = FAMILIES * 32;    // scan distances of 32 neighbours along x, family by family
-constexpr int CHUNK_TILE = 2 * 32;     // the same for chunks: families z and a together, and b
-constexpr int SQUARES_AT_MOST = 256;   // entries of the scan's table of squares, for whole and for half steps
+constexpr int FAMILIES = 3;           // of faces: along z, y and x
+constexpr int STEPS = 32;             // of a segment of the scan along z: the bits of a word
+constexpr int KINDS = FAMILIES + 1;   // of words per column of a segment: faces of each family, and foreground
+constexpr int CHUNK = 4;              // rows whose least scan distances are kept together
+constexpr int TILE = FAMILIES * 32;   // scan distances of 32 neighbours along x, family by family
+constexpr int CHUNK_TILE = 2 * 32;    // the same for chunks: families z and a together, and b
+constexpr int SQUARES_AT_MOST = 256;  // entries of the scan's table of squares, for whole and for half steps
 
-constexpr int ROWS = 4;                // of a band in kernel `plane`
-constexpr int PAIR_ROWS = 8;           // of a band in kernel `pairs`
-constexpr int PAIRS = 16;              // of neighbours along x in a word of bits
-constexpr int PAIR_THREADS = 128;      // of a block of kernel `pairs`, at most
-constexpr int COSTS = 144;             // 128 half steps reach NO_SQUARE in any unit, and a search looks 8 steps further
+constexpr int ROWS = 4;            // of a band in kernel `plane`
+constexpr int PAIR_ROWS = 8;       // of a band in kernel `pairs`
+constexpr int PAIRS = 16;          // of neighbours along x in a word of bits
+constexpr int PAIR_THREADS = 128;  // of a block of kernel `pairs`, at most
+constexpr int COSTS = 144;         // 128 half steps reach NO_SQUARE in any unit, and a search looks 8 steps further
 
-constexpr i64 PART = 16384;            // voxels that one block sums in kernel `count`; with THREADS it fixes the order
-constexpr int THREADS = 256;           // of a block of kernels `count`, `settle` and `weigh`, at most
+constexpr i64 PART = 16384;   // voxels that one block sums in kernel `count`; with THREADS it fixes the order
+constexpr int THREADS = 256;  // of a block of kernels `count`, `settle` and `weigh`, at most
 
 enum Flag { HAS_SITE = 1, HAS_MISSING = 2 };
 
@@ -37,14 +37,10 @@ struct View {
 };
 
 // Costs of m whole steps and of m + 1/2, twice over, in kernel `pairs`.
-struct alignas(8) Cost {
-  u32 even, odd;
-};
+struct alignas(8) Cost { u32 even, odd; };
 
 // Squares of PAIR_ROWS rows at one x: rows 2i and 2i + 1 in word i.
-struct alignas(16) Rows {
-  u32 two[PAIR_ROWS / 2];
-};
+struct alignas(16) Rows { u32 two[PAIR_ROWS / 2]; };
 
 // One call on a stack of volumes. Axes of one voxel are dropped: 2D is nz = 1.
 struct Job {
@@ -85,18 +81,18 @@ struct Job {
 
 // An array in slabs, for kernels `count`, `settle` and `weigh`. Unused axes have one voxel; steps in bytes.
 struct Weighing {
-  u8 *labels, *mask;       // mask null: ones
+  u8 *labels, *mask;  // mask null: ones
   i64 shape[AXES], slab[AXES], label_step[AXES], mask_step[AXES];
   ElementFormat label, mask_value;
-  i64 slabs, parts;        // parts of a slab
-  int classes, foreground; // foreground: label = 0 and label ≠ 0
-  i64 replicas;            // of `counted`, one behind the other: the scan's blocks take turns
-  u64* counted;            // [buf] (replicas, slabs, classes)
-  struct Sum* sums;        // [buf] (slabs, parts); null in settle: the counts are the sums
+  i64 slabs, parts;                   // parts of a slab
+  int classes, foreground;            // foreground: label = 0 and label ≠ 0
+  i64 replicas;                       // of `counted`, one behind the other: the scan's blocks take turns
+  u64* counted;                       // [buf] (replicas, slabs, classes)
+  struct Sum* sums;                   // [buf] (slabs, parts); null in settle: the counts are the sums
   double *numerators, *denominators;  // [i/o] (slabs, classes)
-  double* class_weight;    // [out] (slabs, classes)
-  float* weights;          // [out] C order
-  double low, high;        // clip of a fraction
+  double* class_weight;               // [out] (slabs, classes)
+  float* weights;                     // [out] C order
+  double low, high;                   // clip of a fraction
 };
 
 // A part of a mask's sum.
@@ -114,8 +110,9 @@ struct Doubled {
 };
 
 #if !defined(__CUDACC_RTC__)  // NVRTC has no offsetof
-#define HALF_GRID_LIES_AT(record, field, offset) \
-  static_assert(__builtin_offsetof(record, field) == offset, #record "." #field " lies elsewhere under the other compiler")
+#define HALF_GRID_LIES_AT(record, field, offset)             \
+  static_assert(__builtin_offsetof(record, field) == offset, \
+                #record "." #field " lies elsewhere under the other compiler")
 HALF_GRID_LIES_AT(View, step, 40);
 HALF_GRID_LIES_AT(Job, scans, 368);
 HALF_GRID_LIES_AT(Job, n, 448);
@@ -124,7 +121,8 @@ HALF_GRID_LIES_AT(Job, twice, 544);
 HALF_GRID_LIES_AT(Weighing, counted, 368);
 #undef HALF_GRID_LIES_AT
 #endif
-static_assert(sizeof(View) == 64 && sizeof(Job) == 568 && sizeof(Weighing) == 432, "as large as under the other compiler");
+static_assert(sizeof(View) == 64 && sizeof(Job) == 568 && sizeof(Weighing) == 432,
+              "as large as under the other compiler");
 static_assert(sizeof(Doubled) == sizeof(Job) + 24 && sizeof(Sum) == 24, "as large as under the other compiler");
 static_assert(sizeof(Cost) == 8 && sizeof(Rows) == 16, "as large as under the other compiler");
 

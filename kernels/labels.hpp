@@ -89,7 +89,8 @@ HALF_GRID_FN double number_at(const ElementFormat& format, const u8* p) {
 
 // The class of a label, or -1: unannotated, or none of the classes. With `foreground` the classes are label = 0 and
 // label ≠ 0.
-template <class T> HALF_GRID_FN int class_of(const ElementFormat& format, int classes, bool foreground, Label<T> label) {
+template <class T> HALF_GRID_FN int class_of(const ElementFormat& format, int classes, bool foreground,
+                                             Label<T> label) {
   if (label.missing) return -1;
   if (foreground) return label.code != 0;
   if (format.kind >= FLOATING) {
@@ -103,9 +104,18 @@ template <class T> HALF_GRID_FN int class_of(const ElementFormat& format, int cl
 }
 
 HALF_GRID_FN Label<u64> any_label_at(const ElementFormat& format, const u8* p) {
-  if (format.width == 1) { const Label<u8> label = label_at<u8>(format, p); return {label.code, label.missing}; }
-  if (format.width == 2) { const Label<u16> label = label_at<u16>(format, p); return {label.code, label.missing}; }
-  if (format.width == 4) { const Label<u32> label = label_at<u32>(format, p); return {label.code, label.missing}; }
+  if (format.width == 1) {
+    const Label<u8> label = label_at<u8>(format, p);
+    return {label.code, label.missing};
+  }
+  if (format.width == 2) {
+    const Label<u16> label = label_at<u16>(format, p);
+    return {label.code, label.missing};
+  }
+  if (format.width == 4) {
+    const Label<u32> label = label_at<u32>(format, p);
+    return {label.code, label.missing};
+  }
   return label_at<u64>(format, p);
 }
 

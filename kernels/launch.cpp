@@ -10,7 +10,7 @@ namespace {
 
 constexpr i64 LARGEST_GRID = 0x7FFFFFFF;
 constexpr i64 BLOCKS_BYTES = 1 << 28;
-constexpr i64 ALIGNMENT = 256;  // of a piece of scratch
+constexpr i64 ALIGNMENT = 256;            // of a piece of scratch
 constexpr double LARGEST_PACKED = 65528;  // packed squares have 15 bits, and the cap is one less than NO_SQUARE
 constexpr i64 SQUARES_BYTES = 2 * SQUARES_AT_MOST * 2;  // of the scan's table
 constexpr i64 PAIR_BYTES = 4 * i64(sizeof(Rows));       // of shared memory: C and D of a pair
@@ -27,18 +27,23 @@ i64 product(const std::vector<i64>& numbers) {
 i64 parts_of(i64 whole, i64 part) { return (whole + part - 1) / part; }
 
 const char* unsigned_type(i64 bytes) {
-  return bytes == 1 ? "unsigned char" : bytes == 2 ? "unsigned short" : bytes == 4 ? "unsigned int" : "unsigned long long";
+  return bytes == 1   ? "unsigned char"
+         : bytes == 2 ? "unsigned short"
+         : bytes == 4 ? "unsigned int"
+                      : "unsigned long long";
 }
 // `scan_bytes` 0 stands for packed squares.
 std::string scan_name(i64 label_bytes, i64 scan_bytes) {
-  return std::string("half_grid::scan<") + unsigned_type(label_bytes) + ", " + (scan_bytes ? unsigned_type(scan_bytes) : "half_grid::Square") + ">";
+  return std::string("half_grid::scan<") + unsigned_type(label_bytes) + ", " +
+         (scan_bytes ? unsigned_type(scan_bytes) : "half_grid::Square") + ">";
 }
 std::string plane_name(i64 scan_bytes, bool in_scratch) {
   return std::string("half_grid::plane<") + unsigned_type(scan_bytes) + ", " + (in_scratch ? "true" : "false") + ">";
 }
 std::string mark_name(i64 label_bytes) { return std::string("half_grid::mark<") + unsigned_type(label_bytes) + ">"; }
 
-Launch launch_of(const char* file, const std::string& kernel, i64 grid, int x, int y, i64 shared_bytes, bool weighs = false) {
+Launch launch_of(const char* file, const std::string& kernel, i64 grid, int x, int y, i64 shared_bytes,
+                 bool weighs = false) {
   return {file, kernel, std::clamp<i64>(grid, 1, LARGEST_GRID), {x, y, 1}, shared_bytes, weighs};
 }
 
@@ -60,7 +65,8 @@ class Planner {
     i64 others = 0;
     for (const auto* pieces : {&cleared_, &others_})
       for (const LaunchPlan::Piece& piece : *pieces) others += piece.bytes;
-    return std::max<i64>(1, std::min({blocks, 4 * limits.multiprocessors, std::max(BLOCKS_BYTES, others) / bytes_each}));
+    return std::max<i64>(1,
+                         std::min({blocks, 4 * limits.multiprocessors, std::max(BLOCKS_BYTES, others) / bytes_each}));
   }
   LaunchPlan finished() {
     for (LaunchPlan::Piece& piece : cleared_) place(piece);
@@ -99,41 +105,47 @@ void describe_volume(Job& job, const VolumePlan& volume, const Task& task, bool 
 }
 
 // Where the arrays lie, but for their addresses; false where they have too many axes.
-bool describe_views(Job& job, const VolumePlan& volume, const std::vector<const Layout*>& layouts, View* const* views, std::size_t lead) {
+bool describe_views(Job& job, const VolumePlan& volume, const std::vector<const Layout*>& layouts, View* const* views,
+                    std::size_t lead) {
   std::vector<std::vector<i64>> leading;
   const std::vector<i64>& shape = layouts[0]->shape;
-  for (const Layout* layout : layouts) leading.emplace_back(layout->strides.begin(), layout->strides.begin() + std::ptrdiff_t(lead));
+  for (const Layout* layout : layouts)
+    leading.emplace_back(layout->strides.begin(), layout->strides.begin() + std::ptrdiff_t(lead));
   const std::vector<i64> outer(shape.begin(), shape.begin() + std::ptrdiff_t(lead));
   const MergedAxes merged = merged_axes(outer, leading, outer);
   const std::size_t axes = merged.extents.size();
   if (axes > LEADING) return false;
   for (std::size_t i = 0; i < layouts.size(); ++i) {
     for (std::size_t a = 0; a < axes; ++a) views[i]->lead[LEADING - axes + a] = merged.strides[i][a];
-    for (int a = 0; a < 3; ++a) views[i]->step[a] = volume.axis[a] < 0 ? 0 : layouts[i]->strides[lead + std::size_t(volume.axis[a])];
+    for (int a = 0; a < 3; ++a)
+      views[i]->step[a] = volume.axis[a] < 0 ? 0 : layouts[i]->strides[lead + std::size_t(volume.axis[a])];
   }
-  for (std::size_t a = 0; a < LEADING; ++a) job.leading[a] = a < LEADING - axes ? 1 : merged.extents[a - (LEADING - axes)];
+  for (std::size_t a = 0; a < LEADING; ++a)
+    job.leading[a] = a < LEADING - axes ? 1 : merged.extents[a - (LEADING - axes)];
   job.volumes = product(merged.extents), job.slabs = job.replicas = 1;
   return true;
 }
 
 void check_layouts(const std::vector<const Layout*>& layouts, std::size_t least_axes) {
   for (const Layout* layout : layouts) {
-    if (layout->shape.size() < least_axes || layout->strides.size() != layout->shape.size() || layout->shape != layouts[0]->shape)
+    if (layout->shape.size() < least_axes || layout->strides.size() != layout->shape.size() ||
+        layout->shape != layouts[0]->shape)
       throw std::invalid_argument("arrays differ in shape, or have fewer axes than voxel sizes");
     for (const i64 n : layout->shape)
       if (n < 1) throw std::invalid_argument("empty array");
   }
 }
 
-bool describe_job(Job& job, const Task& task, const Layout& labels, const Layout& target, const Layout* mask, const Layout* weight, bool bordered,
-                  VolumePlan& volume) {
+bool describe_job(Job& job, const Task& task, const Layout& labels, const Layout& target, const Layout* mask,
+                  const Layout* weight, bool bordered, VolumePlan& volume) {
   std::vector<const Layout*> layouts = {&labels, &target};
   View* views[4] = {&job.labels, &job.target, nullptr, nullptr};
   if (mask) views[layouts.size()] = &job.mask, layouts.push_back(mask);
   if (weight) views[layouts.size()] = &job.weight, layouts.push_back(weight);
   check_layouts(layouts, task.voxel_size.size());
   const std::size_t lead = labels.shape.size() - task.voxel_size.size();
-  volume = plan_volume(task, std::vector<i64>(labels.shape.begin() + std::ptrdiff_t(lead), labels.shape.end()), bordered);
+  volume =
+      plan_volume(task, std::vector<i64>(labels.shape.begin() + std::ptrdiff_t(lead), labels.shape.end()), bordered);
   describe_volume(job, volume, task, bordered);
   job.label = labels.format;
   if (mask) job.mask_value = mask->format;
@@ -142,14 +154,16 @@ bool describe_job(Job& job, const Task& task, const Layout& labels, const Layout
 
 // Packed squares, where the unit and the cap allow them.
 void pack_squares(Job& job, const VolumePlan& volume) {
-  for (int a = 0; a < 3; ++a) job.twice[a] = int(2 * std::min(volume.square[a], LARGEST_PACKED + 1));  // beyond the cap all are alike
+  for (int a = 0; a < 3; ++a)
+    job.twice[a] = int(2 * std::min(volume.square[a], LARGEST_PACKED + 1));  // beyond the cap all are alike
   job.limit = int(2 * std::ceil(volume.cap / 4)) + 1;
   job.deepest = int(std::sqrt(volume.cap / (job.twice[0] / 2)) / 2) + 1;
 }
 
 void plan_scan(Planner& planner, bool packed, int scan_bytes, const Limits& limits) {
   const Job& job = planner.job();
-  const i64 rows = job.volumes * job.n[0] * job.n[1], chunk_rows = parts_of(job.n[1], CHUNK), bits = rows * job.words * 4;
+  const i64 rows = job.volumes * job.n[0] * job.n[1], chunk_rows = parts_of(job.n[1], CHUNK),
+            bits = rows * job.words * 4;
   planner.piece("scans", rows * job.words * TILE * (packed ? 2 : scan_bytes), {JOB_FIELD(scans)});
   planner.piece("inside", bits, {JOB_FIELD(inside)});
   if (job.label.has_ignored || job.label.kind >= FLOATING) planner.piece("annotated", bits, {JOB_FIELD(annotated)});
@@ -165,7 +179,8 @@ void plan_scan(Planner& planner, bool packed, int scan_bytes, const Limits& limi
   } else {
     shared += words_bytes;
   }
-  planner.plan.launches.push_back(launch_of("scan.cu", scan_name(job.label.width, packed ? 0 : scan_bytes), grid, 32, segments <= 4 ? 4 : 8, shared));
+  planner.plan.launches.push_back(launch_of("scan.cu", scan_name(job.label.width, packed ? 0 : scan_bytes), grid, 32,
+                                            segments <= 4 ? 4 : 8, shared));
 }
 
 void plan_plane(Planner& planner, int scan_bytes, const Limits& limits) {
@@ -212,7 +227,8 @@ Launch count_launch(const Weighing& w, i64 slab_voxels) {
   return launch_of("weights.cu", "half_grid::count", w.slabs * w.parts, threads_of_sum(slab_voxels), 1, 0, true);
 }
 Launch settle_launch(const Weighing& w) {
-  return launch_of("weights.cu", "half_grid::settle", w.slabs, threads_of_sum(std::max<i64>(w.parts, w.classes)), 1, 0, true);
+  return launch_of("weights.cu", "half_grid::settle", w.slabs, threads_of_sum(std::max<i64>(w.parts, w.classes)), 1, 0,
+                   true);
 }
 
 // Counts come from the scan, from many blocks at once, or with a mask from a kernel of their own.
@@ -236,15 +252,18 @@ bool plan_counts(Planner& planner, const Layout& labels, const Layout* mask, con
 
 }  // namespace
 
-std::optional<LaunchPlan> plan_targets(const Task& task, const Layout& labels, const Layout& target, const Layout* mask, const Layout* weight,
-                                       const WeightTask* weighing, bool bordered, const Limits& limits) {
+std::optional<LaunchPlan> plan_targets(const Task& task, const Layout& labels, const Layout& target, const Layout* mask,
+                                       const Layout* weight, const WeightTask* weighing, bool bordered,
+                                       const Limits& limits) {
   Planner planner;
   Job& job = planner.job();
   VolumePlan volume;
   if (!describe_job(job, task, labels, target, mask, weight, bordered, volume)) return std::nullopt;
-  const i64 pairs = i64(job.words) * PAIRS, pairs_shared = (pairs + 2) * PAIR_BYTES + 2 * COSTS * i64(sizeof(Cost)) + pairs * 4;
+  const i64 pairs = i64(job.words) * PAIRS,
+            pairs_shared = (pairs + 2) * PAIR_BYTES + 2 * COSTS * i64(sizeof(Cost)) + pairs * 4;
   // A choice of arithmetic that changes no bit: both ways are exact.
-  const bool packed = limits.packs && task.units.whole && volume.cap <= LARGEST_PACKED && pairs_shared <= limits.shared_bytes;
+  const bool packed =
+      limits.packs && task.units.whole && volume.cap <= LARGEST_PACKED && pairs_shared <= limits.shared_bytes;
   if (packed) pack_squares(job, volume);
   volume.scan_bytes = std::max(volume.scan_bytes, limits.scan_bytes);
   planner.piece("flags", job.volumes * 4, {JOB_FIELD(flags)}, true);
@@ -253,7 +272,8 @@ std::optional<LaunchPlan> plan_targets(const Task& task, const Layout& labels, c
   if (packed) {
     const i64 bands = parts_of(job.n[1], PAIR_ROWS);
     const int threads = int(std::min<i64>(PAIR_THREADS, parts_of(pairs, 32) * 32));
-    planner.plan.launches.push_back(launch_of("pairs.cu", "half_grid::pairs", job.volumes * job.n[0] * bands, threads, 1, pairs_shared));
+    planner.plan.launches.push_back(
+        launch_of("pairs.cu", "half_grid::pairs", job.volumes * job.n[0] * bands, threads, 1, pairs_shared));
   } else {
     plan_plane(planner, volume.scan_bytes, limits);
   }
@@ -268,13 +288,14 @@ std::optional<LaunchPlan> plan_weights(const Layout& labels, const Layout* mask,
   planner.piece("counted", class_bytes, {WEIGHING_FIELD(counted)}, true);
   planner.piece("class_weight", class_bytes, {WEIGHING_FIELD(class_weight)});
   planner.piece("sums", w.slabs * w.parts * i64(sizeof(Sum)), {WEIGHING_FIELD(sums)});
-  planner.plan.launches = {count_launch(w, product(weighing.slab)), settle_launch(w),
-                           launch_of("weights.cu", "half_grid::weigh", parts_of(product(labels.shape), THREADS), THREADS, 1, 0, true)};
+  planner.plan.launches = {
+      count_launch(w, product(weighing.slab)), settle_launch(w),
+      launch_of("weights.cu", "half_grid::weigh", parts_of(product(labels.shape), THREADS), THREADS, 1, 0, true)};
   return planner.finished();
 }
 
-std::optional<LaunchPlan> plan_doubled(const Task& task, const Layout& labels, const Layout& target, const Layout* mask, const Layout* weight,
-                                       i64 slabs, bool bordered) {
+std::optional<LaunchPlan> plan_doubled(const Task& task, const Layout& labels, const Layout& target, const Layout* mask,
+                                       const Layout* weight, i64 slabs, bool bordered) {
   Planner planner;
   Job& job = planner.job();
   VolumePlan volume;
@@ -288,8 +309,9 @@ std::optional<LaunchPlan> plan_doubled(const Task& task, const Layout& labels, c
     planner.plan.spacing.push_back(volume.half[a]);
   }
   planner.piece("flags", job.volumes * 4, {JOB_FIELD(flags)}, true);
-  planner.plan.launches = {launch_of("doubled.cu", mark_name(job.label.width), parts_of(points, THREADS), THREADS, 1, 0),
-                           launch_of("doubled.cu", "half_grid::sample", parts_of(voxels, THREADS), THREADS, 1, 0)};
+  planner.plan.launches = {
+      launch_of("doubled.cu", mark_name(job.label.width), parts_of(points, THREADS), THREADS, 1, 0),
+      launch_of("doubled.cu", "half_grid::sample", parts_of(voxels, THREADS), THREADS, 1, 0)};
   return planner.finished();
 }
 
@@ -303,7 +325,8 @@ std::vector<std::pair<std::string, std::string>> kernel_names() {
     for (const bool in_scratch : {false, true}) names.emplace_back("plane.cu", plane_name(scan, in_scratch));
   names.emplace_back("pairs.cu", "half_grid::pairs");
   names.emplace_back("doubled.cu", "half_grid::sample");
-  for (const char* kernel : {"count", "settle", "weigh"}) names.emplace_back("weights.cu", std::string("half_grid::") + kernel);
+  for (const char* kernel : {"count", "settle", "weigh"})
+    names.emplace_back("weights.cu", std::string("half_grid::") + kernel);
   return names;
 }
 

@@ -26,10 +26,10 @@ struct WeightTask {
 // What a device allows.
 struct Limits {
   i64 multiprocessors;
-  i64 shared_bytes;   // of shared memory for a block
+  i64 shared_bytes;  // of shared memory for a block
   // Choices that change no bit: all ways are exact, and tests compare them.
-  int scan_bytes;     // of a scan distance, at least
-  bool packs;         // squares, where unit and cap allow it
+  int scan_bytes;  // of a scan distance, at least
+  bool packs;      // squares, where unit and cap allow it
 };
 
 // A kernel is known by its file and by one instance of a template in it.
@@ -62,11 +62,12 @@ struct LaunchPlan {
 };
 
 // Empty where kernels cannot address the arrays as they lie: more axes than a record holds.
-std::optional<LaunchPlan> plan_targets(const Task& task, const Layout& labels, const Layout& target, const Layout* mask, const Layout* weight,
-                                       const WeightTask* weighing, bool bordered, const Limits& limits);
+std::optional<LaunchPlan> plan_targets(const Task& task, const Layout& labels, const Layout& target, const Layout* mask,
+                                       const Layout* weight, const WeightTask* weighing, bool bordered,
+                                       const Limits& limits);
 std::optional<LaunchPlan> plan_weights(const Layout& labels, const Layout* mask, const WeightTask& weighing);
-std::optional<LaunchPlan> plan_doubled(const Task& task, const Layout& labels, const Layout& target, const Layout* mask, const Layout* weight,
-                                       i64 slabs, bool bordered);
+std::optional<LaunchPlan> plan_doubled(const Task& task, const Layout& labels, const Layout& target, const Layout* mask,
+                                       const Layout* weight, i64 slabs, bool bordered);
 
 // Every kernel that a plan can name, as (file, name).
 std::vector<std::pair<std::string, std::string>> kernel_names();

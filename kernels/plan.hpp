@@ -11,7 +11,7 @@ namespace half_grid {
 struct Task {
   Task(std::vector<double> voxel_size, double scale, int background, bool saturate, double fill);
   std::vector<double> voxel_size;
-  double scale;   // 0: world units
+  double scale;  // 0: world units
   int background;
   bool saturate;  // a volume without a site is infinitely far from one
   float fill;
@@ -29,6 +29,7 @@ struct MergedAxes {
   std::vector<i64> extents, blocks;
   std::vector<std::vector<i64>> strides;  // per array, in bytes
 };
-MergedAxes merged_axes(const std::vector<i64>& shape, const std::vector<std::vector<i64>>& strides, const std::vector<i64>& blocks);
+MergedAxes merged_axes(const std::vector<i64>& shape, const std::vector<std::vector<i64>>& strides,
+                       const std::vector<i64>& blocks);
 
 }  // namespace half_grid

@@ -4,9 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct alignas(16) float4 {
-  float x, y, z, w;
-};
+struct alignas(16) float4 { float x, y, z, w; };
 
 namespace shim {
 

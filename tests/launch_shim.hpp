@@ -12,9 +12,7 @@
 
 #include <vector>
 
-struct Dim3 {
-  unsigned x, y, z;
-};
+struct Dim3 { unsigned x, y, z; };
 
 namespace shim {
 
@@ -117,7 +115,8 @@ inline void make(Fiber& fiber) {
 enum Order { FORWARDS = 0, BACKWARDS = 1, WARP_BY_WARP = 2 };
 
 // Returns 0, or 1 for threads that wait for ever.
-inline int run(void (*kernel)(const void*), const void* argument, Dim3 grid_size, Dim3 block_size, size_t shared_bytes, Order order) {
+inline int run(void (*kernel)(const void*), const void* argument, Dim3 grid_size, Dim3 block_size, size_t shared_bytes,
+               Order order) {
   grid = grid_size, block = block_size, body = kernel, record = argument;
   const unsigned threads = threads_of_block();
   dynamic.assign(shared_bytes + 64, char(0xA5));
@@ -173,5 +172,13 @@ inline int run(void (*kernel)(const void*), const void* argument, Dim3 grid_size
 #define __syncwarp() shim::wait(shim::warps[shim::current / 32], 32)
 #define __ballot_sync(mask, predicate) shim::ballot(predicate)
 #define __shfl_xor_sync(mask, value, apart) shim::exchanged(value, unsigned(apart))
-template <class T> T atomicAdd(T* at, T value) { T before = *at; *at += value; return before; }
-template <class T> T atomicOr(T* at, T value) { T before = *at; *at |= value; return before; }
+template <class T> T atomicAdd(T* at, T value) {
+  T before = *at;
+  *at += value;
+  return before;
+}
+template <class T> T atomicOr(T* at, T value) {
+  T before = *at;
+  *at |= value;
+  return before;
+}

@@ -15,9 +15,7 @@ namespace half_grid {
 namespace {
 
 // Where a row begins in labels and mask, and the slab of its first block.
-struct Row {
-  i64 label, mask, slab;
-};
+struct Row { i64 label, mask, slab; };
 
 struct Grid {
   const LabelArray& labels;
@@ -26,7 +24,8 @@ struct Grid {
   std::vector<i64> blocks;  // per axis
   i64 slabs = 1, rows = 1, strip, strips;
 
-  Grid(const LabelArray& l, const StridedArray& m, const SlabWeights& weighing) : labels(l), mask(m), w(weighing), blocks(l.view.shape.size()) {
+  Grid(const LabelArray& l, const StridedArray& m, const SlabWeights& weighing)
+      : labels(l), mask(m), w(weighing), blocks(l.view.shape.size()) {
     const std::vector<i64>& shape = labels.view.shape;
     for (std::size_t a = 0; a < shape.size(); ++a) {
       blocks[a] = (shape[a] + w.slab[a] - 1) / w.slab[a];
@@ -58,7 +57,8 @@ struct Grid {
     for (i64 index = s * strip, end = std::min(rows, index + strip); index < end; ++index) {
       const Row at = row(index);
       for (i64 x = 0, slab = at.slab; x < nx; x += extent, ++slab)
-        use(slab, index * nx + x, std::min(nx - x, extent), labels.view.data + at.label + x * labels.view.strides.back(),
+        use(slab, index * nx + x, std::min(nx - x, extent),
+            labels.view.data + at.label + x * labels.view.strides.back(),
             mask.data + at.mask + x * mask.strides.back());
     }
   }
@@ -106,7 +106,8 @@ template <class T, class M> bool class_weights_of(const Grid& grid, float* weigh
   std::vector<MaskSum> all(slabs);
   Wide sum = 0, counted = 0;
   for (const StripSums& strip : sums) {
-    for (std::size_t i = 0; i < strip.all.size(); ++i) all[std::size_t(strip.first) + i].add(strip.all[i]), sum += strip.all[i].whole;
+    for (std::size_t i = 0; i < strip.all.size(); ++i)
+      all[std::size_t(strip.first) + i].add(strip.all[i]), sum += strip.all[i].whole;
     for (std::size_t i = 0; i < strip.counted.size(); ++i) {
       w.numerators[std::size_t(strip.first) * classes + i] += double(strip.counted[i]);
       counted += strip.counted[i];
@@ -115,7 +116,8 @@ template <class T, class M> bool class_weights_of(const Grid& grid, float* weigh
   std::vector<double> weight(slabs * classes);
   for (std::size_t s = 0; s < slabs; ++s) {
     for (std::size_t c = 0; c < classes; ++c) w.denominators[s * classes + c] += all[s].total();
-    weights_of(w.numerators + s * classes, w.denominators + s * classes, w.classes, w.low, w.high, &weight[s * classes]);
+    weights_of(w.numerators + s * classes, w.denominators + s * classes, w.classes, w.low, w.high,
+               &weight[s * classes]);
   }
   team.run(grid.strips, [&](int, i64 s) {
     grid.each_part(s, [&](i64 slab, i64 first, i64 n, const u8* label, const u8* mask) {
@@ -131,7 +133,8 @@ template <class T, class M> bool class_weights_of(const Grid& grid, float* weigh
 
 }  // namespace
 
-bool class_weights(const LabelArray& labels, const StridedArray& mask, const ElementFormat& mask_format, float* weights, const SlabWeights& w, int threads) {
+bool class_weights(const LabelArray& labels, const StridedArray& mask, const ElementFormat& mask_format, float* weights,
+                   const SlabWeights& w, int threads) {
   const Grid grid(labels, mask, w);
   if (grid.rows * labels.view.shape.back() < (1 << 15)) threads = 1;
   return with_mask_type(mask_format, [&](auto type) {

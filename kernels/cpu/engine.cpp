@@ -40,7 +40,8 @@ const Level* level_named(const std::string& name) {
   return level_baseline();
 }
 
-CpuTask::CpuTask(const Task& task, const std::string& name, bool in_float) : Task(task), level(level_named(name)), always_float(in_float) {}
+CpuTask::CpuTask(const Task& task, const std::string& name, bool in_float)
+    : Task(task), level(level_named(name)), always_float(in_float) {}
 
 namespace {
 
@@ -119,7 +120,8 @@ struct Call {
   std::size_t scan_bytes() const { return std::size_t((voxels * plan.scan_bytes + 128 + 63) / 64 * 64); }
 };
 
-void scan_wave(Call& call, std::vector<Volume>& wave, std::vector<ScanTask>& tasks, unsigned char* scratch, std::size_t scratch_bytes) {
+void scan_wave(Call& call, std::vector<Volume>& wave, std::vector<ScanTask>& tasks, unsigned char* scratch,
+               std::size_t scratch_bytes) {
   tasks.assign(wave.size() * std::size_t(call.groups), ScanTask());
   call.team.run(i64(tasks.size()), [&](int worker, i64 i) {
     ScanTask& task = tasks[std::size_t(i)];
@@ -148,7 +150,9 @@ struct PlaneBuffers {
   std::size_t bytes, scratch;  // of C (and of D), of a worker's scratch
   bool shared;
   unsigned char* c(int worker) const { return base + (shared ? 0 : std::size_t(worker) * 2 * bytes); }
-  unsigned char* own(int worker, int workers) const { return base + (shared ? 1 : std::size_t(workers)) * 2 * bytes + std::size_t(worker) * scratch; }
+  unsigned char* own(int worker, int workers) const {
+    return base + (shared ? 1 : std::size_t(workers)) * 2 * bytes + std::size_t(worker) * scratch;
+  }
 };
 
 // With a weigher, a plane's weights are written right behind its targets; `wave` is then all there is.
@@ -182,14 +186,16 @@ void run_planes(Call& call, const std::vector<Volume>& wave, const PlaneBuffers&
     call.team.run(strips, [&](int worker, i64 j) {
       const i64 first = j * bands / strips, last = (j + 1) * bands / strips, row = z * call.plan.n[1];
       level.bands(part(volume, z, worker, first, last), call.whole);
-      if (weigher) weigher->write(volume, i / call.plan.n[0], row + first * lanes, row + std::min(last * lanes, call.plan.n[1]));
+      if (weigher)
+        weigher->write(volume, i / call.plan.n[0], row + first * lanes, row + std::min(last * lanes, call.plan.n[1]));
     });
   }
 }
 
 }  // namespace
 
-Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArray& out, const FusedWeights* weighing, int threads) {
+Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArray& out, const FusedWeights* weighing,
+                int threads) {
   Call call(task, labels, out, weighing, threads);
   const Level& level = *task.level;
   const bool border = weighing && weighing->border;
@@ -204,7 +210,8 @@ Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArra
   const std::size_t scan_scratch = std::size_t((level.scan_scratch(call.model, call.group) + 63) / 64 * 64);
   const std::size_t workers = std::size_t(call.threads);
   const std::size_t plane_total = (buffers.shared ? 1 : workers) * 2 * buffers.bytes + workers * buffers.scratch;
-  Scratch scratch(std::size_t(in_wave) * per_volume + std::size_t(bit_sets) * kept_bits + std::max(plane_total, workers * scan_scratch) + 256);
+  Scratch scratch(std::size_t(in_wave) * per_volume + std::size_t(bit_sets) * kept_bits +
+                  std::max(plane_total, workers * scan_scratch) + 256);
   unsigned char* scans = scratch.take(std::size_t(in_wave) * per_volume);
   unsigned char* bits = scratch.take(std::size_t(bit_sets) * kept_bits);
   buffers.base = scratch.take(std::max(plane_total, workers * scan_scratch));
@@ -213,7 +220,8 @@ Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArra
   std::vector<Volume> wave, all;
   std::vector<ScanTask> tasks;
   std::vector<Counted> counted;
-  const std::unique_ptr<Weigher> weigher = weighing ? std::make_unique<Weigher>(task, labels, *weighing, call.model) : nullptr;
+  const std::unique_ptr<Weigher> weigher =
+      weighing ? std::make_unique<Weigher>(task, labels, *weighing, call.model) : nullptr;
   const bool in_one = in_wave == call.volumes;  // counts are complete before the first plane
   for (i64 first = 0; first < call.volumes; first += in_wave) {
     const i64 last = std::min(call.volumes, first + in_wave);
@@ -225,7 +233,8 @@ Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArra
       const std::size_t step = call.bits_bytes() / 4;
       v.labels.data = labels.view.data + offset_of(i, labels.view.shape, labels.view.strides, call.lead);
       v.out = out.data + offset_of(i, out.shape, out.strides, call.lead);
-      v.z = scan, v.a = scan + call.scan_bytes(), v.b = scan + 2 * call.scan_bytes(), v.swept = scan + 3 * call.scan_bytes();
+      v.z = scan, v.a = scan + call.scan_bytes(), v.b = scan + 2 * call.scan_bytes(),
+      v.swept = scan + 3 * call.scan_bytes();
       v.inside = own;
       v.annotated = call.may_miss ? own + step : nullptr;
       v.keep = border ? own + step * (call.may_miss ? 2 : 1) : nullptr;
@@ -245,7 +254,8 @@ Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArra
   }
   if (weigher && !in_one) {
     weigher->count(all, counted, call.team);
-    const i64 rows = call.plan.n[0] * call.plan.n[1], strip = std::max<i64>(1, 16384 / call.plan.n[2]), strips = (rows + strip - 1) / strip;
+    const i64 rows = call.plan.n[0] * call.plan.n[1], strip = std::max<i64>(1, 16384 / call.plan.n[2]),
+              strips = (rows + strip - 1) / strip;
     call.team.run(call.volumes * strips, [&](int, i64 i) {
       const i64 first = i % strips * strip;
       weigher->write(all[std::size_t(i / strips)], i / strips, first, std::min(rows, first + strip));

@@ -31,14 +31,14 @@ struct LabelArray {
 
 // What the fused call adds: weights of two classes, label = 0 and label ≠ 0.
 struct FusedWeights {
-  StridedArray mask;                // data null: ones
+  StridedArray mask;  // data null: ones
   ElementFormat mask_format;
-  float* weights;           // [out] contiguous, the labels' shape
-  double* numerators;       // [i/o] (slabs, 2)
-  double* denominators;     // [i/o] (slabs, 2)
-  i64 slabs;                // volume i belongs to slab i % slabs
-  double low, high;         // clip of a fraction
-  bool border;              // weight 0 where the border of the array is nearer than the nearest site
+  float* weights;        // [out] contiguous, the labels' shape
+  double* numerators;    // [i/o] (slabs, 2)
+  double* denominators;  // [i/o] (slabs, 2)
+  i64 slabs;             // volume i belongs to slab i % slabs
+  double low, high;      // clip of a fraction
+  bool border;           // weight 0 where the border of the array is nearer than the nearest site
 };
 
 // What a pass over labels and mask noticed on the way.
@@ -47,7 +47,8 @@ struct Noticed {
   bool mask_above_one = false;  // an integer mask counts a voxel more than once
 };
 
-Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArray& out, const FusedWeights* weighing, int threads);
+Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArray& out, const FusedWeights* weighing,
+                int threads);
 
 const Level* level_named(const std::string& name);  // "auto": the widest that runs here
 std::vector<std::string> levels();
@@ -55,12 +56,13 @@ std::vector<std::string> levels();
 // Per slab counts and weights for any number of classes; see class_weights.cpp.
 struct SlabWeights {
   int classes;
-  bool foreground;          // two classes, label = 0 and label ≠ 0
-  std::vector<i64> slab;    // block extents
+  bool foreground;        // two classes, label = 0 and label ≠ 0
+  std::vector<i64> slab;  // block extents
   double low, high;
   double *numerators, *denominators;  // [i/o] (slabs, classes)
 };
 // Returns whether an integer mask counts a voxel more than once.
-bool class_weights(const LabelArray& labels, const StridedArray& mask, const ElementFormat& mask_format, float* weights, const SlabWeights& w, int threads);
+bool class_weights(const LabelArray& labels, const StridedArray& mask, const ElementFormat& mask_format, float* weights,
+                   const SlabWeights& w, int threads);
 
 }  // namespace half_grid

@@ -37,8 +37,8 @@ static inline i64 put_parabola(Parabola* hull, i64 top, i64 position, float squa
   return top + 1;
 }
 
-static void search_far(const float* whole, const float* half, i64 rows, i64 stride, float half_step_square, float vouched,
-                       float* best, i64 best_stride, Parabola* hull) {
+static void search_far(const float* whole, const float* half, i64 rows, i64 stride, float half_step_square,
+                       float vouched, float* best, i64 best_stride, Parabola* hull) {
   i64 top = -1;
   for (i64 r = 0; r < rows; ++r) {
     top = put_parabola(hull, top, 2 * r, whole[r * stride], double(half_step_square));

@@ -7,7 +7,8 @@ struct Finish {
 };
 
 static inline Finish finish_of(const Volume& v) {
-  const bool usual = !v.plan->world_units && v.background == ZERO && !v.annotated && !v.keep && !v.has_no_site && v.out_stride[2] == 4;
+  const bool usual =
+      !v.plan->world_units && v.background == ZERO && !v.annotated && !v.keep && !v.has_no_site && v.out_stride[2] == 4;
   return {float(v.plan->factor), usual, 0};
 }
 
@@ -63,7 +64,8 @@ static inline float border_square(const Volume& v, i64 z, i64 y) {
 
 // n <= V::N voxels of row y from x on; `squares` is null where there is no site.
 template <class V>
-static inline void finish_row(const Volume& v, const Finish& f, i64 z, i64 y, i64 x, i64 n, const typename V::E* squares) {
+static inline void finish_row(const Volume& v, const Finish& f, i64 z, i64 y, i64 x, i64 n,
+                              const typename V::E* squares) {
   constexpr int W = FloatLanes::N;
   const i64 row = (z * v.ny + y) * v.words + (x >> 5);
   const u32 inside = v.inside[row] >> (x & 31);
@@ -72,7 +74,10 @@ static inline void finish_row(const Volume& v, const Finish& f, i64 z, i64 y, i6
   alignas(64) float values[V::N];
   for (int i = 0; i < V::N; i += W) {
     const FloatLanes zero = FloatLanes::all(0.0f);
-    if (idle) { zero.store(values + i); continue; }
+    if (idle) {
+      zero.store(values + i);
+      continue;
+    }
     FloatLanes t = FloatLanes::all(v.plan->no_site_value);
     FloatLanes s = FloatLanes::all(v.plan->no_site_square);
     if (squares) {
@@ -96,7 +101,8 @@ static inline void finish_row(const Volume& v, const Finish& f, i64 z, i64 y, i6
   if (v.background == TIMES_LABEL && !idle) {
     const u8* p = v.labels.data + z * v.labels.stride[0] + y * v.labels.stride[1];
     for (i64 i = 0; i < n; ++i)
-      if (inside >> i & 1) values[i] = float(double(values[i]) * number_at(v.labels.format, p + (x + i) * v.labels.stride[2]));
+      if (inside >> i & 1)
+        values[i] = float(double(values[i]) * number_at(v.labels.format, p + (x + i) * v.labels.stride[2]));
   }
   if (v.annotated) {
     const u32 annotated = v.annotated[row] >> (x & 31);

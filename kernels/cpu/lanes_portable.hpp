@@ -56,7 +56,9 @@ struct FloatLanes {
   void store(float* p) const { __builtin_memcpy(p, &v, 16); }
   static FloatLanes all(float e) { return {Vector32{e, e, e, e}}; }
   static FloatLanes at(const float* cost) { return all(*cost); }
-  template <class K> static FloatLanes scanned(const K* p) { return {Vector32{float(p[0]), float(p[1]), float(p[2]), float(p[3])}}; }
+  template <class K> static FloatLanes scanned(const K* p) {
+    return {Vector32{float(p[0]), float(p[1]), float(p[2]), float(p[3])}};
+  }
   static FloatLanes widened(const u16* p) { return scanned(p); }
   friend FloatLanes operator+(FloatLanes a, FloatLanes b) { return {a.v + b.v}; }
   friend FloatLanes operator-(FloatLanes a, FloatLanes b) { return {a.v - b.v}; }
@@ -68,7 +70,8 @@ struct FloatLanes {
   friend FloatLanes min(FloatLanes a, FloatLanes b) { return pick(a.v < b.v, a.v, b.v); }
   friend FloatLanes max(FloatLanes a, FloatLanes b) { return pick(a.v < b.v, b.v, a.v); }
   friend FloatLanes root(FloatLanes a) {
-    return {Vector32{__builtin_sqrtf(a.v[0]), __builtin_sqrtf(a.v[1]), __builtin_sqrtf(a.v[2]), __builtin_sqrtf(a.v[3])}};
+    return {
+        Vector32{__builtin_sqrtf(a.v[0]), __builtin_sqrtf(a.v[1]), __builtin_sqrtf(a.v[2]), __builtin_sqrtf(a.v[3])}};
   }
   friend u32 greater_bits(FloatLanes a, FloatLanes b) {
     const Signed32 over = a.v > b.v;

@@ -12,7 +12,8 @@ template <class M> M number(M value) { return value; }
 template <class Use> auto with_mask_type(const ElementFormat& format, const Use& use) {
   const int kind = format.kind, width = format.width;
   if (kind == FLOATING) return width == 8 ? use(double()) : width == 4 ? use(float()) : use(HalfFloat());
-  if (kind == SIGNED_INTEGER) return width == 1 ? use((signed char)0) : width == 2 ? use(short()) : width == 4 ? use(int()) : use(i64());
+  if (kind == SIGNED_INTEGER)
+    return width == 1 ? use((signed char)0) : width == 2 ? use(short()) : width == 4 ? use(int()) : use(i64());
   return width == 1 ? use(u8()) : width == 2 ? use(u16()) : width == 4 ? use(u32()) : use(u64());
 }
 
@@ -33,12 +34,16 @@ struct MaskSum {
   void add(double sum) { real += sum; }
   void add(Wide sum) { whole += sum; }
   void add(i64 sum) { whole += sum; }
-  void add(const MaskSum& other) { whole += other.whole; real += other.real; }
+  void add(const MaskSum& other) {
+    whole += other.whole;
+    real += other.real;
+  }
   double total() const { return double(whole) + real; }
 };
 
 // weight[c] = 1 / (classes × fraction of c), in float64.
-inline void weights_of(const double* numerators, const double* denominators, int classes, double low, double high, double* weight) {
+inline void weights_of(const double* numerators, const double* denominators, int classes, double low, double high,
+                       double* weight) {
   for (int c = 0; c < classes; ++c) {
     const double fraction = numerators[c] / denominators[c];
     weight[c] = 1 / (classes * (fraction < low ? low : fraction > high ? high : fraction));

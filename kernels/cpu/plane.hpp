@@ -42,7 +42,8 @@ template <class K> struct Squares<FloatLanes, K> {
 };
 template <> struct Squares<WholeLanes, u8> {
   WholeLanes q, odd, most;
-  Squares(double square, int is_odd) : q(WholeLanes::all(u16(square < 65535 ? square : 65535))), odd(WholeLanes::all(u16(is_odd))), most(q) {
+  Squares(double square, int is_odd)
+      : q(WholeLanes::all(u16(square < 65535 ? square : 65535))), odd(WholeLanes::all(u16(is_odd))), most(q) {
     int last = 0;  // the last distance whose square fits; the very first may not: then none does
     while (last < 253 && (2.0 * (last + 1) + is_odd) * (2.0 * (last + 1) + is_odd) * square < 65535) ++last;
     most = WholeLanes::all(u16(last));
@@ -66,8 +67,8 @@ template <class V> static inline u32 active_pairs(const Volume& v, const u32* bi
 
 static inline u32 flagged(FloatLanes a, FloatLanes limit) { return greater_bits(a, limit); }
 static inline u32 flagged(WholeLanes, WholeLanes) { return 0; }
-static inline void search_flagged(u32 lanes, const float* whole, const float* half, i64 rows, i64 stride, double q, float* best,
-                                  i64 best_stride, Parabola* hull) {
+static inline void search_flagged(u32 lanes, const float* whole, const float* half, i64 rows, i64 stride, double q,
+                                  float* best, i64 best_stride, Parabola* hull) {
   const float square = float(q), vouched = float(8 * FAR_CHUNKS) * float(8 * FAR_CHUNKS) * square;
   for (; lanes; lanes &= lanes - 1) {
     const int lane = __builtin_ctz(lanes);
@@ -89,7 +90,8 @@ template <class V> static i64 plane_scratch_of(const Volume& v) {
   const PlaneShape<V> s(v);
   const i64 E = sizeof(typename V::E), longest = s.rows > s.width ? s.rows : s.width;
   return up64(2 * (2 * longest + 64) * 4) + up64(4 * longest * V::N * E) + up64(s.rows * (s.gap + 1) * E) +
-         2 * up64(4 * s.rows) + 2 * up64(4 * (s.rows / TILE + 1)) + up64(s.width * V::N * E) + up64((2 * longest + 2) * i64(sizeof(Parabola))) + 512;
+         2 * up64(4 * s.rows) + 2 * up64(4 * (s.rows / TILE + 1)) + up64(s.width * V::N * E) +
+         up64((2 * longest + 2) * i64(sizeof(Parabola))) + 512;
 }
 
 // Behind C lie flags, one per band and panel: whether anything was written there.
@@ -105,20 +107,26 @@ template <class V, class K> static void panels(const PlaneTask& task) {
   const Volume& v = *task.volume;
   const PlaneShape<V> s(v);
   u8* next = task.scratch;
-  const auto take = [&next](i64 bytes) { u8* p = next; next += up64(bytes); return p; };
+  const auto take = [&next](i64 bytes) {
+    u8* p = next;
+    next += up64(bytes);
+    return p;
+  };
   Cost* cost = (Cost*)take((2 * s.rows + 64) * i64(sizeof(Cost)));
   E *whole = (E*)take(s.rows * N * i64(sizeof(E))), *half = (E*)take(s.rows * N * i64(sizeof(E)));
   E *d = (E*)take(s.rows * N * i64(sizeof(E))), *least = (E*)take(s.chunks * N * i64(sizeof(E)));
   E *c = (E*)take(s.rows * s.gap * i64(sizeof(E))), *right = (E*)take(s.rows * i64(sizeof(E)));
   u32 *voxels = (u32*)take(4 * s.rows), *pairs = (u32*)take(4 * s.rows);  // active lanes of each row
-  u32 *some_voxels = (u32*)take(4 * (s.rows / TILE + 1)), *some_pairs = (u32*)take(4 * (s.rows / TILE + 1));  // of each chunk
+  u32 *some_voxels = (u32*)take(4 * (s.rows / TILE + 1)),
+      *some_pairs = (u32*)take(4 * (s.rows / TILE + 1));  // of each chunk
   Parabola* hull = (Parabola*)take(0);
   for (i64 y = v.ny; y < s.rows; ++y) voxels[y] = pairs[y] = 0;
   fill_cost(cost, 2 * s.rows + 64, v.plan->square[1]);
   const i64 reach = v.near_only ? s.chunks : FAR_CHUNKS;
   const bool may_be_far = !v.near_only && s.chunks > FAR_CHUNKS + 1;
   const Squares<V, K> from_z(v.plan->square[0], 1), from_pairs(v.plan->square[0], 0);
-  const V cap = V::all(E(v.plan->cap)), none = V::all(V::NONE), vouched = V::at(cost + (may_be_far ? 8 * FAR_CHUNKS : 0));
+  const V cap = V::all(E(v.plan->cap)), none = V::all(V::NONE),
+          vouched = V::at(cost + (may_be_far ? 8 * FAR_CHUNKS : 0));
   const i64 plane = task.z * v.ny * v.nx;
   for (i64 y = v.ny; y < s.rows; ++y) {
     none.store(whole + y * N);
@@ -171,7 +179,8 @@ template <class V, class K> static void panels(const PlaneTask& task) {
           none.store(half + y * N);
           continue;
         }
-        const V z_square = from_z.at((const K*)v.z + plane + y * v.nx + x), a_square = from_pairs.at((const K*)v.a + plane + y * v.nx + x);
+        const V z_square = from_z.at((const K*)v.z + plane + y * v.nx + x),
+                a_square = from_pairs.at((const K*)v.a + plane + y * v.nx + x);
         z_square.store(whole + y * N);
         a_square.store(half + y * N);
         low = min(low, min(z_square, a_square));
@@ -254,7 +263,11 @@ template <class V> static void bands(const PlaneTask& task) {
   const PlaneShape<V> s(v);
   const i64 chunks = s.width / TILE;
   u8* next = task.scratch;
-  const auto take = [&next](i64 bytes) { u8* p = next; next += up64(bytes); return p; };
+  const auto take = [&next](i64 bytes) {
+    u8* p = next;
+    next += up64(bytes);
+    return p;
+  };
   Cost* cost = (Cost*)take((2 * s.width + 64) * i64(sizeof(Cost)));
   E *found = (E*)take(s.width * N * i64(sizeof(E))), *least = (E*)take(chunks * N * i64(sizeof(E)));
   E* turned = (E*)take(s.width * N * i64(sizeof(E)));

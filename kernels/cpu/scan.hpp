@@ -24,7 +24,8 @@ template <class T> static inline void fetch_row(const Volume& v, i64 z, i64 y) {
 }
 
 // One row of labels, as codes whose bits are equal where the labels are; `missing` (0 or 255) where unannotated.
-template <class T> static void read_row(const Volume& v, i64 z, i64 y, T* __restrict__ codes, u8* __restrict__ missing) {
+template <class T> static void read_row(const Volume& v, i64 z, i64 y, T* __restrict__ codes,
+                                        u8* __restrict__ missing) {
   const ElementFormat& format = v.labels.format;
   const u8* p = v.labels.data + z * v.labels.stride[0] + y * v.labels.stride[1];
   const i64 nx = v.nx, step = v.labels.stride[2];
@@ -135,7 +136,8 @@ static inline bool sweep_row(const T* __restrict__ here, const T* __restrict__ b
   for (i64 x = 0; x < nx; ++x) {
     const T label = here[x];
     const T z_face = T(label ^ before[x]), a_face = T(label ^ below[x]), b_face = T(label ^ here[x + 1]);
-    const K kz = z_face ? K(0) : grown(run_z[x]), ka = a_face ? K(0) : grown(run_a[x]), kb = b_face ? K(0) : grown(run_b[x]);
+    const K kz = z_face ? K(0) : grown(run_z[x]), ka = a_face ? K(0) : grown(run_a[x]),
+            kb = b_face ? K(0) : grown(run_b[x]);
     run_z[x] = kz, run_a[x] = ka, run_b[x] = kb;
     z[x] = kz, a[x] = ka, b[x] = kb;
     flags[x] = label ? 255 : 0;
@@ -161,14 +163,19 @@ static inline bool sweep_faces(const T* __restrict__ here, const T* __restrict__
 
 template <class T> static i64 scan_bytes(const Volume& v, i64 rows) {
   const i64 row = padded(v.nx);
-  return 2 * (rows + 1) * row * i64(sizeof(T) + 1) + 4 * rows * row * v.plan->scan_bytes + 4 * row + 2 * (rows + 1) + 256;
+  return 2 * (rows + 1) * row * i64(sizeof(T) + 1) + 4 * rows * row * v.plan->scan_bytes + 4 * row + 2 * (rows + 1) +
+         256;
 }
 
 template <class T, class K> static void sweep_down(ScanTask& task) {
   const Volume& v = *task.volume;
   const i64 row = padded(v.nx), rows = task.y1 - task.y0, nx = v.nx;
   u8* s = task.scratch;
-  const auto take = [&s](i64 bytes) { u8* p = s; s += bytes; return p; };
+  const auto take = [&s](i64 bytes) {
+    u8* p = s;
+    s += bytes;
+    return p;
+  };
   T* level[2] = {(T*)take((rows + 1) * row * i64(sizeof(T))), (T*)take((rows + 1) * row * i64(sizeof(T)))};
   K* run = (K*)take(3 * rows * row * i64(sizeof(K)));
   u8* missing[2] = {take((rows + 1) * row), take((rows + 1) * row)};
@@ -187,7 +194,8 @@ template <class T, class K> static void sweep_down(ScanTask& task) {
       if (z + 1 < v.nz) fetch_row<T>(v, z + 1, task.y0 + r);
       read_row<T>(v, z, task.y0 + r, here + r * row, miss ? miss + r * row : nullptr);
       some[r] = !may_rest || holds_foreground(here + r * row, nx);
-      if (v.labels.format.kind >= FLOATING && r < rows) task.fractions += row_fractions(v.labels.format, here + r * row, nx);
+      if (v.labels.format.kind >= FLOATING && r < rows)
+        task.fractions += row_fractions(v.labels.format, here + r * row, nx);
     }
     for (i64 r = 0; r < rows; ++r) {
       const i64 below = r + 1 < read ? r + 1 : r, line = z * v.ny + task.y0 + r, at = line * nx, bits = line * v.words;
@@ -246,7 +254,8 @@ template <class K> static void sweep_up(const ScanTask& task) {
       const i64 first = r;  // as many rows at once as were swept
       while (r < rows && v.swept[line + r]) ++r;
       const i64 at = (line + first) * v.nx, from = first * v.nx;
-      sweep_rows_up(up_z + from, up_a + from, up_b + from, (K*)v.z + at, (K*)v.a + at, (K*)v.b + at, (r - first) * v.nx);
+      sweep_rows_up(up_z + from, up_a + from, up_b + from, (K*)v.z + at, (K*)v.a + at, (K*)v.b + at,
+                    (r - first) * v.nx);
     }
   }
 }

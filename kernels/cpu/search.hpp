@@ -16,7 +16,8 @@ template <class V> static inline V greatest(const V (&b)[TILE]) { return max(max
 
 // The chunk the outputs lie in. A row's own whole sample is where its search starts.
 template <class V, bool HALF>
-static inline void search_own(V (&b)[TILE], const typename V::E* whole, const typename V::E* half, const typename V::Cost* cost) {
+static inline void search_own(V (&b)[TILE], const typename V::E* whole, const typename V::E* half,
+                              const typename V::Cost* cost) {
   for (int r = 0; r < TILE; ++r) {
     const V sample = V::load(whole + r * V::N);
     for (int i = 0; i < TILE; ++i)
@@ -25,13 +26,15 @@ static inline void search_own(V (&b)[TILE], const typename V::E* whole, const ty
   if (HALF)
     for (int r = 0; r < TILE; ++r) {
       const V sample = V::load(half + r * V::N);
-      for (int i = 0; i < TILE; ++i) b[i] = min(b[i], sample + V::at(cost + (r >= i ? 2 * (r - i) + 1 : 2 * (i - r) - 1)));
+      for (int i = 0; i < TILE; ++i)
+        b[i] = min(b[i], sample + V::at(cost + (r >= i ? 2 * (r - i) + 1 : 2 * (i - r) - 1)));
     }
 }
 
 // A chunk before (SIDE = -1) or behind (+1); `cost` is that of the way between the chunks' first rows.
 template <class V, bool HALF, int SIDE>
-static inline void search_chunk(V (&b)[TILE], const typename V::E* whole, const typename V::E* half, const typename V::Cost* cost) {
+static inline void search_chunk(V (&b)[TILE], const typename V::E* whole, const typename V::E* half,
+                                const typename V::Cost* cost) {
   for (int r = 0; r < TILE; ++r) {
     const V sample = V::load(whole + r * V::N);
     for (int i = 0; i < TILE; ++i) b[i] = min(b[i], sample + V::at(cost + SIDE * 2 * (r - i)));
@@ -45,8 +48,9 @@ static inline void search_chunk(V (&b)[TILE], const typename V::E* whole, const 
 
 // Chunk `at` of `chunks`, out to `reach` chunks on either side.
 template <class V, bool HALF>
-static inline void search_tile(V (&b)[TILE], const typename V::E* whole, const typename V::E* half, const typename V::E* least,
-                               V floor, i64 at, i64 chunks, i64 reach, const typename V::Cost* cost) {
+static inline void search_tile(V (&b)[TILE], const typename V::E* whole, const typename V::E* half,
+                               const typename V::E* least, V floor, i64 at, i64 chunks, i64 reach,
+                               const typename V::Cost* cost) {
   constexpr int N = V::N, STEP = 2 * TILE;
   V worst = greatest(b);
   if (!any_greater(worst, floor + V::at(cost + (HALF ? 1 : 2)))) return;
@@ -71,7 +75,8 @@ static inline void search_tile(V (&b)[TILE], const typename V::E* whole, const t
 
 // The least of each chunk, for both kinds of samples; returns the least of them and `floor`.
 template <class V>
-static inline V chunk_minima(const typename V::E* whole, const typename V::E* half, typename V::E* least, i64 chunks, V floor) {
+static inline V chunk_minima(const typename V::E* whole, const typename V::E* half, typename V::E* least, i64 chunks,
+                             V floor) {
   constexpr int N = V::N;
   for (i64 c = 0; c < chunks; ++c) {
     V m = V::load(whole + c * TILE * N);

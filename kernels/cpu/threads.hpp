@@ -37,7 +37,9 @@ class Team {
       for (std::int64_t i = 0; i < n; ++i) work(0, i);
       return;
     }
-    const auto call = [](const void* erased, int worker, std::int64_t i) { (*static_cast<const Work*>(erased))(worker, i); };
+    const auto call = [](const void* erased, int worker, std::int64_t i) {
+      (*static_cast<const Work*>(erased))(worker, i);
+    };
     Shared shared{{0}, n, nullptr, {}, &work, call};
     {
       const std::lock_guard<std::mutex> lock(mutex_);
@@ -78,9 +80,7 @@ class Team {
       try {
         others_.reserve(std::size_t(others));
         others_.emplace_back(&Team::serve, this, int(others_.size()) + 1);
-      } catch (const std::system_error&) {
-        return;
-      }
+      } catch (const std::system_error&) { return; }
     }
   }
 
@@ -116,7 +116,9 @@ class Team {
 // Memory that could not be had, with its size.
 class OutOfMemory : public std::bad_alloc {
  public:
-  explicit OutOfMemory(std::size_t bytes) { std::snprintf(text_, sizeof text_, "%zu bytes of scratch memory were asked for", bytes); }
+  explicit OutOfMemory(std::size_t bytes) {
+    std::snprintf(text_, sizeof text_, "%zu bytes of scratch memory were asked for", bytes);
+  }
   const char* what() const noexcept override { return text_; }
 
  private:
@@ -162,9 +164,7 @@ class Scratch {
   }
 
  private:
-  struct alignas(64) Block {
-    std::size_t bytes;
-  };
+  struct alignas(64) Block { std::size_t bytes; };
   static void release(Block* block) { ::operator delete(block, std::align_val_t(alignof(Block))); }
   static constexpr int places = 4;
   static constexpr std::size_t kept = std::size_t(256) << 20;

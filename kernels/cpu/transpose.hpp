@@ -49,5 +49,6 @@ template <class V>
 static inline void transpose(const typename V::E* in, i64 in_stride, typename V::E* out, i64 out_stride) {
   constexpr int T = sizeof(typename V::E) == 2 ? TURNED_WHOLE : TURNED_FLOAT;
   for (int i = 0; i < V::N; i += T)
-    for (int j = 0; j < V::N; j += T) transpose_tile(in + i * in_stride + j, in_stride, out + j * out_stride + i, out_stride);
+    for (int j = 0; j < V::N; j += T)
+      transpose_tile(in + i * in_stride + j, in_stride, out + j * out_stride + i, out_stride);
 }

@@ -26,8 +26,8 @@ i64 volume_offset(i64 volume, const StridedArray& view, int lead) {
 }
 
 struct RowSum {
-  MaskSum all;               // over annotated voxels
-  i64 counted[2] = {0, 0};   // of them with mask ≠ 0: label = 0, label ≠ 0
+  MaskSum all;              // over annotated voxels
+  i64 counted[2] = {0, 0};  // of them with mask ≠ 0: label = 0, label ≠ 0
 };
 
 template <class M> RowSum sum_row(const u8* p, i64 step, i64 n, const u32* inside, const u32* annotated) {
@@ -51,7 +51,8 @@ template <class M> RowSum sum_row(const u8* p, i64 step, i64 n, const u32* insid
 }
 
 template <class M>
-void weigh_row(const u8* p, i64 step, i64 n, const u32* inside, const u32* keep, const u32* annotated, const double* weight, float* out) {
+void weigh_row(const u8* p, i64 step, i64 n, const u32* inside, const u32* keep, const u32* annotated,
+               const double* weight, float* out) {
   for (i64 x = 0; x < n; ++x, p += step) {
     const i64 w = x >> 5;
     const int bit = int(x & 31);
@@ -100,7 +101,8 @@ void Weigher::count(const std::vector<Volume>& volumes, const std::vector<Counte
       const i64 at = i % rows * v.words;
       const u8* p = mask_row(i / rows, i % rows);
       with_mask_type(w.mask_format, [&](auto type) {
-        sums[std::size_t(i)] = sum_row<decltype(type)>(p, step[2], nx, v.inside + at, v.annotated ? v.annotated + at : nullptr);
+        sums[std::size_t(i)] =
+            sum_row<decltype(type)>(p, step[2], nx, v.inside + at, v.annotated ? v.annotated + at : nullptr);
       });
     });
     std::vector<MaskSum> per_slab(static_cast<std::size_t>(w.slabs));
@@ -119,7 +121,8 @@ void Weigher::count(const std::vector<Volume>& volumes, const std::vector<Counte
     w.numerators[i] += numerators[std::size_t(i)];
     w.denominators[i] += denominators[std::size_t(i)];
   }
-  for (i64 s = 0; s < 2 * w.slabs; s += 2) weights_of(w.numerators + s, w.denominators + s, 2, w.low, w.high, &weight[std::size_t(s)]);
+  for (i64 s = 0; s < 2 * w.slabs; s += 2)
+    weights_of(w.numerators + s, w.denominators + s, 2, w.low, w.high, &weight[std::size_t(s)]);
 }
 
 void Weigher::write(const Volume& v, i64 volume, i64 first, i64 last) const {
@@ -133,9 +136,8 @@ void Weigher::write(const Volume& v, i64 volume, i64 first, i64 last) const {
       continue;
     }
     const u8* p = mask_row(volume, row);
-    with_mask_type(w.mask_format, [&](auto type) {
-      weigh_row<decltype(type)>(p, step[2], nx, v.inside + at, keep, seen, own, out);
-    });
+    with_mask_type(w.mask_format,
+                   [&](auto type) { weigh_row<decltype(type)>(p, step[2], nx, v.inside + at, keep, seen, own, out); });
   }
 }
 

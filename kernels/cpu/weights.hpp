@@ -14,9 +14,7 @@ std::recursive_mutex& counts_mutex();
 void renew_counts_mutex();
 
 // What a scan counted in one volume.
-struct Counted {
-  i64 inside, annotated;
-};
+struct Counted { i64 inside, annotated; };
 
 class Weigher {
  public:
@@ -37,7 +35,7 @@ class Weigher {
   const FusedWeights& w;
   int lead;
   i64 ny, nx, rows;
-  i64 step[3] = {0, 0, 0};  // of the mask, in bytes
+  i64 step[3] = {0, 0, 0};     // of the mask, in bytes
   std::vector<double> weight;  // (slabs, 2)
 };
 

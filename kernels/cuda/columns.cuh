@@ -14,9 +14,7 @@ struct Column {
 };
 
 // What a lane has read: the faces of its column, and of the row of its number which voxels are inside and annotated.
-struct Segment {
-  u32 z, a, b, inside, annotated;
-};
+struct Segment { u32 z, a, b, inside, annotated; };
 
 // A warp reads 32 neighbours along x.
 template <class T, bool MAY_MISS> DEVICE_FN Segment read_columns(const ElementFormat& format, const Column& column) {
@@ -65,9 +63,7 @@ DEVICE_FN void put_last(u32 (&w)[4], u32 last) { w[0] = w[1], w[1] = w[2], w[2] 
 
 // The same for four neighbours along x at once, of labels of one byte that lie side by side at an address that is a
 // multiple of four. `beside` points at the neighbour of the last one. Words of the four columns.
-struct FourColumns {
-  u32 z[4], a[4], b[4], inside[4];
-};
+struct FourColumns { u32 z[4], a[4], b[4], inside[4]; };
 
 DEVICE_FN void read_four_columns(const Column& column, FourColumns& found) {
   found = {};
@@ -105,7 +101,8 @@ DEVICE_FN u32 transposed(u32 word) {
 #pragma unroll
   for (int apart = 16; apart; apart /= 2, mask ^= mask << apart) {
     const u32 other = __shfl_xor_sync(~0u, word, apart);
-    word = (int(threadIdx.x) & apart) ? (word & ~mask) | (other >> apart & mask) : (word & mask) | (other << apart & ~mask);
+    word = (int(threadIdx.x) & apart) ? (word & ~mask) | (other >> apart & mask)
+                                      : (word & mask) | (other << apart & ~mask);
   }
   return word;
 }

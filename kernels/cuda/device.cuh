@@ -30,9 +30,7 @@ DEVICE_FN float infinity() { return same_bits<float>(0x7F800000u); }
 DEVICE_FN float small_to_float(u32 k) { return same_bits<float>(0x4B000000u | k) - 8388608.0f; }
 
 // Divisions of 64 bits cost ten times those of 32, and nearly all that come here fit.
-DEVICE_FN i64 divided(i64 a, i64 b) {
-  return ((a | b) >> 32) == 0 ? i64(u32(a) / u32(b)) : a / b;
-}
+DEVICE_FN i64 divided(i64 a, i64 b) { return ((a | b) >> 32) == 0 ? i64(u32(a) / u32(b)) : a / b; }
 
 // Two numbers of 16 bits in a word. Sums must not wrap: then a carry never leaves its half. Compute capability 9.0 and
 // above does the first two in one instruction.

@@ -30,12 +30,12 @@ struct Voxel {
   bool inside, annotated;
 };
 
-DEVICE_FN i64 along(const View& view, const Voxel& v) { return v.z * view.step[0] + v.y * view.step[1] + v.x * view.step[2]; }
+DEVICE_FN i64 along(const View& view, const Voxel& v) {
+  return v.z * view.step[0] + v.y * view.step[1] + v.x * view.step[2];
+}
 
 // `label`, `target`, `weight` and `mask` are offsets of the volume's first voxel.
-struct Offsets {
-  i64 label, mask, target, weight;
-};
+struct Offsets { i64 label, mask, target, weight; };
 
 DEVICE_FN Offsets offsets_of(const Job& job, i64 volume) {
   return {offset_of(job.labels, job.leading, volume), job.mask.data ? offset_of(job.mask, job.leading, volume) : 0,
@@ -65,9 +65,10 @@ struct Place {
   i64 volume, bits;  // bits: words from the first row of all to the band's
   int z, y;
   float outside, inside;  // weights of label = 0 and label ≠ 0, without a mask
-  bool plain;        // sign and class alone decide what a voxel gets
+  bool plain;             // sign and class alone decide what a voxel gets
 
-  DEVICE_MEMBER Place(const Job& job, i64 volume_, int z_, int y_) : at(offsets_of(job, volume_)), volume(volume_), z(z_), y(y_) {
+  DEVICE_MEMBER Place(const Job& job, i64 volume_, int z_, int y_)
+      : at(offsets_of(job, volume_)), volume(volume_), z(z_), y(y_) {
     bits = ((volume * job.n[0] + z) * job.n[1] + y) * job.words;
     plain = job.background != TIMES_LABEL && !job.annotated && !job.bordered && !job.mask.data;
     outside = inside = 0.0f;
@@ -78,9 +79,7 @@ struct Place {
   }
 };
 
-struct alignas(8) TwoFloats {
-  float x, y;
-};
+struct alignas(8) TwoFloats { float x, y; };
 
 // Where the voxels x and x + 1 of a band are written, row after row.
 struct Output {
@@ -107,12 +106,14 @@ struct Output {
   }
 
   // Values are targets before the sign. For plain places.
-  DEVICE_MEMBER void two(const Job& job, const Place& place, bool inside, float first, bool second_inside, float second) const {
+  DEVICE_MEMBER void two(const Job& job, const Place& place, bool inside, float first, bool second_inside,
+                         float second) const {
     const bool both = job.background == SIGNED;
     const float outside = both ? 0.0f - first : 0.0f, second_outside = both ? 0.0f - second : 0.0f;
     put(target, job.target.step[2], inside ? first : outside, second_inside ? second : second_outside, voxels);
     if (!weight) return;
-    put(weight, job.weight.step[2], inside ? place.inside : place.outside, second_inside ? place.inside : place.outside, voxels);
+    put(weight, job.weight.step[2], inside ? place.inside : place.outside, second_inside ? place.inside : place.outside,
+        voxels);
   }
   DEVICE_MEMBER void one(const Job& job, const Place& place, bool is_inside, float value) const {
     *reinterpret_cast<float*>(target) = is_inside ? value : job.background == SIGNED ? 0.0f - value : 0.0f;

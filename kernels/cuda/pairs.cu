@@ -40,7 +40,8 @@ DEVICE_FN Rows no_rows() {
 }
 
 DEVICE_FN Cost cost_of(const Job& job, int axis, u32 m) {
-  const u32 twice = u32(job.twice[axis]), even = packed_even(twice, m), odd = packed_odd(twice, packed_square(twice / 2), m);
+  const u32 twice = u32(job.twice[axis]), even = packed_even(twice, m),
+            odd = packed_odd(twice, packed_square(twice / 2), m);
   return {twice_over(even < NO_SQUARE ? even : NO_SQUARE), twice_over(odd < NO_SQUARE ? odd : NO_SQUARE)};
 }
 
@@ -62,7 +63,8 @@ DEVICE_FN u32 worst_by_column(const u32 (&best)[PAIR_ROWS]) {
 
 // Four rows of samples, rows `near` and on from the band: row r of the band is near + i + r whole steps away where
 // `reversed`, else near + i + ROWS - 1 - r.
-template <bool HALF, bool BEFORE> DEVICE_FN void search_chunk(u32 (&best)[PAIR_ROWS], const u32* samples, i64 step, const Cost (&costs)[PAIR_ROWS + CHUNK], int rows) {
+template <bool HALF, bool BEFORE> DEVICE_FN void search_chunk(u32 (&best)[PAIR_ROWS], const u32* samples, i64 step,
+                                                              const Cost (&costs)[PAIR_ROWS + CHUNK], int rows) {
   constexpr int N = PAIR_ROWS;
   u32 whole[CHUNK], half[CHUNK];
 #pragma unroll
@@ -89,7 +91,8 @@ template <bool HALF, bool BEFORE> DEVICE_FN void search_chunk(u32 (&best)[PAIR_R
 // `least_step` words apart. For C the families z and a, for D family b. Goes outward in chunks of rows, and leaves a chunk
 // out whose least square and the way to it cost as much as what is there already.
 template <bool HALF>
-DEVICE_FN void search_columns(u32 (&best)[PAIR_ROWS], const u32* first, i64 step, const u32* least, i64 least_step, const Cost* costs, int y0, int ny) {
+DEVICE_FN void search_columns(u32 (&best)[PAIR_ROWS], const u32* first, i64 step, const u32* least, i64 least_step,
+                              const Cost* costs, int y0, int ny) {
   constexpr int N = PAIR_ROWS;
   {
     Cost own[N];
@@ -144,7 +147,8 @@ DEVICE_FN void add_sample(u32* best, const Rows& sample, u32 cost) {
 
 // Along x for the voxels x = 2t and x + 1: C at whole steps, D half a step further on. `best` has the rows of x, then
 // those of x + 1, which looks at the same samples a step later to the left, and a step earlier to the right.
-DEVICE_FN void search_along_x(u32 (&best)[PAIR_ROWS], const Samples& c, const Samples& d, const Cost* costs, int t, int pairs) {
+DEVICE_FN void search_along_x(u32 (&best)[PAIR_ROWS], const Samples& c, const Samples& d, const Cost* costs, int t,
+                              int pairs) {
   constexpr int N = PAIR_ROWS / 2;
   Rows left_c = c.left[t], left_d = d.left[t], right_c = c.right[t], right_d = left_d;
   const int last = t > pairs - 1 - t ? t : pairs - 1 - t;
@@ -157,7 +161,8 @@ DEVICE_FN void search_along_x(u32 (&best)[PAIR_ROWS], const Samples& c, const Sa
       add_sample(best + N, left_c, even);
       add_sample(best, right_d, odd);
       add_sample(best, right_c, even);
-      const int low = t - q - 1 > -1 ? t - q - 1 : -1, here = t + q < pairs ? t + q : pairs, high = t + q + 1 < pairs ? t + q + 1 : pairs;
+      const int low = t - q - 1 > -1 ? t - q - 1 : -1, here = t + q < pairs ? t + q : pairs,
+                high = t + q + 1 < pairs ? t + q + 1 : pairs;
       left_d = step == 1 ? d.right[low] : d.left[low];
       left_c = step == 1 ? c.right[low] : c.left[low];
       right_d = step == 1 ? d.right[here] : d.left[high];
@@ -211,12 +216,15 @@ struct BandOfPairs {
 
 DEVICE_FN void fill_pairs_of_c(const Job& job, const BandOfPairs& band, const u32* inside, const Cost* costs) {
   for (int t = int(threadIdx.x); t < band.pairs; t += int(blockDim.x)) {
-    const u32 own = bits_of_pair(job, inside, band.y0, 2 * t), wanted = band.everywhere ? real_bits(job, band.y0, 2 * t) : own;
+    const u32 own = bits_of_pair(job, inside, band.y0, 2 * t),
+              wanted = band.everywhere ? real_bits(job, band.y0, 2 * t) : own;
     band.inside[t] = own;
     u32 best[PAIR_ROWS];
 #pragma unroll
     for (int r = 0; r < PAIR_ROWS; ++r) best[r] = halves_of(wanted >> (2 * r)) & twice_over(u32(job.limit));
-    if (wanted) search_columns<true>(best, band.scans + tile_at(2 * t) / 2, band.step, band.chunks + chunk_tile_at(2 * t) / 2, band.chunk_step, costs, band.y0, job.n[1]);
+    if (wanted)
+      search_columns<true>(best, band.scans + tile_at(2 * t) / 2, band.step, band.chunks + chunk_tile_at(2 * t) / 2,
+                           band.chunk_step, costs, band.y0, job.n[1]);
 #pragma unroll
     for (int r = 0; r < PAIR_ROWS; ++r) best[r] |= ~halves_of(wanted >> (2 * r)) & NONE_TWICE;
     turn_to_rows(best, band.c.left[t], band.c.right[t]);
@@ -243,7 +251,8 @@ DEVICE_FN void fill_pairs_of_d(const Job& job, const BandOfPairs& band, const Co
 #pragma unroll
       for (int r = 0; r < PAIR_ROWS; ++r)
         best[r] = add_least(best[r], 0, twice_over(u32(job.limit))) & halves_of(wanted >> (2 * r));
-      search_columns<false>(best, band.scans + tile_at(x) / 2, band.step, band.chunks + chunk_tile_at(x) / 2, band.chunk_step, costs, band.y0, job.n[1]);
+      search_columns<false>(best, band.scans + tile_at(x) / 2, band.step, band.chunks + chunk_tile_at(x) / 2,
+                            band.chunk_step, costs, band.y0, job.n[1]);
     } else {
 #pragma unroll
       for (int r = 0; r < PAIR_ROWS; ++r) best[r] = 0;
@@ -276,7 +285,8 @@ DEVICE_FN void store_pairs(const Job& job, const Place& place, int x, u32 inside
     }
     return;
   }
-  u32 left[N], right[N];  // the row in hand is the low half of the first: a variable index would take them out of registers
+  u32 left[N],
+      right[N];  // the row in hand is the low half of the first: a variable index would take them out of registers
 #pragma unroll
   for (int i = 0; i < N; ++i) left[i] = best[i], right[i] = best[N + i];
 #pragma unroll 1
@@ -304,7 +314,8 @@ DEVICE_FN void store_without_site(const Job& job, const Place& place, int x, u32
       continue;
     }
 #pragma unroll 1
-    for (int i = 0; i < output.voxels; ++i) store_at(job, place, r, x + i, inside >> i & 1, job.no_site_value, job.no_site_square);
+    for (int i = 0; i < output.voxels; ++i)
+      store_at(job, place, r, x + i, inside >> i & 1, job.no_site_value, job.no_site_square);
   }
 }
 
@@ -330,9 +341,20 @@ __global__ void __launch_bounds__(PAIR_THREADS, PAIR_BLOCKS) pairs(BY_VALUE Job 
   Rows* const samples = reinterpret_cast<Rows*>(dynamic_shared());
   const int entries = 2 * Samples::entries(width);
   Cost *along_y = reinterpret_cast<Cost*>(samples + 2 * entries), *along_x = along_y + COSTS;
-  BandOfPairs band = {Samples(samples, width), Samples(samples + entries, width), width, reinterpret_cast<u32*>(along_x + COSTS), nullptr, nullptr, 0, 0, 0, false};
-  if (threadIdx.x < 8) samples[(threadIdx.x >> 1) * Samples::entries(width) + (threadIdx.x & 1 ? width + 1 : 0)] = no_rows();
-  for (int m = int(threadIdx.x); m < COSTS; m += int(blockDim.x)) along_y[m] = cost_of(job, 1, u32(m)), along_x[m] = cost_of(job, 2, u32(m));
+  BandOfPairs band = {Samples(samples, width),
+                      Samples(samples + entries, width),
+                      width,
+                      reinterpret_cast<u32*>(along_x + COSTS),
+                      nullptr,
+                      nullptr,
+                      0,
+                      0,
+                      0,
+                      false};
+  if (threadIdx.x < 8)
+    samples[(threadIdx.x >> 1) * Samples::entries(width) + (threadIdx.x & 1 ? width + 1 : 0)] = no_rows();
+  for (int m = int(threadIdx.x); m < COSTS; m += int(blockDim.x))
+    along_y[m] = cost_of(job, 1, u32(m)), along_x[m] = cost_of(job, 2, u32(m));
   __syncthreads();
   for (i64 task = blockIdx.x; task < tasks; task += gridDim.x) {
     const i64 level = divided(task, bands), volume = divided(level, nz);
@@ -344,7 +366,8 @@ __global__ void __launch_bounds__(PAIR_THREADS, PAIR_BLOCKS) pairs(BY_VALUE Job 
     if (flags & HAS_SITE) {
       band.everywhere = job.everywhere || (flags & HAS_MISSING);
       band.scans = static_cast<const u32*>(job.scans) + row_at(job, row) / 2;
-      band.chunks = static_cast<const u32*>(job.chunks) + chunk_row_at(job, level * chunks_of(job) + band.y0 / CHUNK) / 2;
+      band.chunks =
+          static_cast<const u32*>(job.chunks) + chunk_row_at(job, level * chunks_of(job) + band.y0 / CHUNK) / 2;
       band.step = row_at(job, 1) / 2, band.chunk_step = chunk_row_at(job, 1) / 2;
       fill_pairs_of_c(job, band, inside, along_y);
       __syncthreads();

@@ -18,11 +18,11 @@
 
 namespace half_grid {
 
-struct alignas(16) Band {
-  float row[ROWS];
-};
+struct alignas(16) Band { float row[ROWS]; };
 
-DEVICE_FN float worst_of(const Band& best) { return most(most(best.row[0], best.row[1]), most(best.row[2], best.row[3])); }
+DEVICE_FN float worst_of(const Band& best) {
+  return most(most(best.row[0], best.row[1]), most(best.row[2], best.row[3]));
+}
 
 DEVICE_FN float cost_of(int half_steps, float square) { return float(half_steps * half_steps) * square; }
 DEVICE_FN float cost_of(float half_steps, float square) { return half_steps * half_steps * square; }
@@ -58,7 +58,8 @@ DEVICE_FN void advance(Ways& ways, float square) {
 
 // Along y for one column: `whole` points at its row 0, in family z for C, and then family a lies behind it, or b for D;
 // rows are `step` apart.
-template <class K, bool HALF> DEVICE_FN void search_column(const Job& job, Band& best, const K* whole, int y0, i64 step) {
+template <class K, bool HALF> DEVICE_FN void search_column(const Job& job, Band& best, const K* whole, int y0,
+                                                           i64 step) {
   const K* half = whole + 32;
   const int ny = job.n[1];
   const float along_z = job.square[0], along_y = job.square[1], odd = HALF ? 1.0f : 0.0f;
@@ -136,19 +137,22 @@ DEVICE_FN u32 wanted(const Job& job, const u32* inside, int y0, int x, bool ever
   return rows;
 }
 
-template <class K> DEVICE_FN void fill_c(const Job& job, Band* c, i64 plane, const u32* inside, int y0, bool everywhere) {
+template <class K> DEVICE_FN void fill_c(const Job& job, Band* c, i64 plane, const u32* inside, int y0,
+                                         bool everywhere) {
   const int nx = job.n[2];
   for (int x = int(threadIdx.x); x < nx; x += int(blockDim.x)) {
     const u32 rows = wanted(job, inside, y0, x, everywhere, false);
     Band best;
     for (int i = 0; i < ROWS; ++i) best.row[i] = rows >> i & 1 ? job.cap : 0.0f;
-    if (rows) search_column<K, true>(job, best, static_cast<const K*>(job.scans) + plane + tile_at(x), y0, row_at(job, 1));
+    if (rows)
+      search_column<K, true>(job, best, static_cast<const K*>(job.scans) + plane + tile_at(x), y0, row_at(job, 1));
     for (int i = 0; i < ROWS; ++i) best.row[i] = rows >> i & 1 ? best.row[i] : infinity();
     c[x] = best;
   }
 }
 
-template <class K> DEVICE_FN void fill_d(const Job& job, const Band* c, Band* d, i64 plane, const u32* inside, int y0, bool everywhere) {
+template <class K> DEVICE_FN void fill_d(const Job& job, const Band* c, Band* d, i64 plane, const u32* inside, int y0,
+                                         bool everywhere) {
   const int nx = job.n[2];
   for (int x = int(threadIdx.x); x < nx; x += int(blockDim.x)) {
     const u32 rows = x + 1 < nx ? wanted(job, inside, y0, x, everywhere, true) : 0;
@@ -156,8 +160,10 @@ template <class K> DEVICE_FN void fill_d(const Job& job, const Band* c, Band* d,
     for (int i = 0; i < ROWS; ++i) best.row[i] = 0.0f;
     if (rows) {
       const Band left = c[x], right = c[x + 1];
-      for (int i = 0; i < ROWS; ++i) best.row[i] = rows >> i & 1 ? least(most(left.row[i], right.row[i]), job.cap) : 0.0f;
-      search_column<K, false>(job, best, static_cast<const K*>(job.scans) + plane + tile_at(x) + 64, y0, row_at(job, 1));
+      for (int i = 0; i < ROWS; ++i)
+        best.row[i] = rows >> i & 1 ? least(most(left.row[i], right.row[i]), job.cap) : 0.0f;
+      search_column<K, false>(job, best, static_cast<const K*>(job.scans) + plane + tile_at(x) + 64, y0,
+                              row_at(job, 1));
     }
     for (int i = 0; i < ROWS; ++i) best.row[i] = rows >> i & 1 ? best.row[i] : infinity();
     d[x] = best;
@@ -178,7 +184,8 @@ DEVICE_FN void finish_band(const Job& job, const Band* c, const Band* d, const P
     for (int i = 0; i < ROWS; ++i, output.next_row(job)) {
       if (place.y + i >= job.n[1]) break;
       const bool inside = bit_at(job.inside + place.bits + i64(i) * job.words, x);
-      const float square = site ? best.row[i] : job.no_site_square, value = site ? unsigned_value(job, square) : job.no_site_value;
+      const float square = site ? best.row[i] : job.no_site_square,
+                  value = site ? unsigned_value(job, square) : job.no_site_value;
       if (place.plain) output.one(job, place, inside, value);
       else store_at(job, place, i, x, inside, value, square);
     }
@@ -188,7 +195,8 @@ DEVICE_FN void finish_band(const Job& job, const Band* c, const Band* d, const P
 template <class K, bool LONG> __global__ void plane(BY_VALUE Job job) {
   const int nz = job.n[0], ny = job.n[1], nx = job.n[2], bands = (ny + ROWS - 1) / ROWS;
   const i64 tasks = job.volumes * nz * bands;
-  Band* c = LONG ? reinterpret_cast<Band*>(job.rows) + i64(blockIdx.x) * 2 * nx : reinterpret_cast<Band*>(dynamic_shared());
+  Band* c =
+      LONG ? reinterpret_cast<Band*>(job.rows) + i64(blockIdx.x) * 2 * nx : reinterpret_cast<Band*>(dynamic_shared());
   Band* d = c + nx;
   for (i64 task = blockIdx.x; task < tasks; task += gridDim.x) {
     const i64 level = divided(task, bands), volume = divided(level, nz);

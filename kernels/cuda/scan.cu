@@ -23,7 +23,9 @@ constexpr int SWEEP = 4;
 // The words of a block's columns.
 struct FaceBits {
   u32* at;  // (segments, CHUNK, KINDS, 32)
-  DEVICE_MEMBER u32* of(int segment, int row, int kind) const { return at + ((segment * CHUNK + row) * KINDS + kind) * 32; }
+  DEVICE_MEMBER u32* of(int segment, int row, int kind) const {
+    return at + ((segment * CHUNK + row) * KINDS + kind) * 32;
+  }
 };
 
 // Steps from the last of the segment before down to its last face, and from the first of the segment behind up to its
@@ -52,10 +54,12 @@ DEVICE_FN u32 steps_up(u32 word, int first, u32 behind) {
 
 // The same for two neighbours, one per half.
 DEVICE_FN u32 two_before(const FaceBits& words, int segment, int row, int family, int column, u32 far) {
-  return steps_before(words, segment, row, family, column, far) | steps_before(words, segment, row, family, column + 1, far) << 16;
+  return steps_before(words, segment, row, family, column, far) |
+         steps_before(words, segment, row, family, column + 1, far) << 16;
 }
 DEVICE_FN u32 two_behind(const FaceBits& words, int segment, int segments, int row, int family, int column, u32 far) {
-  return steps_behind(words, segment, segments, row, family, column, far) | steps_behind(words, segment, segments, row, family, column + 1, far) << 16;
+  return steps_behind(words, segment, segments, row, family, column, far) |
+         steps_behind(words, segment, segments, row, family, column + 1, far) << 16;
 }
 
 // What a block works on: CHUNK rows from y on, columns from x on, all z.
@@ -68,10 +72,12 @@ struct Task {
 
 DEVICE_FN Column column_of(const Job& job, const Task& task, int segment, int row, int x) {
   const View& view = job.labels;
-  const int ny = job.n[1], nx = job.n[2], y = task.y + row < ny ? task.y + row : ny - 1, segments = (job.n[0] + STEPS - 1) / STEPS;
+  const int ny = job.n[1], nx = job.n[2], y = task.y + row < ny ? task.y + row : ny - 1,
+            segments = (job.n[0] + STEPS - 1) / STEPS;
   Column column;
   column.real = x < nx && task.y + row < ny;
-  column.here = view.data + offset_of(view, job.leading, task.volume) + segment * STEPS * view.step[0] + y * view.step[1] + smaller(x, nx - 1) * view.step[2];
+  column.here = view.data + offset_of(view, job.leading, task.volume) + segment * STEPS * view.step[0] +
+                y * view.step[1] + smaller(x, nx - 1) * view.step[2];
   column.below = column.here + (y + 1 < ny ? view.step[1] : 0);
   column.beside = column.here + (x + 1 < nx ? view.step[2] : 0);
   column.step = view.step[0];
@@ -81,7 +87,8 @@ DEVICE_FN Column column_of(const Job& job, const Task& task, int segment, int ro
 }
 
 // Bits, flags and counts of a row of a segment. `inside` and `annotated` are words along x, step by step in the lanes.
-DEVICE_FN void publish_row(const Job& job, const Task& task, int segment, int row, u32 inside, u32 annotated, bool face, u64* counted) {
+DEVICE_FN void publish_row(const Job& job, const Task& task, int segment, int row, u32 inside, u32 annotated, bool face,
+                           u64* counted) {
   const int lane = int(threadIdx.x), z = segment * STEPS + lane;
   const bool own = z < job.n[0];
   const i64 at = ((task.volume * job.n[0] + z) * job.n[1] + task.y + row) * job.words + task.tile;
@@ -105,20 +112,21 @@ DEVICE_FN void publish_row(const Job& job, const Task& task, int segment, int ro
   if (count) atomicAdd(counted + 1, u64(count));
 }
 
-template <class T> DEVICE_FN void read_row(const Job& job, const Task& task, const FaceBits& words, int segment, int row, u64* counted) {
+template <class T> DEVICE_FN void read_row(const Job& job, const Task& task, const FaceBits& words, int segment,
+                                           int row, u64* counted) {
   const int lane = int(threadIdx.x);
   const Column column = column_of(job, task, segment, row, task.tile * 32 + lane);
-  const Segment found = job.annotated ? read_columns<T, true>(job.label, column) : read_columns<T, false>(job.label, column);
+  const Segment found =
+      job.annotated ? read_columns<T, true>(job.label, column) : read_columns<T, false>(job.label, column);
   words.of(segment, row, 0)[lane] = found.z;
   words.of(segment, row, 1)[lane] = found.a;
   words.of(segment, row, 2)[lane] = found.b;
   words.of(segment, row, FAMILIES)[lane] = found.inside;  // along x: for `is_idle` that does not matter
-  publish_row(job, task, segment, row, found.inside, job.annotated ? found.annotated : task.real, found.z || found.a || found.b, counted);
+  publish_row(job, task, segment, row, found.inside, job.annotated ? found.annotated : task.real,
+              found.z || found.a || found.b, counted);
 }
 
-struct alignas(16) FourWords {
-  u32 word[4];
-};
+struct alignas(16) FourWords { u32 word[4]; };
 
 // All rows at once: eight lanes for each.
 DEVICE_FN void read_four_rows(const Job& job, const Task& task, const FaceBits& words, int segment, u64* counted) {
@@ -140,22 +148,26 @@ DEVICE_FN void read_four_rows(const Job& job, const Task& task, const FaceBits& 
 #pragma unroll
   for (int r = 0; r < CHUNK; ++r) {
     if (r >= task.rows) break;
-    publish_row(job, task, segment, r, transposed(words.of(segment, r, FAMILIES)[lane]), task.real, r == 0 && faces != 0, counted);
+    publish_row(job, task, segment, r, transposed(words.of(segment, r, FAMILIES)[lane]), task.real,
+                r == 0 && faces != 0, counted);
   }
 }
 
 // The distances of one segment. Face i lies at step i (families a and b), or between the steps i and i + 1 (family z,
 // where k stands for k + 1/2).
 template <class K> struct Writer {
-  DEVICE_MEMBER static void segment(const Job& job, const Task& task, const FaceBits& words, int segment, int segments, const Stored<K>& stored);
+  DEVICE_MEMBER static void segment(const Job& job, const Task& task, const FaceBits& words, int segment, int segments,
+                                    const Stored<K>& stored);
 };
 
-template <class K> DEVICE_MEMBER void Writer<K>::segment(const Job& job, const Task& task, const FaceBits& words, int segment, int segments, const Stored<K>& stored) {
+template <class K> DEVICE_MEMBER void Writer<K>::segment(const Job& job, const Task& task, const FaceBits& words,
+                                                         int segment, int segments, const Stored<K>& stored) {
   const int lane = int(threadIdx.x), first = segment * STEPS, steps = int(smaller(STEPS, job.n[0] - first));
   const i64 level = row_at(job, job.n[1]);
 #pragma unroll 1
   for (int row = 0; row < task.rows; ++row) {
-    K* out = static_cast<K*>(job.scans) + row_at(job, (task.volume * job.n[0] + first) * job.n[1] + task.y + row) + tile_at(task.tile * 32 + lane);
+    K* out = static_cast<K*>(job.scans) + row_at(job, (task.volume * job.n[0] + first) * job.n[1] + task.y + row) +
+             tile_at(task.tile * 32 + lane);
 #pragma unroll 1
     for (int family = 0; family < FAMILIES; ++family) {
       const u32 word = words.of(segment, row, family)[lane];
@@ -192,25 +204,33 @@ DEVICE_FN bool is_idle(const Job& job, const FaceBits& words, int segment, int r
 DEVICE_FN void write_nothing(const Job& job, const Task& task, int segment) {
   const FourWords none = {{twice_over(NO_SQUARE), twice_over(NO_SQUARE), twice_over(NO_SQUARE), twice_over(NO_SQUARE)}};
   constexpr int ROW = TILE * 2 / 16, LEAST = CHUNK_TILE * 2 / 16;  // wide words of a row of a tile, and of a chunk's
-  const int lane = int(threadIdx.x), first = segment * STEPS, steps = int(smaller(STEPS, job.n[0] - first)), wide = task.rows * ROW;
+  const int lane = int(threadIdx.x), first = segment * STEPS, steps = int(smaller(STEPS, job.n[0] - first)),
+            wide = task.rows * ROW;
   for (int i = lane; i < steps * (wide + LEAST); i += 32) {
     const int z = i / (wide + LEAST), at = i - z * (wide + LEAST), row = at / ROW;
     const i64 plane = task.volume * job.n[0] + first + z;
-    Square* p = at < wide ? static_cast<Square*>(job.scans) + row_at(job, plane * job.n[1] + task.y + row) + i64(task.tile) * TILE + (at - row * ROW) * 8
-                          : static_cast<Square*>(job.chunks) + chunk_row_at(job, plane * chunks_of(job) + task.y / CHUNK) + i64(task.tile) * CHUNK_TILE + (at - wide) * 8;
+    Square* p = at < wide
+                    ? static_cast<Square*>(job.scans) + row_at(job, plane * job.n[1] + task.y + row) +
+                          i64(task.tile) * TILE + (at - row * ROW) * 8
+                    : static_cast<Square*>(job.chunks) + chunk_row_at(job, plane * chunks_of(job) + task.y / CHUNK) +
+                          i64(task.tile) * CHUNK_TILE + (at - wide) * 8;
     *reinterpret_cast<FourWords*>(p) = none;
   }
 }
 
 // Squares: sixteen lanes take a row, two neighbours along x in each word. Steps are counted twice: as bytes of a table.
-template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Task& task, const FaceBits& words, int segment, int segments, const Stored<Square>& stored) {
+template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Task& task, const FaceBits& words,
+                                                       int segment, int segments, const Stored<Square>& stored) {
   if (is_idle(job, words, segment, task.rows)) return write_nothing(job, task, segment);
   const int lane = int(threadIdx.x), pair = lane & 15, x = task.tile * 32 + 2 * pair, first = segment * STEPS;
   const int steps = int(smaller(STEPS, job.n[0] - first)), odd_row = lane >> 4;
-  const i64 level = row_at(job, job.n[1]) / 2, row_step = row_at(job, 1), chunk_level = chunk_row_at(job, chunks_of(job)) / 2;
-  u32* out = static_cast<u32*>(job.scans) + (row_at(job, (task.volume * job.n[0] + first) * job.n[1] + task.y + odd_row) + tile_at(x)) / 2;
-  u32* least = static_cast<u32*>(job.chunks) +
-               (chunk_row_at(job, (task.volume * job.n[0] + first) * chunks_of(job) + task.y / CHUNK) + chunk_tile_at(x)) / 2;
+  const i64 level = row_at(job, job.n[1]) / 2, row_step = row_at(job, 1),
+            chunk_level = chunk_row_at(job, chunks_of(job)) / 2;
+  u32* out = static_cast<u32*>(job.scans) +
+             (row_at(job, (task.volume * job.n[0] + first) * job.n[1] + task.y + odd_row) + tile_at(x)) / 2;
+  u32* least =
+      static_cast<u32*>(job.chunks) +
+      (chunk_row_at(job, (task.volume * job.n[0] + first) * chunks_of(job) + task.y / CHUNK) + chunk_tile_at(x)) / 2;
   // Of the row in hand and of the other one, which change places: a variable index would take them out of registers.
   u32 down[FAMILIES], behind[FAMILIES], other_down[FAMILIES], other_behind[FAMILIES];
   // Nobody wrote words of rows beyond the last one. Such a row begins at the first segment and ends at the last, so
@@ -221,7 +241,8 @@ template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Tas
     down[f] = 2 * two_before(words, odd_row < rows ? segment : 0, odd_row, f, 2 * pair, stored.far);
     behind[f] = two_behind(words, odd_row < rows ? segment : segments, segments, odd_row, f, 2 * pair, stored.far);
     other_down[f] = 2 * two_before(words, odd_row + 2 < rows ? segment : 0, odd_row + 2, f, 2 * pair, stored.far);
-    other_behind[f] = two_behind(words, odd_row + 2 < rows ? segment : segments, segments, odd_row + 2, f, 2 * pair, stored.far);
+    other_behind[f] =
+        two_behind(words, odd_row + 2 < rows ? segment : segments, segments, odd_row + 2, f, 2 * pair, stored.far);
   }
 #pragma unroll 1
   for (int start = 0; start < steps; start += SWEEP, out += SWEEP * level, least += SWEEP * chunk_level) {
@@ -235,10 +256,12 @@ template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Tas
         for (int f = 0; f < FAMILIES; ++f) {
           const u32* two = words.of(segment, odd_row + 2 * half, f) + 2 * pair;
           const u32 left = two[0], right = two[1], faces = (left >> start & 0xFF) | (right >> start & 0xFF) << 16;
-          u32 up[SWEEP], now = 2 * (steps_up(left, start + SWEEP - 1, behind[f] & 0xFFFF) | steps_up(right, start + SWEEP - 1, behind[f] >> 16) << 16);
+          u32 up[SWEEP], now = 2 * (steps_up(left, start + SWEEP - 1, behind[f] & 0xFFFF) |
+                                    steps_up(right, start + SWEEP - 1, behind[f] >> 16) << 16);
           up[SWEEP - 1] = now;
 #pragma unroll
-          for (int i = SWEEP - 2; i >= 0; --i) up[i] = now = (now + 0x00020002u) & ~((faces >> i & 0x00010001u) * 0xFFFFu);
+          for (int i = SWEEP - 2; i >= 0; --i)
+            up[i] = now = (now + 0x00020002u) & ~((faces >> i & 0x00010001u) * 0xFFFFu);
           u32* p = out + half * row_step + f * 16;
 #pragma unroll
           for (int i = 0; i < SWEEP; ++i, p += level) {
@@ -279,8 +302,9 @@ template <class T, class K> __global__ void __launch_bounds__(256, 2) scan(BY_VA
   const int warp = int(threadIdx.y), warps = int(blockDim.y);
   const i64 tasks = job.volumes * chunks * job.words;
   u8* const shared = reinterpret_cast<u8*>(dynamic_shared());
-  const FaceBits words = {job.segments ? reinterpret_cast<u32*>(job.segments) + i64(blockIdx.x) * segments * CHUNK * KINDS * 32
-                                    : reinterpret_cast<u32*>(shared + Stored<K>::BYTES)};
+  const FaceBits words = {job.segments
+                              ? reinterpret_cast<u32*>(job.segments) + i64(blockIdx.x) * segments * CHUNK * KINDS * 32
+                              : reinterpret_cast<u32*>(shared + Stored<K>::BYTES)};
   const Stored<K> stored(job, shared);
   stored.prepare(job, int(threadIdx.y) * 32 + int(threadIdx.x), warps * 32);
   if (job.values) {
@@ -298,11 +322,13 @@ template <class T, class K> __global__ void __launch_bounds__(256, 2) scan(BY_VA
     task.rows = ny - task.y < CHUNK ? ny - task.y : CHUNK;
     task.real = nx - task.tile * 32 < 32 ? (1u << (nx - task.tile * 32)) - 1 : ~0u;
     u64* counted = job.counted;
-    if (counted) counted += ((i64(blockIdx.x) % job.replicas) * job.slabs + volume - divided(volume, job.slabs) * job.slabs) * 2;
+    if (counted)
+      counted += ((i64(blockIdx.x) % job.replicas) * job.slabs + volume - divided(volume, job.slabs) * job.slabs) * 2;
     if (fours) {
       for (int s = warp; s < segments; s += warps) read_four_rows(job, task, words, s, counted);
     } else {
-      for (int i = warp; i < segments * task.rows; i += warps) read_row<T>(job, task, words, i / task.rows, i % task.rows, counted);
+      for (int i = warp; i < segments * task.rows; i += warps)
+        read_row<T>(job, task, words, i / task.rows, i % task.rows, counted);
     }
     __syncthreads();
     for (int s = warp; s < segments; s += warps) Writer<K>::segment(job, task, words, s, segments, stored);

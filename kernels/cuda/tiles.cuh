@@ -17,9 +17,7 @@
 
 namespace half_grid {
 
-struct Square {
-  u16 packed;
-};
+struct Square { u16 packed; };
 constexpr u32 NO_SQUARE = 0x7FFF;
 
 // Elements from the first of a row (volume · nz + z) · ny + y to family z of voxel x.
@@ -55,13 +53,15 @@ template <> struct Stored<Square> {
   DEVICE_MEMBER void prepare(const Job& job, int thread, int threads) const {
     const u32 twice = u32(job.twice[0]), odd = packed_square(twice / 2);
     for (int k = thread; k < SQUARES_AT_MOST; k += threads)
-      table[k] = clipped(packed_odd(twice, odd, u32(k))), table[SQUARES_AT_MOST + k] = clipped(packed_even(twice, u32(k)));
+      table[k] = clipped(packed_odd(twice, odd, u32(k))),
+      table[SQUARES_AT_MOST + k] = clipped(packed_even(twice, u32(k)));
   }
   DEVICE_MEMBER static u16 clipped(u32 square) { return u16(square < NO_SQUARE ? square : NO_SQUARE); }
   // Two squares from twice two numbers of steps, which is where they lie.
   DEVICE_MEMBER u32 two(u32 twice_steps, bool half) const {
     const u8* base = reinterpret_cast<const u8*>(table) + (half ? 0 : SQUARES_AT_MOST * int(sizeof(u16)));
-    return *reinterpret_cast<const u16*>(base + (twice_steps & 0xFFFF)) | u32(*reinterpret_cast<const u16*>(base + (twice_steps >> 16))) << 16;
+    return *reinterpret_cast<const u16*>(base + (twice_steps & 0xFFFF)) |
+           u32(*reinterpret_cast<const u16*>(base + (twice_steps >> 16))) << 16;
   }
 };
 

@@ -34,7 +34,10 @@ DEVICE_FN Sum mask_at(const ElementFormat& m, const u8* p, bool& counts) {
   }
   counts = bits != 0;
   if (m.kind == UNSIGNED_INTEGER) return {0, i64(bits >> 32), i64(bits & 0xFFFFFFFFu)};
-  const i64 value = m.width == 1 ? i64((signed char)bits) : m.width == 2 ? i64(short(bits)) : m.width == 4 ? i64(int(bits)) : i64(bits);
+  const i64 value = m.width == 1   ? i64((signed char)bits)
+                    : m.width == 2 ? i64(short(bits))
+                    : m.width == 4 ? i64(int(bits))
+                                   : i64(bits);
   return {0, value >> 32, value & 0xFFFFFFFFll};
 }
 
@@ -59,7 +62,8 @@ __global__ void count(BY_VALUE Weighing w) {
     const i64 slab = divided(task, w.parts), part = task - slab * w.parts;
     i64 extent[AXES], voxels = 1, label_start = 0, mask_start = 0, rest = slab;
     for (int a = AXES - 1; a >= 0; --a) {
-      const i64 blocks = divided(w.shape[a] + w.slab[a] - 1, w.slab[a]), next = divided(rest, blocks), start = (rest - next * blocks) * w.slab[a];
+      const i64 blocks = divided(w.shape[a] + w.slab[a] - 1, w.slab[a]), next = divided(rest, blocks),
+                start = (rest - next * blocks) * w.slab[a];
       extent[a] = smaller(w.slab[a], w.shape[a] - start);
       voxels *= extent[a];
       label_start += start * w.label_step[a];

@@ -53,9 +53,7 @@ std::string base_name(const char* file) {
   return slash ? slash + 1 : file;
 }
 
-std::string by_whom() {
-  return "by block " + std::to_string(block_index.x) + ", thread " + std::to_string(current);
-}
+std::string by_whom() { return "by block " + std::to_string(block_index.x) + ", thread " + std::to_string(current); }
 
 void report(const char* kind, u64 at, u64 other, u64 address, u32 size) {
   const Cell& c = shadow.cell(address);
@@ -80,7 +78,8 @@ void look(u64 address, u32 size, bool writes, bool reads, bool atomic, u64 at) {
   const u32 here = u32(at - module.begin);
   for (u64 byte = address; byte < address + size; ++byte) {
     Cell& c = shadow.cell(byte);
-    if (c.launch != shadow.launch || c.region != first.region) return report("access across an end", at, 0, address, size);
+    if (c.launch != shadow.launch || c.region != first.region)
+      return report("access across an end", at, 0, address, size);
     if (reads && !c.initialised) report("uninitialised read", at, 0, address, size);
     if (unordered(c.written, now)) report("race", at, module.begin + c.written_at, address, size);
     if (writes && unordered(c.read, now)) report("race", at, module.begin + c.read_at, address, size);
@@ -106,7 +105,8 @@ void look(u64 address, u32 size, bool writes, bool reads, bool atomic, u64 at) {
 // A thread's own variables lie on its stack.
 inline void access(const volatile void* p, size_t size, bool writes, bool reads, bool atomic, void* at) {
   const char* address = const_cast<const char*>(static_cast<const volatile char*>(p));
-  if (address < stacks || address >= stacks + MOST_THREADS * STACK) look(u64(address), u32(size), writes, reads, atomic, u64(at));
+  if (address < stacks || address >= stacks + MOST_THREADS * STACK)
+    look(u64(address), u32(size), writes, reads, atomic, u64(at));
 }
 
 void yield() {
@@ -117,7 +117,9 @@ void wait(Barrier& barrier, u32 expected, const char* file, int line) {
   const u64 round = barrier.round;
   moved = true;
   if (barrier.arrived && (barrier.line != line || strcmp(barrier.file, file)))
-    findings.add("barriers at different lines", 0, 0, base_name(file) + ":" + std::to_string(line) + " and " + base_name(barrier.file) + ":" + std::to_string(barrier.line));
+    findings.add("barriers at different lines", 0, 0,
+                 base_name(file) + ":" + std::to_string(line) + " and " + base_name(barrier.file) + ":" +
+                     std::to_string(barrier.line));
   barrier.file = file, barrier.line = line;
   if (++barrier.arrived == expected) {
     barrier.arrived = 0;
@@ -129,7 +131,8 @@ void wait(Barrier& barrier, u32 expected, const char* file, int line) {
 }
 
 void count_round(u32& rounds) {
-  if (++rounds == MOST_ROUNDS) fprintf(stderr, "a block waits %u times: too often for the shadow memory\n", rounds), abort();
+  if (++rounds == MOST_ROUNDS)
+    fprintf(stderr, "a block waits %u times: too often for the shadow memory\n", rounds), abort();
 }
 
 void wait_for_warp(u32 lanes, const char* file, int line) {
@@ -240,8 +243,10 @@ static void report_undefined(const char* kind, const void* data) {
 extern "C" {
 // clang-format off
 ACCESSES(1) ACCESSES(2) ACCESSES(4) ACCESSES(8) ACCESSES(16)
-// clang-format on
-void __tsan_read_range(void* p, size_t size) { access(p, size, false, true, false, HERE); }
+    // clang-format on
+    void __tsan_read_range(void* p, size_t size) {
+  access(p, size, false, true, false, HERE);
+}
 void __tsan_write_range(void* p, size_t size) { access(p, size, true, false, false, HERE); }
 void __tsan_init() {}
 void __tsan_func_entry(void*) {}
@@ -283,11 +288,13 @@ unsigned race_shuffle_xor(unsigned lanes, unsigned value, unsigned apart, const 
 }
 unsigned long long race_atomic_add(void* at, size_t size, unsigned long long value) {
   access(at, size, true, true, true, HERE);
-  return size == 4 ? exchange<u32>(at, *static_cast<u32*>(at) + u32(value)) : exchange<u64>(at, *static_cast<u64*>(at) + value);
+  return size == 4 ? exchange<u32>(at, *static_cast<u32*>(at) + u32(value))
+                   : exchange<u64>(at, *static_cast<u64*>(at) + value);
 }
 unsigned long long race_atomic_or(void* at, size_t size, unsigned long long value) {
   access(at, size, true, true, true, HERE);
-  return size == 4 ? exchange<u32>(at, *static_cast<u32*>(at) | u32(value)) : exchange<u64>(at, *static_cast<u64*>(at) | value);
+  return size == 4 ? exchange<u32>(at, *static_cast<u32*>(at) | u32(value))
+                   : exchange<u64>(at, *static_cast<u64*>(at) | value);
 }
 
 // What the host says: all memory of the next launch, region by region, then the launch itself.
@@ -303,10 +310,13 @@ void race_array(u64 data, int axes, const int64_t* extents, const int64_t* steps
 }
 void race_initialised(u64 begin, u64 end, bool initialised) { shadow.set_initialised(begin, end, initialised); }
 
-bool race_run(void (*kernel)(const void*), const void* argument, const Module* of, u32 blocks, const u32* block, size_t shared_bytes, int order) {
-  module = *of, body = kernel, record = argument, grid_size = {blocks, 1, 1}, block_size = {block[0], block[1], block[2]};
+bool race_run(void (*kernel)(const void*), const void* argument, const Module* of, u32 blocks, const u32* block,
+              size_t shared_bytes, int order) {
+  module = *of, body = kernel, record = argument, grid_size = {blocks, 1, 1},
+  block_size = {block[0], block[1], block[2]};
   threads = block_size.x * block_size.y * block_size.z;
-  if (threads > MOST_THREADS || blocks > MOST_BLOCKS || shared_bytes + 4096 > SHARED) fprintf(stderr, "the launch is too large for the shadow memory\n"), abort();
+  if (threads > MOST_THREADS || blocks > MOST_BLOCKS || shared_bytes + 4096 > SHARED)
+    fprintf(stderr, "the launch is too large for the shadow memory\n"), abort();
   if (!fibers) make_fibers();
   race_region("shared memory", true);
   const u16 shared = u16(shadow.regions.size() - 1);
