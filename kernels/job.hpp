@@ -10,13 +10,13 @@ namespace half_grid {
 constexpr int LEADING = 4;  // axes in front of the spatial ones, after those that lie alike are merged
 constexpr int AXES = 8;     // of an array in slabs, after merging
 
-constexpr int FAMILIES = 3;           // of faces: along z, y and x
-constexpr int STEPS = 32;             // of a segment of the scan along z: the bits of a word
-constexpr int KINDS = FAMILIES + 1;   // of words per column of a segment: faces of each family, and foreground
-constexpr int CHUNK = 4;              // rows whose least scan distances are kept together
-constexpr int TILE = FAMILIES * 32;   // scan distances of 32 neighbours along x, family by family
-constexpr int CHUNK_TILE = 2 * 32;    // the same for chunks: families z and a together, and b
-constexpr int SQUARES_AT_MOST = 256;  // entries of the scan's table of squares, for whole and for half steps
+constexpr int FAMILIES = 3;                   // of faces: along z, y and x
+constexpr int STEPS = 32;                     // of a segment of the scan along z: the bits of a word
+constexpr int KINDS = FAMILIES + 1;           // of words per column of a segment: faces of each family, and foreground
+constexpr int ROWS_PER_CHUNK = 4;             // rows whose least scan distances are kept together
+constexpr int TILE_ELEMENTS = FAMILIES * 32;  // scan distances of 32 neighbours along x, family by family
+constexpr int CHUNK_TILE_ELEMENTS = 2 * 32;   // the same for chunks: families z and a together, and b
+constexpr int SQUARES_AT_MOST = 256;          // entries of the scan's table of squares, for whole and for half steps
 
 constexpr int ROWS = 4;            // of a band in kernel `plane`
 constexpr int PAIR_ROWS = 8;       // of a band in kernel `pairs`
@@ -40,7 +40,7 @@ struct View {
 struct alignas(8) Cost { u32 even, odd; };
 
 // Squares of PAIR_ROWS rows at one x: rows 2i and 2i + 1 in word i.
-struct alignas(16) Rows { u32 two[PAIR_ROWS / 2]; };
+struct alignas(16) PackedRows { u32 word[PAIR_ROWS / 2]; };
 
 // One call on a stack of volumes. Axes of one voxel are dropped: 2D is nz = 1.
 struct Job {
@@ -124,6 +124,6 @@ HALF_GRID_LIES_AT(Weighing, counted, 368);
 static_assert(sizeof(View) == 64 && sizeof(Job) == 568 && sizeof(Weighing) == 432,
               "as large as under the other compiler");
 static_assert(sizeof(Doubled) == sizeof(Job) + 24 && sizeof(Sum) == 24, "as large as under the other compiler");
-static_assert(sizeof(Cost) == 8 && sizeof(Rows) == 16, "as large as under the other compiler");
+static_assert(sizeof(Cost) == 8 && sizeof(PackedRows) == 16, "as large as under the other compiler");
 
 }  // namespace half_grid

@@ -12,8 +12,8 @@ constexpr i64 LARGEST_GRID = 0x7FFFFFFF;
 constexpr i64 BLOCKS_BYTES = 1 << 28;
 constexpr i64 ALIGNMENT = 256;            // of a piece of scratch
 constexpr double LARGEST_PACKED = 65528;  // packed squares have 15 bits, and the cap is one less than NO_SQUARE
-constexpr i64 SQUARES_BYTES = 2 * SQUARES_AT_MOST * 2;  // of the scan's table
-constexpr i64 PAIR_BYTES = 4 * i64(sizeof(Rows));       // of shared memory: C and D of a pair
+constexpr i64 SQUARES_BYTES = 2 * SQUARES_AT_MOST * 2;   // of the scan's table
+constexpr i64 PAIR_BYTES = 4 * i64(sizeof(PackedRows));  // of shared memory: C and D of a pair
 
 constexpr i64 JOB = offsetof(Records, doubled) + offsetof(Doubled, job);
 #define JOB_FIELD(name) (JOB + i64(offsetof(Job, name)))
@@ -162,16 +162,17 @@ void pack_squares(Job& job, const VolumePlan& volume) {
 
 void plan_scan(Planner& planner, bool packed, int scan_bytes, const Limits& limits) {
   const Job& job = planner.job();
-  const i64 rows = job.volumes * job.n[0] * job.n[1], chunk_rows = parts_of(job.n[1], CHUNK),
+  const i64 rows = job.volumes * job.n[0] * job.n[1], chunk_rows = parts_of(job.n[1], ROWS_PER_CHUNK),
             bits = rows * job.words * 4;
-  planner.piece("scans", rows * job.words * TILE * (packed ? 2 : scan_bytes), {JOB_FIELD(scans)});
+  planner.piece("scans", rows * job.words * TILE_ELEMENTS * (packed ? 2 : scan_bytes), {JOB_FIELD(scans)});
   planner.piece("inside", bits, {JOB_FIELD(inside)});
   if (job.label.has_ignored || job.label.kind >= FLOATING) planner.piece("annotated", bits, {JOB_FIELD(annotated)});
   if (packed) {
     planner.piece("values", (i64(job.limit) + 1) * 4, {JOB_FIELD(values)});
-    planner.piece("chunks", job.volumes * job.n[0] * chunk_rows * job.words * CHUNK_TILE * 2, {JOB_FIELD(chunks)});
+    planner.piece("chunks", job.volumes * job.n[0] * chunk_rows * job.words * CHUNK_TILE_ELEMENTS * 2,
+                  {JOB_FIELD(chunks)});
   }
-  const i64 segments = parts_of(job.n[0], STEPS), words_bytes = segments * CHUNK * KINDS * 32 * 4;
+  const i64 segments = parts_of(job.n[0], STEPS), words_bytes = segments * ROWS_PER_CHUNK * KINDS * 32 * 4;
   i64 grid = job.volumes * chunk_rows * job.words, shared = packed ? SQUARES_BYTES : 0;
   if (shared + words_bytes > limits.shared_bytes) {
     grid = planner.blocks_at_once(grid, words_bytes, limits);

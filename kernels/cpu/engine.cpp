@@ -117,7 +117,7 @@ struct Call {
 
   std::size_t bits_bytes() const { return std::size_t((plan.n[0] * plan.n[1] * words * 4 + 63) / 64 * 64); }
   std::size_t line_bytes() const { return std::size_t((plan.n[0] * plan.n[1] + 63) / 64 * 64); }
-  std::size_t scan_bytes() const { return std::size_t((voxels * plan.scan_bytes + 128 + 63) / 64 * 64); }
+  std::size_t family_bytes() const { return std::size_t((voxels * plan.scan_bytes + 128 + 63) / 64 * 64); }
 };
 
 void scan_wave(Call& call, std::vector<Volume>& wave, std::vector<ScanTask>& tasks, unsigned char* scratch,
@@ -200,7 +200,7 @@ Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArra
   const Level& level = *task.level;
   const bool border = weighing && weighing->border;
   const std::size_t kept_bits = call.bits_bytes() * (1 + std::size_t(call.may_miss) + std::size_t(border));
-  const std::size_t per_volume = 3 * call.scan_bytes() + call.line_bytes();
+  const std::size_t per_volume = 3 * call.family_bytes() + call.line_bytes();
   const i64 in_wave = std::max<i64>(1, std::min(call.volumes, WAVE_BYTES / i64(per_volume + kept_bits)));
   const i64 bit_sets = weighing ? call.volumes : in_wave;
   PlaneBuffers buffers;
@@ -233,8 +233,8 @@ Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArra
       const std::size_t step = call.bits_bytes() / 4;
       v.labels.data = labels.view.data + offset_of(i, labels.view.shape, labels.view.strides, call.lead);
       v.out = out.data + offset_of(i, out.shape, out.strides, call.lead);
-      v.z = scan, v.a = scan + call.scan_bytes(), v.b = scan + 2 * call.scan_bytes(),
-      v.swept = scan + 3 * call.scan_bytes();
+      v.z = scan, v.a = scan + call.family_bytes(), v.b = scan + 2 * call.family_bytes(),
+      v.swept = scan + 3 * call.family_bytes();
       v.inside = own;
       v.annotated = call.may_miss ? own + step : nullptr;
       v.keep = border ? own + step * (call.may_miss ? 2 : 1) : nullptr;

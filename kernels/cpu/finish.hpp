@@ -13,7 +13,7 @@ static inline Finish finish_of(const Volume& v) {
 }
 
 static inline FloatLanes squares_at(const float* p) { return FloatLanes::load(p); }
-static inline FloatLanes squares_at(const u16* p) { return FloatLanes::widened(p); }
+static inline FloatLanes squares_at(const u16* p) { return FloatLanes::scanned(p); }
 
 // Lanes i with (square > border² and some slack), against the nearest border of each voxel.
 static inline u32 beyond_border(const Volume& v, const Finish& f, FloatLanes squares, i64 x, i64 n) {

@@ -7,13 +7,6 @@
 // The same operations in the same order at every width, so that every width returns the same bits.
 // Included once per SIMD level, inside that level's namespace.
 
-typedef u16 Whole;
-
-template <class E> struct Costs;
-// Costs lie in memory as pairs of 16 bits: a 32-bit broadcast comes for free with the load.
-template <> struct Costs<u16> { typedef u32 type; };
-template <> struct Costs<float> { typedef float type; };
-
 #if defined(HALF_GRID_AVX512)
 
 struct WholeLanes {
@@ -55,7 +48,6 @@ struct FloatLanes {
     return {_mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p)))};
   }
   static FloatLanes scanned(const u32* p) { return {_mm512_cvtepu32_ps(_mm512_loadu_si512(p))}; }
-  static FloatLanes widened(const u16* p) { return scanned(p); }
   friend FloatLanes operator+(FloatLanes a, FloatLanes b) { return {_mm512_add_ps(a.v, b.v)}; }
   friend FloatLanes operator-(FloatLanes a, FloatLanes b) { return {_mm512_sub_ps(a.v, b.v)}; }
   friend FloatLanes operator*(FloatLanes a, FloatLanes b) { return {_mm512_mul_ps(a.v, b.v)}; }
@@ -132,7 +124,6 @@ struct FloatLanes {
     for (int i = 0; i < N; ++i) f[i] = float(p[i]);
     return load(f);
   }
-  static FloatLanes widened(const u16* p) { return scanned(p); }
   friend FloatLanes operator+(FloatLanes a, FloatLanes b) { return {_mm256_add_ps(a.v, b.v)}; }
   friend FloatLanes operator-(FloatLanes a, FloatLanes b) { return {_mm256_sub_ps(a.v, b.v)}; }
   friend FloatLanes operator*(FloatLanes a, FloatLanes b) { return {_mm256_mul_ps(a.v, b.v)}; }

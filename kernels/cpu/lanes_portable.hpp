@@ -59,7 +59,6 @@ struct FloatLanes {
   template <class K> static FloatLanes scanned(const K* p) {
     return {Vector32{float(p[0]), float(p[1]), float(p[2]), float(p[3])}};
   }
-  static FloatLanes widened(const u16* p) { return scanned(p); }
   friend FloatLanes operator+(FloatLanes a, FloatLanes b) { return {a.v + b.v}; }
   friend FloatLanes operator-(FloatLanes a, FloatLanes b) { return {a.v - b.v}; }
   friend FloatLanes operator*(FloatLanes a, FloatLanes b) { return {a.v * b.v}; }

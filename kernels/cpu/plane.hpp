@@ -13,8 +13,9 @@ template <class V> struct PlaneShape {
   i64 rows, chunks, bands, width, gap;  // rows padded to whole bands; width: nx padded; gap: row of a panel of C
   i64 panels() const { return width / V::N; }
   explicit PlaneShape(const Volume& v)
-      : rows((v.ny + V::N - 1) / V::N * V::N), chunks((v.ny + TILE - 1) / TILE), bands((v.ny + V::N - 1) / V::N),
-        width((v.nx + V::N - 1) / V::N * V::N), gap(V::N + i64(16 / sizeof(typename V::E))) {}
+      : rows((v.ny + V::N - 1) / V::N * V::N), chunks((v.ny + ROWS_PER_CHUNK - 1) / ROWS_PER_CHUNK),
+        bands((v.ny + V::N - 1) / V::N), width((v.nx + V::N - 1) / V::N * V::N),
+        gap(V::N + i64(16 / sizeof(typename V::E))) {}
 };
 
 static inline void fill_cost(u32* cost, i64 n, double square) {
@@ -78,7 +79,7 @@ static inline void search_flagged(u32 lanes, const float* whole, const float* ha
 static inline void search_flagged(u32, const u16*, const u16*, i64, i64, double, u16*, i64, Parabola*) {}
 
 template <class V> static inline void clear_chunk(V none, typename V::E* whole, typename V::E* half) {
-  for (int r = 0; r < TILE; ++r) {
+  for (int r = 0; r < ROWS_PER_CHUNK; ++r) {
     none.store(whole + r * V::N);
     none.store(half + r * V::N);
   }
@@ -90,7 +91,7 @@ template <class V> static i64 plane_scratch_of(const Volume& v) {
   const PlaneShape<V> s(v);
   const i64 E = sizeof(typename V::E), longest = s.rows > s.width ? s.rows : s.width;
   return up64(2 * (2 * longest + 64) * 4) + up64(4 * longest * V::N * E) + up64(s.rows * (s.gap + 1) * E) +
-         2 * up64(4 * s.rows) + 2 * up64(4 * (s.rows / TILE + 1)) + up64(s.width * V::N * E) +
+         2 * up64(4 * s.rows) + 2 * up64(4 * (s.rows / ROWS_PER_CHUNK + 1)) + up64(s.width * V::N * E) +
          up64((2 * longest + 2) * i64(sizeof(Parabola))) + 512;
 }
 
@@ -117,8 +118,8 @@ template <class V, class K> static void panels(const PlaneTask& task) {
   E *d = (E*)take(s.rows * N * i64(sizeof(E))), *least = (E*)take(s.chunks * N * i64(sizeof(E)));
   E *c = (E*)take(s.rows * s.gap * i64(sizeof(E))), *right = (E*)take(s.rows * i64(sizeof(E)));
   u32 *voxels = (u32*)take(4 * s.rows), *pairs = (u32*)take(4 * s.rows);  // active lanes of each row
-  u32 *some_voxels = (u32*)take(4 * (s.rows / TILE + 1)),
-      *some_pairs = (u32*)take(4 * (s.rows / TILE + 1));  // of each chunk
+  u32 *some_voxels = (u32*)take(4 * (s.rows / ROWS_PER_CHUNK + 1)),
+      *some_pairs = (u32*)take(4 * (s.rows / ROWS_PER_CHUNK + 1));  // of each chunk
   Parabola* hull = (Parabola*)take(0);
   for (i64 y = v.ny; y < s.rows; ++y) voxels[y] = pairs[y] = 0;
   fill_cost(cost, 2 * s.rows + 64, v.plan->square[1]);
@@ -143,9 +144,9 @@ template <class V, class K> static void panels(const PlaneTask& task) {
   for (i64 panel = begin; panel >= task.first; --panel) {
     const i64 x = panel * N;
     u32 some = 0;
-    for (i64 at = 0; at < s.rows / TILE; ++at) {
+    for (i64 at = 0; at < s.rows / ROWS_PER_CHUNK; ++at) {
       u32 own = 0, pair = 0;
-      for (i64 y = at * TILE, end = y + TILE < v.ny ? y + TILE : v.ny; y < end; ++y) {
+      for (i64 y = at * ROWS_PER_CHUNK, end = y + ROWS_PER_CHUNK < v.ny ? y + ROWS_PER_CHUNK : v.ny; y < end; ++y) {
         own |= voxels[y] = swept[y] ? active_voxels<V>(v, bits + y * v.words, x) : 0;
         pair |= pairs[y] = swept[y] ? active_pairs<V>(v, bits + y * v.words, x) : 0;
       }
@@ -155,7 +156,8 @@ template <class V, class K> static void panels(const PlaneTask& task) {
     if (panel < task.last)
       for (i64 band = 0; band < s.bands; ++band) {
         u32 here = 0;
-        for (i64 at = band * N / TILE; at < (band + 1) * N / TILE; ++at) here |= some_voxels[at] | some_pairs[at];
+        for (i64 at = band * N / ROWS_PER_CHUNK; at < (band + 1) * N / ROWS_PER_CHUNK; ++at)
+          here |= some_voxels[at] | some_pairs[at];
         filled[band * s.panels() + panel] = here != 0;
       }
     if (!some) {
@@ -166,7 +168,7 @@ template <class V, class K> static void panels(const PlaneTask& task) {
     // A sample where all is idle is never the best: such chunks are not even converted.
     V floor = none;
     for (i64 at = 0; at < s.chunks; ++at) {
-      const i64 y0 = at * TILE, y1 = y0 + TILE < v.ny ? y0 + TILE : v.ny;
+      const i64 y0 = at * ROWS_PER_CHUNK, y1 = y0 + ROWS_PER_CHUNK < v.ny ? y0 + ROWS_PER_CHUNK : v.ny;
       if (!(some_voxels[at] | (y1 < v.ny ? voxels[y1] : 0))) {
         none.store(least + at * N);
         if (may_be_far) clear_chunk(none, whole + y0 * N, half + y0 * N);
@@ -191,15 +193,17 @@ template <class V, class K> static void panels(const PlaneTask& task) {
     u32 far_lanes = 0;
     for (i64 at = 0; at < s.chunks; ++at) {
       if (!some_voxels[at]) {
-        for (int i = 0; i < TILE; ++i) none.store(c + (at * TILE + i) * s.gap);
+        for (int i = 0; i < ROWS_PER_CHUNK; ++i) none.store(c + (at * ROWS_PER_CHUNK + i) * s.gap);
         continue;
       }
-      V b[TILE];
-      for (int i = 0; i < TILE; ++i)
-        b[i] = V::choose(voxels[at * TILE + i], min(V::load(whole + (at * TILE + i) * N), cap), V::all(0));
-      search_tile<V, true>(b, whole, half, least, floor, at, s.chunks, reach, cost);
+      V b[ROWS_PER_CHUNK];
+      for (int i = 0; i < ROWS_PER_CHUNK; ++i)
+        b[i] = V::choose(voxels[at * ROWS_PER_CHUNK + i], min(V::load(whole + (at * ROWS_PER_CHUNK + i) * N), cap),
+                         V::all(0));
+      search_outputs<V, true>(b, whole, half, least, floor, at, s.chunks, reach, cost);
       if (may_be_far) far_lanes |= flagged(greatest(b), floor + vouched);
-      for (int i = 0; i < TILE; ++i) V::choose(voxels[at * TILE + i], b[i], none).store(c + (at * TILE + i) * s.gap);
+      for (int i = 0; i < ROWS_PER_CHUNK; ++i)
+        V::choose(voxels[at * ROWS_PER_CHUNK + i], b[i], none).store(c + (at * ROWS_PER_CHUNK + i) * s.gap);
     }
     if (far_lanes) search_flagged(far_lanes, whole, half, v.ny, N, v.plan->square[1], c, s.gap, hull);
     for (i64 y = 0; y < v.ny; ++y) {
@@ -210,7 +214,7 @@ template <class V, class K> static void panels(const PlaneTask& task) {
 
     floor = none;
     for (i64 at = 0; at < s.chunks; ++at) {
-      const i64 y0 = at * TILE, y1 = y0 + TILE < v.ny ? y0 + TILE : v.ny;
+      const i64 y0 = at * ROWS_PER_CHUNK, y1 = y0 + ROWS_PER_CHUNK < v.ny ? y0 + ROWS_PER_CHUNK : v.ny;
       V low = none;
       if (some_pairs[at]) {
         for (i64 y = y0; y < y1; ++y) {
@@ -231,18 +235,19 @@ template <class V, class K> static void panels(const PlaneTask& task) {
     far_lanes = 0;
     for (i64 at = 0; at < s.chunks; ++at) {
       if (!some_pairs[at]) {
-        for (int i = 0; i < TILE; ++i) none.store(d + (at * TILE + i) * N);
+        for (int i = 0; i < ROWS_PER_CHUNK; ++i) none.store(d + (at * ROWS_PER_CHUNK + i) * N);
         continue;
       }
-      V b[TILE];
-      for (int i = 0; i < TILE; ++i) {
-        const i64 y = at * TILE + i;
+      V b[ROWS_PER_CHUNK];
+      for (int i = 0; i < ROWS_PER_CHUNK; ++i) {
+        const i64 y = at * ROWS_PER_CHUNK + i;
         const V start = max(V::load(c + y * s.gap), V::load(c + y * s.gap + 1));
         b[i] = V::choose(pairs[y], min(min(start, V::load(whole + y * N)), cap), V::all(0));
       }
-      search_tile<V, false>(b, whole, whole, least, floor, at, s.chunks, reach, cost);
+      search_outputs<V, false>(b, whole, whole, least, floor, at, s.chunks, reach, cost);
       if (may_be_far) far_lanes |= flagged(greatest(b), floor + vouched);
-      for (int i = 0; i < TILE; ++i) V::choose(pairs[at * TILE + i], b[i], none).store(d + (at * TILE + i) * N);
+      for (int i = 0; i < ROWS_PER_CHUNK; ++i)
+        V::choose(pairs[at * ROWS_PER_CHUNK + i], b[i], none).store(d + (at * ROWS_PER_CHUNK + i) * N);
     }
     if (far_lanes) search_flagged(far_lanes, whole, (const E*)nullptr, v.ny, N, v.plan->square[1], d, N, hull);
 
@@ -261,7 +266,7 @@ template <class V> static void bands(const PlaneTask& task) {
   constexpr int N = V::N;
   const Volume& v = *task.volume;
   const PlaneShape<V> s(v);
-  const i64 chunks = s.width / TILE;
+  const i64 chunks = s.width / ROWS_PER_CHUNK;
   u8* next = task.scratch;
   const auto take = [&next](i64 bytes) {
     u8* p = next;
@@ -270,7 +275,7 @@ template <class V> static void bands(const PlaneTask& task) {
   };
   Cost* cost = (Cost*)take((2 * s.width + 64) * i64(sizeof(Cost)));
   E *found = (E*)take(s.width * N * i64(sizeof(E))), *least = (E*)take(chunks * N * i64(sizeof(E)));
-  E* turned = (E*)take(s.width * N * i64(sizeof(E)));
+  E* transposed = (E*)take(s.width * N * i64(sizeof(E)));
   Parabola* hull = (Parabola*)take(0);
   fill_cost(cost, 2 * s.width + 64, v.plan->square[2]);
   const i64 reach = v.near_only ? chunks : FAR_CHUNKS;
@@ -282,7 +287,7 @@ template <class V> static void bands(const PlaneTask& task) {
     const u8* filled = task.c + filled_at<V>(v) + band * s.panels();
     if (!v.has_no_site) {
       E *whole = (E*)task.c + band * s.width * N, *half = (E*)task.d + band * s.width * N;
-      constexpr i64 PER_PANEL = N / TILE;
+      constexpr i64 PER_PANEL = N / ROWS_PER_CHUNK;
       V floor = none;
       for (i64 panel = 0; panel < s.panels(); ++panel) {
         const i64 first = panel * PER_PANEL, x = panel * N;
@@ -292,31 +297,31 @@ template <class V> static void bands(const PlaneTask& task) {
         }
         for (i64 at = first; at < first + PER_PANEL; ++at) {
           none.store(least + at * N);
-          if (may_be_far) clear_chunk(none, whole + at * TILE * N, half + at * TILE * N);
+          if (may_be_far) clear_chunk(none, whole + at * ROWS_PER_CHUNK * N, half + at * ROWS_PER_CHUNK * N);
         }
       }
       u32 far_lanes = 0;
       for (i64 at = 0; at < chunks; ++at) {
         if (!filled[at / PER_PANEL]) {
-          if (may_be_far) clear_chunk(V::all(0), found + at * TILE * N, found + at * TILE * N);
+          if (may_be_far) clear_chunk(V::all(0), found + at * ROWS_PER_CHUNK * N, found + at * ROWS_PER_CHUNK * N);
           continue;
         }
-        V b[TILE];
-        for (int i = 0; i < TILE; ++i) b[i] = none_to_zero(V::load(whole + (at * TILE + i) * N));
-        search_tile<V, true>(b, whole, half, least, floor, at, chunks, reach, cost);
+        V b[ROWS_PER_CHUNK];
+        for (int i = 0; i < ROWS_PER_CHUNK; ++i) b[i] = none_to_zero(V::load(whole + (at * ROWS_PER_CHUNK + i) * N));
+        search_outputs<V, true>(b, whole, half, least, floor, at, chunks, reach, cost);
         if (may_be_far) far_lanes |= flagged(greatest(b), floor + vouched);
-        for (int i = 0; i < TILE; ++i) b[i].store(found + (at * TILE + i) * N);
+        for (int i = 0; i < ROWS_PER_CHUNK; ++i) b[i].store(found + (at * ROWS_PER_CHUNK + i) * N);
       }
       if (far_lanes) search_flagged(far_lanes, whole, half, v.nx, N, v.plan->square[2], found, N, hull);
     }
     const i64 end = band * N + N < v.ny ? N : v.ny - band * N;
     if (!v.has_no_site)
       for (i64 panel = 0; panel < s.panels(); ++panel)
-        if (filled[panel]) transpose<V>(found + panel * N * N, N, turned + panel * N, s.width);
+        if (filled[panel]) transpose<V>(found + panel * N * N, N, transposed + panel * N, s.width);
     // Row after row, so that memory is written in its own order.
     for (i64 i = 0; i < end; ++i) {
       const i64 y = band * N + i;
-      const E* squares = turned + i * s.width;
+      const E* squares = transposed + i * s.width;
       i64 x = f.usual ? finish_usual<V>(v, f, task.z, y, squares) : 0;
       if (v.keep) f.border_y_z = border_square(v, task.z, y);
       for (; x < v.nx; x += N)

@@ -161,7 +161,7 @@ static inline bool sweep_faces(const T* __restrict__ here, const T* __restrict__
   return any;
 }
 
-template <class T> static i64 scan_bytes(const Volume& v, i64 rows) {
+template <class T> static i64 scan_scratch_of(const Volume& v, i64 rows) {
   const i64 row = padded(v.nx);
   return 2 * (rows + 1) * row * i64(sizeof(T) + 1) + 4 * rows * row * v.plan->scan_bytes + 4 * row + 2 * (rows + 1) +
          256;
@@ -285,9 +285,9 @@ static void scan(ScanTask& task) {
 
 static i64 scan_scratch(const Volume& v, i64 rows) {
   switch (v.labels.format.width) {
-    case 1: return scan_bytes<u8>(v, rows);
-    case 2: return scan_bytes<u16>(v, rows);
-    case 4: return scan_bytes<u32>(v, rows);
-    default: return scan_bytes<u64>(v, rows);
+    case 1: return scan_scratch_of<u8>(v, rows);
+    case 2: return scan_scratch_of<u16>(v, rows);
+    case 4: return scan_scratch_of<u32>(v, rows);
+    default: return scan_scratch_of<u64>(v, rows);
   }
 }

@@ -10,51 +10,53 @@
 // a chunk whose own least sample plus the shortest way cannot improve any of them is skipped. Both are exact:
 // rounding is monotone.
 
-static constexpr int TILE = 4;
+static constexpr int ROWS_PER_CHUNK = 4;
 
-template <class V> static inline V greatest(const V (&b)[TILE]) { return max(max(b[0], b[1]), max(b[2], b[3])); }
+template <class V> static inline V greatest(const V (&b)[ROWS_PER_CHUNK]) {
+  return max(max(b[0], b[1]), max(b[2], b[3]));
+}
 
 // The chunk the outputs lie in. A row's own whole sample is where its search starts.
 template <class V, bool HALF>
-static inline void search_own(V (&b)[TILE], const typename V::E* whole, const typename V::E* half,
+static inline void search_own(V (&b)[ROWS_PER_CHUNK], const typename V::E* whole, const typename V::E* half,
                               const typename V::Cost* cost) {
-  for (int r = 0; r < TILE; ++r) {
+  for (int r = 0; r < ROWS_PER_CHUNK; ++r) {
     const V sample = V::load(whole + r * V::N);
-    for (int i = 0; i < TILE; ++i)
+    for (int i = 0; i < ROWS_PER_CHUNK; ++i)
       if (i != r) b[i] = min(b[i], sample + V::at(cost + 2 * (r > i ? r - i : i - r)));
   }
   if (HALF)
-    for (int r = 0; r < TILE; ++r) {
+    for (int r = 0; r < ROWS_PER_CHUNK; ++r) {
       const V sample = V::load(half + r * V::N);
-      for (int i = 0; i < TILE; ++i)
+      for (int i = 0; i < ROWS_PER_CHUNK; ++i)
         b[i] = min(b[i], sample + V::at(cost + (r >= i ? 2 * (r - i) + 1 : 2 * (i - r) - 1)));
     }
 }
 
 // A chunk before (SIDE = -1) or behind (+1); `cost` is that of the way between the chunks' first rows.
 template <class V, bool HALF, int SIDE>
-static inline void search_chunk(V (&b)[TILE], const typename V::E* whole, const typename V::E* half,
+static inline void search_chunk(V (&b)[ROWS_PER_CHUNK], const typename V::E* whole, const typename V::E* half,
                                 const typename V::Cost* cost) {
-  for (int r = 0; r < TILE; ++r) {
+  for (int r = 0; r < ROWS_PER_CHUNK; ++r) {
     const V sample = V::load(whole + r * V::N);
-    for (int i = 0; i < TILE; ++i) b[i] = min(b[i], sample + V::at(cost + SIDE * 2 * (r - i)));
+    for (int i = 0; i < ROWS_PER_CHUNK; ++i) b[i] = min(b[i], sample + V::at(cost + SIDE * 2 * (r - i)));
   }
   if (HALF)
-    for (int r = 0; r < TILE; ++r) {
+    for (int r = 0; r < ROWS_PER_CHUNK; ++r) {
       const V sample = V::load(half + r * V::N);
-      for (int i = 0; i < TILE; ++i) b[i] = min(b[i], sample + V::at(cost + SIDE * (2 * (r - i) + 1)));
+      for (int i = 0; i < ROWS_PER_CHUNK; ++i) b[i] = min(b[i], sample + V::at(cost + SIDE * (2 * (r - i) + 1)));
     }
 }
 
 // Chunk `at` of `chunks`, out to `reach` chunks on either side.
 template <class V, bool HALF>
-static inline void search_tile(V (&b)[TILE], const typename V::E* whole, const typename V::E* half,
-                               const typename V::E* least, V floor, i64 at, i64 chunks, i64 reach,
-                               const typename V::Cost* cost) {
-  constexpr int N = V::N, STEP = 2 * TILE;
+static inline void search_outputs(V (&b)[ROWS_PER_CHUNK], const typename V::E* whole, const typename V::E* half,
+                                  const typename V::E* least, V floor, i64 at, i64 chunks, i64 reach,
+                                  const typename V::Cost* cost) {
+  constexpr int N = V::N, STEP = 2 * ROWS_PER_CHUNK;
   V worst = greatest(b);
   if (!any_greater(worst, floor + V::at(cost + (HALF ? 1 : 2)))) return;
-  search_own<V, HALF>(b, whole + at * TILE * N, half + at * TILE * N, cost);
+  search_own<V, HALF>(b, whole + at * ROWS_PER_CHUNK * N, half + at * ROWS_PER_CHUNK * N, cost);
   worst = greatest(b);
   const i64 last = at > chunks - 1 - at ? at : chunks - 1 - at;
   for (i64 j = 1; j <= last && j <= reach; ++j) {
@@ -63,11 +65,11 @@ static inline void search_tile(V (&b)[TILE], const typename V::E* whole, const t
     if (!any_greater(worst, floor + nearest)) return;
     const i64 before = at - j, behind = at + j;
     if (before >= 0 && any_greater(worst, V::load(least + before * N) + nearest)) {
-      search_chunk<V, HALF, -1>(b, whole + before * TILE * N, half + before * TILE * N, way);
+      search_chunk<V, HALF, -1>(b, whole + before * ROWS_PER_CHUNK * N, half + before * ROWS_PER_CHUNK * N, way);
       worst = greatest(b);
     }
     if (behind < chunks && any_greater(worst, V::load(least + behind * N) + V::at(way - (STEP - 2)))) {
-      search_chunk<V, HALF, 1>(b, whole + behind * TILE * N, half + behind * TILE * N, way);
+      search_chunk<V, HALF, 1>(b, whole + behind * ROWS_PER_CHUNK * N, half + behind * ROWS_PER_CHUNK * N, way);
       worst = greatest(b);
     }
   }
@@ -79,9 +81,9 @@ static inline V chunk_minima(const typename V::E* whole, const typename V::E* ha
                              V floor) {
   constexpr int N = V::N;
   for (i64 c = 0; c < chunks; ++c) {
-    V m = V::load(whole + c * TILE * N);
-    for (int r = 1; r < TILE; ++r) m = min(m, V::load(whole + (c * TILE + r) * N));
-    for (int r = 0; r < TILE; ++r) m = min(m, V::load(half + (c * TILE + r) * N));
+    V m = V::load(whole + c * ROWS_PER_CHUNK * N);
+    for (int r = 1; r < ROWS_PER_CHUNK; ++r) m = min(m, V::load(whole + (c * ROWS_PER_CHUNK + r) * N));
+    for (int r = 0; r < ROWS_PER_CHUNK; ++r) m = min(m, V::load(half + (c * ROWS_PER_CHUNK + r) * N));
     m.store(least + c * N);
     floor = min(floor, m);
   }

@@ -8,11 +8,8 @@
 
 #if defined(HALF_GRID_AVX512)
 #define HALF_GRID_LEVEL level_avx512
-#define HALF_GRID_LEVEL_NAME "avx512"
 #elif defined(HALF_GRID_AVX2)
 #define HALF_GRID_LEVEL level_avx2
-#define HALF_GRID_LEVEL_NAME "avx2"
 #else
 #define HALF_GRID_LEVEL level_baseline
-#define HALF_GRID_LEVEL_NAME "baseline"
 #endif

@@ -54,7 +54,6 @@ struct PlaneTask {
 
 // The loops of one SIMD level.
 struct Level {
-  const char* name;
   void (*scan)(ScanTask&);
   void (*panels)(const PlaneTask&, bool whole);
   void (*bands)(const PlaneTask&, bool whole);

@@ -51,7 +51,7 @@ DEVICE_FN u32 differing(u32 a, u32 b) {
 }
 
 // Four words of four bytes, transposed: byte i of word j becomes byte j of word i.
-DEVICE_FN void turn_bytes(u32 (&w)[4]) {
+DEVICE_FN void transpose_bytes(u32 (&w)[4]) {
   const u32 a = __byte_perm(w[0], w[1], 0x5140), b = __byte_perm(w[2], w[3], 0x5140);
   const u32 c = __byte_perm(w[0], w[1], 0x7362), d = __byte_perm(w[2], w[3], 0x7362);
   w[0] = __byte_perm(a, b, 0x5410), w[1] = __byte_perm(a, b, 0x7632);
@@ -89,7 +89,7 @@ DEVICE_FN void read_four_columns(const Column& column, FourColumns& found) {
     }
     put_last(found.z, z), put_last(found.a, a), put_last(found.b, b), put_last(found.inside, inside);
   }
-  turn_bytes(found.z), turn_bytes(found.a), turn_bytes(found.b), turn_bytes(found.inside);
+  transpose_bytes(found.z), transpose_bytes(found.a), transpose_bytes(found.b), transpose_bytes(found.inside);
   const u32 there = column.real ? column.steps < STEPS ? (1u << column.steps) - 1 : ~0u : 0;
 #pragma unroll
   for (int i = 0; i < 4; ++i) found.z[i] &= there, found.a[i] &= there, found.b[i] &= there, found.inside[i] &= there;

@@ -60,17 +60,17 @@ DEVICE_FN void store(const Job& job, const Offsets& at, const Voxel& v, float va
 DEVICE_FN bool bit_at(const u32* words, int x) { return words[x >> 5] >> (x & 31) & 1; }
 
 // A band of rows in one z-plane: what all its voxels have in common.
-struct Place {
+struct Band {
   Offsets at;
   i64 volume, bits;  // bits: words from the first row of all to the band's
   int z, y;
-  float outside, inside;  // weights of label = 0 and label ≠ 0, without a mask
-  bool plain;             // sign and class alone decide what a voxel gets
+  float outside, inside;   // weights of label = 0 and label ≠ 0, without a mask
+  bool by_sign_and_class;  // sign and class alone decide what a voxel gets
 
-  DEVICE_MEMBER Place(const Job& job, i64 volume_, int z_, int y_)
+  DEVICE_MEMBER Band(const Job& job, i64 volume_, int z_, int y_)
       : at(offsets_of(job, volume_)), volume(volume_), z(z_), y(y_) {
     bits = ((volume * job.n[0] + z) * job.n[1] + y) * job.words;
-    plain = job.background != TIMES_LABEL && !job.annotated && !job.bordered && !job.mask.data;
+    by_sign_and_class = job.background != TIMES_LABEL && !job.annotated && !job.bordered && !job.mask.data;
     outside = inside = 0.0f;
     if (job.weight.data) {
       const double* own = job.class_weight + (volume - divided(volume, job.slabs) * job.slabs) * 2;
@@ -86,10 +86,10 @@ struct Output {
   u8 *target, *weight;
   int x, voxels;  // one where x is the last
 
-  DEVICE_MEMBER Output(const Job& job, const Place& place, int x_) : x(x_), voxels(x_ + 1 < job.n[2] ? 2 : 1) {
-    const Voxel v = {place.volume, place.z, place.y, x, false, false};
-    target = job.target.data + place.at.target + along(job.target, v);
-    weight = job.weight.data ? job.weight.data + place.at.weight + along(job.weight, v) : nullptr;
+  DEVICE_MEMBER Output(const Job& job, const Band& band, int x_) : x(x_), voxels(x_ + 1 < job.n[2] ? 2 : 1) {
+    const Voxel v = {band.volume, band.z, band.y, x, false, false};
+    target = job.target.data + band.at.target + along(job.target, v);
+    weight = job.weight.data ? job.weight.data + band.at.weight + along(job.weight, v) : nullptr;
   }
   DEVICE_MEMBER void next_row(const Job& job) {
     target += job.target.step[1];
@@ -106,25 +106,25 @@ struct Output {
   }
 
   // Values are targets before the sign. For plain places.
-  DEVICE_MEMBER void two(const Job& job, const Place& place, bool inside, float first, bool second_inside,
-                         float second) const {
+  DEVICE_MEMBER void store_pair(const Job& job, const Band& band, bool inside, float first, bool second_inside,
+                                float second) const {
     const bool both = job.background == SIGNED;
     const float outside = both ? 0.0f - first : 0.0f, second_outside = both ? 0.0f - second : 0.0f;
     put(target, job.target.step[2], inside ? first : outside, second_inside ? second : second_outside, voxels);
     if (!weight) return;
-    put(weight, job.weight.step[2], inside ? place.inside : place.outside, second_inside ? place.inside : place.outside,
+    put(weight, job.weight.step[2], inside ? band.inside : band.outside, second_inside ? band.inside : band.outside,
         voxels);
   }
-  DEVICE_MEMBER void one(const Job& job, const Place& place, bool is_inside, float value) const {
+  DEVICE_MEMBER void store_one(const Job& job, const Band& band, bool is_inside, float value) const {
     *reinterpret_cast<float*>(target) = is_inside ? value : job.background == SIGNED ? 0.0f - value : 0.0f;
-    if (weight) *reinterpret_cast<float*>(weight) = is_inside ? place.inside : place.outside;
+    if (weight) *reinterpret_cast<float*>(weight) = is_inside ? band.inside : band.outside;
   }
 };
 
-// The same for a voxel of any place.
-DEVICE_FN void store_at(const Job& job, const Place& place, int row, int x, bool inside, float value, float square) {
-  const bool annotated = !job.annotated || bit_at(job.annotated + place.bits + i64(row) * job.words, x);
-  store(job, place.at, {place.volume, place.z, place.y + row, x, inside, annotated}, value, square);
+// The same for a voxel of any band.
+DEVICE_FN void store_at(const Job& job, const Band& band, int row, int x, bool inside, float value, float square) {
+  const bool annotated = !job.annotated || bit_at(job.annotated + band.bits + i64(row) * job.words, x);
+  store(job, band.at, {band.volume, band.z, band.y + row, x, inside, annotated}, value, square);
 }
 
 }  // namespace half_grid

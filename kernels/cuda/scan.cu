@@ -8,7 +8,7 @@
 //   values   [out]  where squares are packed: the target of each, for kernel `pairs`
 //   counted  [out]  (replicas, slabs, 2) voxels; integers, so that their order does not matter
 //
-// A block owns CHUNK rows of 32 columns and goes through them in segments of 32 steps: the faces of a segment are the
+// A block owns ROWS_PER_CHUNK rows of 32 columns and goes through them in segments of 32 steps: the faces of a segment are the
 // bits of a word per column (columns.cuh). Distances follow from two sweeps over the bits, upwards into registers and
 // downwards to memory, SWEEP steps at a time; what lies beyond is found by counting leading or trailing zeros in the
 // words of the column. Block (32, warps); any grid, tasks go round.
@@ -22,9 +22,9 @@ constexpr int SWEEP = 4;
 
 // The words of a block's columns.
 struct FaceBits {
-  u32* at;  // (segments, CHUNK, KINDS, 32)
+  u32* at;  // (segments, ROWS_PER_CHUNK, KINDS, 32)
   DEVICE_MEMBER u32* of(int segment, int row, int kind) const {
-    return at + ((segment * CHUNK + row) * KINDS + kind) * 32;
+    return at + ((segment * ROWS_PER_CHUNK + row) * KINDS + kind) * 32;
   }
 };
 
@@ -62,21 +62,21 @@ DEVICE_FN u32 two_behind(const FaceBits& words, int segment, int segments, int r
          steps_behind(words, segment, segments, row, family, column + 1, far) << 16;
 }
 
-// What a block works on: CHUNK rows from y on, columns from x on, all z.
-struct Task {
+// What a block works on: ROWS_PER_CHUNK rows from y on, columns from x on, all z.
+struct Block {
   i64 volume;
   int y, tile;
   int rows;  // that there are
   u32 real;  // lanes that are not beyond the end of the row
 };
 
-DEVICE_FN Column column_of(const Job& job, const Task& task, int segment, int row, int x) {
+DEVICE_FN Column column_of(const Job& job, const Block& block, int segment, int row, int x) {
   const View& view = job.labels;
-  const int ny = job.n[1], nx = job.n[2], y = task.y + row < ny ? task.y + row : ny - 1,
+  const int ny = job.n[1], nx = job.n[2], y = block.y + row < ny ? block.y + row : ny - 1,
             segments = (job.n[0] + STEPS - 1) / STEPS;
   Column column;
-  column.real = x < nx && task.y + row < ny;
-  column.here = view.data + offset_of(view, job.leading, task.volume) + segment * STEPS * view.step[0] +
+  column.real = x < nx && block.y + row < ny;
+  column.here = view.data + offset_of(view, job.leading, block.volume) + segment * STEPS * view.step[0] +
                 y * view.step[1] + smaller(x, nx - 1) * view.step[2];
   column.below = column.here + (y + 1 < ny ? view.step[1] : 0);
   column.beside = column.here + (x + 1 < nx ? view.step[2] : 0);
@@ -87,11 +87,11 @@ DEVICE_FN Column column_of(const Job& job, const Task& task, int segment, int ro
 }
 
 // Bits, flags and counts of a row of a segment. `inside` and `annotated` are words along x, step by step in the lanes.
-DEVICE_FN void publish_row(const Job& job, const Task& task, int segment, int row, u32 inside, u32 annotated, bool face,
-                           u64* counted) {
+DEVICE_FN void publish_row(const Job& job, const Block& block, int segment, int row, u32 inside, u32 annotated,
+                           bool face, u64* counted) {
   const int lane = int(threadIdx.x), z = segment * STEPS + lane;
   const bool own = z < job.n[0];
-  const i64 at = ((task.volume * job.n[0] + z) * job.n[1] + task.y + row) * job.words + task.tile;
+  const i64 at = ((block.volume * job.n[0] + z) * job.n[1] + block.y + row) * job.words + block.tile;
   u32 counts = 0;  // inside, and annotated · 2¹⁶: at most 32 · 32 of each
   if (own) {
     job.inside[at] = inside;
@@ -99,9 +99,9 @@ DEVICE_FN void publish_row(const Job& job, const Task& task, int segment, int ro
     counts = u32(__popc(inside)) | u32(__popc(annotated)) << 16;
   }
   u32 news = __ballot_sync(~0u, face) ? HAS_SITE : 0;
-  if (__ballot_sync(~0u, own && annotated != task.real)) news |= HAS_MISSING;
+  if (__ballot_sync(~0u, own && annotated != block.real)) news |= HAS_MISSING;
   // Read first: thousands of warps have the same to say.
-  u32* flags = job.flags + task.volume;
+  u32* flags = job.flags + block.volume;
   if (lane == 0 && (news & ~*static_cast<volatile u32*>(flags))) atomicOr(flags, news);
   if (!counted) return;
 #pragma unroll
@@ -112,27 +112,28 @@ DEVICE_FN void publish_row(const Job& job, const Task& task, int segment, int ro
   if (count) atomicAdd(counted + 1, u64(count));
 }
 
-template <class T> DEVICE_FN void read_row(const Job& job, const Task& task, const FaceBits& words, int segment,
+template <class T> DEVICE_FN void read_row(const Job& job, const Block& block, const FaceBits& words, int segment,
                                            int row, u64* counted) {
   const int lane = int(threadIdx.x);
-  const Column column = column_of(job, task, segment, row, task.tile * 32 + lane);
+  const Column column = column_of(job, block, segment, row, block.tile * 32 + lane);
   const Segment found =
       job.annotated ? read_columns<T, true>(job.label, column) : read_columns<T, false>(job.label, column);
   words.of(segment, row, 0)[lane] = found.z;
   words.of(segment, row, 1)[lane] = found.a;
   words.of(segment, row, 2)[lane] = found.b;
   words.of(segment, row, FAMILIES)[lane] = found.inside;  // along x: for `is_idle` that does not matter
-  publish_row(job, task, segment, row, found.inside, job.annotated ? found.annotated : task.real,
+  publish_row(job, block, segment, row, found.inside, job.annotated ? found.annotated : block.real,
               found.z || found.a || found.b, counted);
 }
 
 struct alignas(16) FourWords { u32 word[4]; };
 
 // All rows at once: eight lanes for each.
-DEVICE_FN void read_four_rows(const Job& job, const Task& task, const FaceBits& words, int segment, u64* counted) {
-  const int lane = int(threadIdx.x), row = lane >> 3, place = (lane & 7) * 4, x = task.tile * 32 + place, nx = job.n[2];
-  Column column = column_of(job, task, segment, row, x < nx ? x : nx - 4);
-  column.real = x < nx && task.y + row < job.n[1];
+DEVICE_FN void read_four_rows(const Job& job, const Block& block, const FaceBits& words, int segment, u64* counted) {
+  const int lane = int(threadIdx.x), row = lane >> 3, place = (lane & 7) * 4, x = block.tile * 32 + place,
+            nx = job.n[2];
+  Column column = column_of(job, block, segment, row, x < nx ? x : nx - 4);
+  column.real = x < nx && block.y + row < job.n[1];
   column.beside = column.here + (x + 4 < nx ? 4 : 3);
   FourColumns found;
   read_four_columns(column, found);
@@ -146,9 +147,9 @@ DEVICE_FN void read_four_rows(const Job& job, const Task& task, const FaceBits& 
   }
   __syncwarp();
 #pragma unroll
-  for (int r = 0; r < CHUNK; ++r) {
-    if (r >= task.rows) break;
-    publish_row(job, task, segment, r, transposed(words.of(segment, r, FAMILIES)[lane]), task.real,
+  for (int r = 0; r < ROWS_PER_CHUNK; ++r) {
+    if (r >= block.rows) break;
+    publish_row(job, block, segment, r, transposed(words.of(segment, r, FAMILIES)[lane]), block.real,
                 r == 0 && faces != 0, counted);
   }
 }
@@ -156,18 +157,18 @@ DEVICE_FN void read_four_rows(const Job& job, const Task& task, const FaceBits& 
 // The distances of one segment. Face i lies at step i (families a and b), or between the steps i and i + 1 (family z,
 // where k stands for k + 1/2).
 template <class K> struct Writer {
-  DEVICE_MEMBER static void segment(const Job& job, const Task& task, const FaceBits& words, int segment, int segments,
-                                    const Stored<K>& stored);
+  DEVICE_MEMBER static void segment(const Job& job, const Block& block, const FaceBits& words, int segment,
+                                    int segments, const Stored<K>& stored);
 };
 
-template <class K> DEVICE_MEMBER void Writer<K>::segment(const Job& job, const Task& task, const FaceBits& words,
+template <class K> DEVICE_MEMBER void Writer<K>::segment(const Job& job, const Block& block, const FaceBits& words,
                                                          int segment, int segments, const Stored<K>& stored) {
   const int lane = int(threadIdx.x), first = segment * STEPS, steps = int(smaller(STEPS, job.n[0] - first));
   const i64 level = row_at(job, job.n[1]);
 #pragma unroll 1
-  for (int row = 0; row < task.rows; ++row) {
-    K* out = static_cast<K*>(job.scans) + row_at(job, (task.volume * job.n[0] + first) * job.n[1] + task.y + row) +
-             tile_at(task.tile * 32 + lane);
+  for (int row = 0; row < block.rows; ++row) {
+    K* out = static_cast<K*>(job.scans) + row_at(job, (block.volume * job.n[0] + first) * job.n[1] + block.y + row) +
+             tile_at(block.tile * 32 + lane);
 #pragma unroll 1
     for (int family = 0; family < FAMILIES; ++family) {
       const u32 word = words.of(segment, row, family)[lane];
@@ -201,41 +202,43 @@ DEVICE_FN bool is_idle(const Job& job, const FaceBits& words, int segment, int r
   return __ballot_sync(~0u, any != 0) == 0;
 }
 
-DEVICE_FN void write_nothing(const Job& job, const Task& task, int segment) {
+DEVICE_FN void write_nothing(const Job& job, const Block& block, int segment) {
   const FourWords none = {{twice_over(NO_SQUARE), twice_over(NO_SQUARE), twice_over(NO_SQUARE), twice_over(NO_SQUARE)}};
-  constexpr int ROW = TILE * 2 / 16, LEAST = CHUNK_TILE * 2 / 16;  // wide words of a row of a tile, and of a chunk's
+  constexpr int ROW = TILE_ELEMENTS * 2 / 16,
+                LEAST = CHUNK_TILE_ELEMENTS * 2 / 16;  // wide words of a row of a tile, and of a chunk's
   const int lane = int(threadIdx.x), first = segment * STEPS, steps = int(smaller(STEPS, job.n[0] - first)),
-            wide = task.rows * ROW;
+            wide = block.rows * ROW;
   for (int i = lane; i < steps * (wide + LEAST); i += 32) {
     const int z = i / (wide + LEAST), at = i - z * (wide + LEAST), row = at / ROW;
-    const i64 plane = task.volume * job.n[0] + first + z;
-    Square* p = at < wide
-                    ? static_cast<Square*>(job.scans) + row_at(job, plane * job.n[1] + task.y + row) +
-                          i64(task.tile) * TILE + (at - row * ROW) * 8
-                    : static_cast<Square*>(job.chunks) + chunk_row_at(job, plane * chunks_of(job) + task.y / CHUNK) +
-                          i64(task.tile) * CHUNK_TILE + (at - wide) * 8;
+    const i64 plane = block.volume * job.n[0] + first + z;
+    Square* p = at < wide ? static_cast<Square*>(job.scans) + row_at(job, plane * job.n[1] + block.y + row) +
+                                i64(block.tile) * TILE_ELEMENTS + (at - row * ROW) * 8
+                          : static_cast<Square*>(job.chunks) +
+                                chunk_row_at(job, plane * chunks_of(job) + block.y / ROWS_PER_CHUNK) +
+                                i64(block.tile) * CHUNK_TILE_ELEMENTS + (at - wide) * 8;
     *reinterpret_cast<FourWords*>(p) = none;
   }
 }
 
 // Squares: sixteen lanes take a row, two neighbours along x in each word. Steps are counted twice: as bytes of a table.
-template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Task& task, const FaceBits& words,
+template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Block& block, const FaceBits& words,
                                                        int segment, int segments, const Stored<Square>& stored) {
-  if (is_idle(job, words, segment, task.rows)) return write_nothing(job, task, segment);
-  const int lane = int(threadIdx.x), pair = lane & 15, x = task.tile * 32 + 2 * pair, first = segment * STEPS;
+  if (is_idle(job, words, segment, block.rows)) return write_nothing(job, block, segment);
+  const int lane = int(threadIdx.x), pair = lane & 15, x = block.tile * 32 + 2 * pair, first = segment * STEPS;
   const int steps = int(smaller(STEPS, job.n[0] - first)), odd_row = lane >> 4;
   const i64 level = row_at(job, job.n[1]) / 2, row_step = row_at(job, 1),
             chunk_level = chunk_row_at(job, chunks_of(job)) / 2;
   u32* out = static_cast<u32*>(job.scans) +
-             (row_at(job, (task.volume * job.n[0] + first) * job.n[1] + task.y + odd_row) + tile_at(x)) / 2;
-  u32* least =
-      static_cast<u32*>(job.chunks) +
-      (chunk_row_at(job, (task.volume * job.n[0] + first) * chunks_of(job) + task.y / CHUNK) + chunk_tile_at(x)) / 2;
+             (row_at(job, (block.volume * job.n[0] + first) * job.n[1] + block.y + odd_row) + tile_at(x)) / 2;
+  u32* least = static_cast<u32*>(job.chunks) +
+               (chunk_row_at(job, (block.volume * job.n[0] + first) * chunks_of(job) + block.y / ROWS_PER_CHUNK) +
+                chunk_tile_at(x)) /
+                   2;
   // Of the row in hand and of the other one, which change places: a variable index would take them out of registers.
   u32 down[FAMILIES], behind[FAMILIES], other_down[FAMILIES], other_behind[FAMILIES];
   // Nobody wrote words of rows beyond the last one. Such a row begins at the first segment and ends at the last, so
   // that nothing of it is read.
-  const int rows = task.rows;
+  const int rows = block.rows;
 #pragma unroll
   for (int f = 0; f < FAMILIES; ++f) {
     down[f] = 2 * two_before(words, odd_row < rows ? segment : 0, odd_row, f, 2 * pair, stored.far);
@@ -251,7 +254,7 @@ template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Tas
     for (int i = 0; i < SWEEP; ++i) least_za[i] = least_b[i] = twice_over(NO_SQUARE);
 #pragma unroll 1
     for (int half = 0; half < 2; ++half) {
-      if (odd_row + 2 * half < task.rows) {
+      if (odd_row + 2 * half < block.rows) {
 #pragma unroll
         for (int f = 0; f < FAMILIES; ++f) {
           const u32* two = words.of(segment, odd_row + 2 * half, f) + 2 * pair;
@@ -267,7 +270,7 @@ template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Tas
           for (int i = 0; i < SWEEP; ++i, p += level) {
             const u32 before = down[f];
             down[f] = (before + 0x00020002u) & ~((faces >> i & 0x00010001u) * 0xFFFFu);
-            const u32 squares = stored.two(least_of_two(f == 0 ? before : down[f], up[i]), f == 0);
+            const u32 squares = stored.squares_of_two(least_of_two(f == 0 ? before : down[f], up[i]), f == 0);
             u32& chunk = f == FAMILIES - 1 ? least_b[i] : least_za[i];
             chunk = least_of_two(chunk, squares);
             if (start + i < steps) *p = squares;
@@ -302,9 +305,9 @@ template <class T, class K> __global__ void __launch_bounds__(256, 2) scan(BY_VA
   const int warp = int(threadIdx.y), warps = int(blockDim.y);
   const i64 tasks = job.volumes * chunks * job.words;
   u8* const shared = reinterpret_cast<u8*>(dynamic_shared());
-  const FaceBits words = {job.segments
-                              ? reinterpret_cast<u32*>(job.segments) + i64(blockIdx.x) * segments * CHUNK * KINDS * 32
-                              : reinterpret_cast<u32*>(shared + Stored<K>::BYTES)};
+  const FaceBits words = {job.segments ? reinterpret_cast<u32*>(job.segments) +
+                                             i64(blockIdx.x) * segments * ROWS_PER_CHUNK * KINDS * 32
+                                       : reinterpret_cast<u32*>(shared + Stored<K>::BYTES)};
   const Stored<K> stored(job, shared);
   stored.prepare(job, int(threadIdx.y) * 32 + int(threadIdx.x), warps * 32);
   if (job.values) {
@@ -315,23 +318,23 @@ template <class T, class K> __global__ void __launch_bounds__(256, 2) scan(BY_VA
   const bool fours = lie_in_fours<T>(job);
   for (i64 number = blockIdx.x; number < tasks; number += gridDim.x) {
     const i64 row = divided(number, job.words), volume = divided(row, chunks);
-    Task task;
-    task.volume = volume;
-    task.y = int(row - volume * chunks) * CHUNK;
-    task.tile = int(number - row * job.words);
-    task.rows = ny - task.y < CHUNK ? ny - task.y : CHUNK;
-    task.real = nx - task.tile * 32 < 32 ? (1u << (nx - task.tile * 32)) - 1 : ~0u;
+    Block block;
+    block.volume = volume;
+    block.y = int(row - volume * chunks) * ROWS_PER_CHUNK;
+    block.tile = int(number - row * job.words);
+    block.rows = ny - block.y < ROWS_PER_CHUNK ? ny - block.y : ROWS_PER_CHUNK;
+    block.real = nx - block.tile * 32 < 32 ? (1u << (nx - block.tile * 32)) - 1 : ~0u;
     u64* counted = job.counted;
     if (counted)
       counted += ((i64(blockIdx.x) % job.replicas) * job.slabs + volume - divided(volume, job.slabs) * job.slabs) * 2;
     if (fours) {
-      for (int s = warp; s < segments; s += warps) read_four_rows(job, task, words, s, counted);
+      for (int s = warp; s < segments; s += warps) read_four_rows(job, block, words, s, counted);
     } else {
-      for (int i = warp; i < segments * task.rows; i += warps)
-        read_row<T>(job, task, words, i / task.rows, i % task.rows, counted);
+      for (int i = warp; i < segments * block.rows; i += warps)
+        read_row<T>(job, block, words, i / block.rows, i % block.rows, counted);
     }
     __syncthreads();
-    for (int s = warp; s < segments; s += warps) Writer<K>::segment(job, task, words, s, segments, stored);
+    for (int s = warp; s < segments; s += warps) Writer<K>::segment(job, block, words, s, segments, stored);
     __syncthreads();
   }
 }

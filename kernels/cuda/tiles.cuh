@@ -1,9 +1,9 @@
 // How scan distances lie in memory, and what is stored of one.
 //
 //   scans  (volumes, nz, ny, words, FAMILIES, 32) of a type K: per row and 32 neighbours along x the families z, a, b
-//          side by side, so that one pointer serves all three. Rows are padded to whole words; what lies there is never
+//          side by side, so that one pointer serves all three. PackedRows are padded to whole words; what lies there is never
 //          part of an answer.
-//   chunks (volumes, nz, ny / CHUNK rounded up, words, 2, 32) of Square, with squares only: the least of a chunk of rows,
+//   chunks (volumes, nz, ny / ROWS_PER_CHUNK rounded up, words, 2, 32) of Square, with squares only: the least of a chunk of rows,
 //          of families z and a together, and of family b.
 //
 // K is u8, u16 or u32, a distance in voxels (k stands for k + 1/2 in family z), or Square: the square itself, for the
@@ -21,12 +21,12 @@ struct Square { u16 packed; };
 constexpr u32 NO_SQUARE = 0x7FFF;
 
 // Elements from the first of a row (volume · nz + z) · ny + y to family z of voxel x.
-DEVICE_FN i64 row_at(const Job& job, i64 row) { return row * (i64(job.words) * TILE); }
-DEVICE_FN i64 tile_at(int x) { return i64(x >> 5) * TILE + (x & 31); }
+DEVICE_FN i64 row_at(const Job& job, i64 row) { return row * (i64(job.words) * TILE_ELEMENTS); }
+DEVICE_FN i64 tile_at(int x) { return i64(x >> 5) * TILE_ELEMENTS + (x & 31); }
 // The same for chunks; `row` is (volume · nz + z) · chunks + chunk.
-DEVICE_FN int chunks_of(const Job& job) { return (job.n[1] + CHUNK - 1) / CHUNK; }
-DEVICE_FN i64 chunk_row_at(const Job& job, i64 row) { return row * (i64(job.words) * CHUNK_TILE); }
-DEVICE_FN i64 chunk_tile_at(int x) { return i64(x >> 5) * CHUNK_TILE + (x & 31); }
+DEVICE_FN int chunks_of(const Job& job) { return (job.n[1] + ROWS_PER_CHUNK - 1) / ROWS_PER_CHUNK; }
+DEVICE_FN i64 chunk_row_at(const Job& job, i64 row) { return row * (i64(job.words) * CHUNK_TILE_ELEMENTS); }
+DEVICE_FN i64 chunk_tile_at(int x) { return i64(x >> 5) * CHUNK_TILE_ELEMENTS + (x & 31); }
 
 // Costs of ways along one axis, packed: 2m half steps, and 2m + 1.
 DEVICE_FN u32 packed_square(u32 square) { return (square >> 2 << 1) | (square & 1); }
@@ -58,7 +58,7 @@ template <> struct Stored<Square> {
   }
   DEVICE_MEMBER static u16 clipped(u32 square) { return u16(square < NO_SQUARE ? square : NO_SQUARE); }
   // Two squares from twice two numbers of steps, which is where they lie.
-  DEVICE_MEMBER u32 two(u32 twice_steps, bool half) const {
+  DEVICE_MEMBER u32 squares_of_two(u32 twice_steps, bool half) const {
     const u8* base = reinterpret_cast<const u8*>(table) + (half ? 0 : SQUARES_AT_MOST * int(sizeof(u16)));
     return *reinterpret_cast<const u16*>(base + (twice_steps & 0xFFFF)) |
            u32(*reinterpret_cast<const u16*>(base + (twice_steps >> 16))) << 16;
