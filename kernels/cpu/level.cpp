@@ -15,6 +15,8 @@ namespace {
 #include "transpose.hpp"
 #include "finish.hpp"
 #include "plane.hpp"
+#include "panels.hpp"
+#include "bands.hpp"
 
 void panels_of(const PlaneTask& task, bool whole) {
   if (whole) return panels<WholeLanes, u8>(task);

@@ -13,3 +13,6 @@
 #else
 #define HALF_GRID_LEVEL level_baseline
 #endif
+
+// For the parts of a loop whose variables belong in registers.
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
