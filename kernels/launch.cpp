@@ -1,4 +1,4 @@
-#include "launch.hpp"
+#include "records.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -10,21 +10,13 @@ namespace {
 
 constexpr i64 LARGEST_GRID = 0x7FFFFFFF;
 constexpr i64 BLOCKS_BYTES = 1 << 28;
-constexpr i64 ALIGNMENT = 256;            // of a piece of scratch
-constexpr double LARGEST_PACKED = 65528;  // packed squares have 15 bits, and the cap is one less than NO_SQUARE
+constexpr i64 ALIGNMENT = 256;                           // of a piece of scratch
 constexpr i64 SQUARES_BYTES = 2 * SQUARES_AT_MOST * 2;   // of the scan's table
 constexpr i64 PAIR_BYTES = 4 * i64(sizeof(PackedRows));  // of shared memory: C and D of a pair
 
 constexpr i64 JOB = offsetof(Records, doubled) + offsetof(Doubled, job);
 #define JOB_FIELD(name) (JOB + i64(offsetof(Job, name)))
 #define WEIGHING_FIELD(name) i64(offsetof(Records, weighing) + offsetof(Weighing, name))
-
-i64 product(const std::vector<i64>& numbers) {
-  i64 result = 1;
-  for (const i64 n : numbers) result *= n;
-  return result;
-}
-i64 parts_of(i64 whole, i64 part) { return (whole + part - 1) / part; }
 
 const char* unsigned_type(i64 bytes) {
   return bytes == 1   ? "unsigned char"
@@ -87,79 +79,6 @@ class Planner {
   std::vector<LaunchPlan::Piece> cleared_, others_;
 };
 
-// What follows from voxel sizes, scale and shape.
-void describe_volume(Job& job, const VolumePlan& volume, const Task& task, bool bordered) {
-  for (int a = 0; a < 3; ++a) {
-    job.n[a] = int(volume.n[a]);
-    job.square[a] = float(volume.square[a]);
-    job.border[a] = float(volume.half[a]);
-  }
-  job.words = (job.n[2] + 31) / 32;
-  job.border_least = float(volume.border_least);
-  job.cap = float(volume.cap);
-  job.unit = volume.unit, job.factor = float(volume.factor), job.fill = task.fill;
-  job.world_units = volume.world_units, job.factor_is_normal = volume.factor_is_normal;
-  job.no_site_value = volume.no_site_value;
-  job.no_site_square = volume.no_site_square;
-  job.background = task.background, job.bordered = bordered, job.everywhere = volume.everywhere;
-}
-
-// Where the arrays lie, but for their addresses; false where they have too many axes.
-bool describe_views(Job& job, const VolumePlan& volume, const std::vector<const Layout*>& layouts, View* const* views,
-                    std::size_t lead) {
-  std::vector<std::vector<i64>> leading;
-  const std::vector<i64>& shape = layouts[0]->shape;
-  for (const Layout* layout : layouts)
-    leading.emplace_back(layout->strides.begin(), layout->strides.begin() + std::ptrdiff_t(lead));
-  const std::vector<i64> outer(shape.begin(), shape.begin() + std::ptrdiff_t(lead));
-  const MergedAxes merged = merged_axes(outer, leading, outer);
-  const std::size_t axes = merged.extents.size();
-  if (axes > LEADING) return false;
-  for (std::size_t i = 0; i < layouts.size(); ++i) {
-    for (std::size_t a = 0; a < axes; ++a) views[i]->lead[LEADING - axes + a] = merged.strides[i][a];
-    for (int a = 0; a < 3; ++a)
-      views[i]->step[a] = volume.axis[a] < 0 ? 0 : layouts[i]->strides[lead + std::size_t(volume.axis[a])];
-  }
-  for (std::size_t a = 0; a < LEADING; ++a)
-    job.leading[a] = a < LEADING - axes ? 1 : merged.extents[a - (LEADING - axes)];
-  job.volumes = product(merged.extents), job.slabs = job.replicas = 1;
-  return true;
-}
-
-void check_layouts(const std::vector<const Layout*>& layouts, std::size_t least_axes) {
-  for (const Layout* layout : layouts) {
-    if (layout->shape.size() < least_axes || layout->strides.size() != layout->shape.size() ||
-        layout->shape != layouts[0]->shape)
-      throw std::invalid_argument("arrays differ in shape, or have fewer axes than voxel sizes");
-    for (const i64 n : layout->shape)
-      if (n < 1) throw std::invalid_argument("empty array");
-  }
-}
-
-bool describe_job(Job& job, const Task& task, const Layout& labels, const Layout& target, const Layout* mask,
-                  const Layout* weight, bool bordered, VolumePlan& volume) {
-  std::vector<const Layout*> layouts = {&labels, &target};
-  View* views[4] = {&job.labels, &job.target, nullptr, nullptr};
-  if (mask) views[layouts.size()] = &job.mask, layouts.push_back(mask);
-  if (weight) views[layouts.size()] = &job.weight, layouts.push_back(weight);
-  check_layouts(layouts, task.voxel_size.size());
-  const std::size_t lead = labels.shape.size() - task.voxel_size.size();
-  volume =
-      plan_volume(task, std::vector<i64>(labels.shape.begin() + std::ptrdiff_t(lead), labels.shape.end()), bordered);
-  describe_volume(job, volume, task, bordered);
-  job.label = labels.format;
-  if (mask) job.mask_value = mask->format;
-  return describe_views(job, volume, layouts, views, lead);
-}
-
-// Packed squares, where the unit and the cap allow them.
-void pack_squares(Job& job, const VolumePlan& volume) {
-  for (int a = 0; a < 3; ++a)
-    job.twice[a] = int(2 * std::min(volume.square[a], LARGEST_PACKED + 1));  // beyond the cap all are alike
-  job.limit = int(2 * std::ceil(volume.cap / 4)) + 1;
-  job.deepest = int(std::sqrt(volume.cap / (job.twice[0] / 2)) / 2) + 1;
-}
-
 void plan_scan(Planner& planner, bool packed, int scan_bytes, const Limits& limits) {
   const Job& job = planner.job();
   const i64 rows = job.volumes * job.n[0] * job.n[1], chunk_rows = parts_of(job.n[1], ROWS_PER_CHUNK),
@@ -196,32 +115,6 @@ void plan_plane(Planner& planner, int scan_bytes, const Limits& limits) {
   }
   const int threads = std::min(256, (job.n[2] + 31) / 32 * 32);
   planner.plan.launches.push_back(launch_of("plane.cu", plane_name(scan_bytes, in_scratch), grid, threads, 1, shared));
-}
-
-bool describe_weighing(Weighing& w, const Layout& labels, const Layout* mask, const WeightTask& task) {
-  check_layouts(mask ? std::vector<const Layout*>{&labels, mask} : std::vector<const Layout*>{&labels}, 1);
-  if (task.slab.size() != labels.shape.size()) throw std::invalid_argument("slab");
-  std::vector<std::vector<i64>> strides = {labels.strides};
-  if (mask) strides.push_back(mask->strides);
-  const MergedAxes merged = merged_axes(labels.shape, strides, task.slab);
-  const std::size_t axes = merged.extents.size();
-  if (axes > AXES) return false;
-  for (std::size_t a = 0; a < AXES; ++a) {
-    const bool used = a >= AXES - axes;
-    const std::size_t from = a - (AXES - axes);
-    w.shape[a] = used ? merged.extents[from] : 1;
-    w.slab[a] = used ? merged.blocks[from] : 1;
-    w.label_step[a] = used ? merged.strides[0][from] : 0;
-    w.mask_step[a] = used && mask ? merged.strides[1][from] : 0;
-  }
-  w.label = labels.format;
-  if (mask) w.mask_value = mask->format;
-  w.slabs = 1;
-  for (std::size_t a = 0; a < labels.shape.size(); ++a) w.slabs *= parts_of(labels.shape[a], task.slab[a]);
-  w.parts = parts_of(product(task.slab), PART);
-  w.classes = task.classes, w.foreground = task.foreground, w.replicas = 1;
-  w.low = task.low, w.high = task.high;
-  return true;
 }
 
 Launch count_launch(const Weighing& w, i64 slab_voxels) {

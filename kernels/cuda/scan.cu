@@ -14,61 +14,9 @@
 // words of the column. Block (32, warps); any grid, tasks go round.
 #include "columns.cuh"
 #include "finish.cuh"
-#include "tiles.cuh"
+#include "scan_distances.cuh"
 
 namespace half_grid {
-
-constexpr int SWEEP = 4;
-
-// The words of a block's columns.
-struct FaceBits {
-  u32* at;  // (segments, ROWS_PER_CHUNK, KINDS, 32)
-  DEVICE_MEMBER u32* of(int segment, int row, int kind) const {
-    return at + ((segment * ROWS_PER_CHUNK + row) * KINDS + kind) * 32;
-  }
-};
-
-// Steps from the last of the segment before down to its last face, and from the first of the segment behind up to its
-// first face; `far` where there is none nearer than that.
-DEVICE_FN u32 steps_before(const FaceBits& words, int segment, int row, int family, int column, u32 far) {
-  u32 steps = 0;
-  for (int s = segment - 1; s >= 0 && steps < far; --s, steps += STEPS) {
-    const u32 word = words.of(s, row, family)[column];
-    if (word) return steps + u32(__clz(int(word)));
-  }
-  return far;
-}
-DEVICE_FN u32 steps_behind(const FaceBits& words, int segment, int segments, int row, int family, int column, u32 far) {
-  u32 steps = 0;
-  for (int s = segment + 1; s < segments && steps < far; ++s, steps += STEPS) {
-    const u32 word = words.of(s, row, family)[column];
-    if (word) return steps + u32(__ffs(int(word)) - 1);
-  }
-  return far;
-}
-// Steps to the first face at or behind step `first` of a segment, from there.
-DEVICE_FN u32 steps_up(u32 word, int first, u32 behind) {
-  const u32 later = word >> first;
-  return later ? u32(__ffs(int(later)) - 1) : behind + u32(STEPS - first);
-}
-
-// The same for two neighbours, one per half.
-DEVICE_FN u32 two_before(const FaceBits& words, int segment, int row, int family, int column, u32 far) {
-  return steps_before(words, segment, row, family, column, far) |
-         steps_before(words, segment, row, family, column + 1, far) << 16;
-}
-DEVICE_FN u32 two_behind(const FaceBits& words, int segment, int segments, int row, int family, int column, u32 far) {
-  return steps_behind(words, segment, segments, row, family, column, far) |
-         steps_behind(words, segment, segments, row, family, column + 1, far) << 16;
-}
-
-// What a block works on: ROWS_PER_CHUNK rows from y on, columns from x on, all z.
-struct Block {
-  i64 volume;
-  int y, tile;
-  int rows;  // that there are
-  u32 real;  // lanes that are not beyond the end of the row
-};
 
 DEVICE_FN Column column_of(const Job& job, const Block& block, int segment, int row, int x) {
   const View& view = job.labels;
@@ -126,8 +74,6 @@ template <class T> DEVICE_FN void read_row(const Job& job, const Block& block, c
               found.z || found.a || found.b, counted);
 }
 
-struct alignas(16) FourWords { u32 word[4]; };
-
 // All rows at once: eight lanes for each.
 DEVICE_FN void read_four_rows(const Job& job, const Block& block, const FaceBits& words, int segment, u64* counted) {
   const int lane = int(threadIdx.x), row = lane >> 3, place = (lane & 7) * 4, x = block.tile * 32 + place,
@@ -151,144 +97,6 @@ DEVICE_FN void read_four_rows(const Job& job, const Block& block, const FaceBits
     if (r >= block.rows) break;
     publish_row(job, block, segment, r, transposed(words.of(segment, r, FAMILIES)[lane]), block.real,
                 r == 0 && faces != 0, counted);
-  }
-}
-
-// The distances of one segment. Face i lies at step i (families a and b), or between the steps i and i + 1 (family z,
-// where k stands for k + 1/2).
-template <class K> struct Writer {
-  DEVICE_MEMBER static void segment(const Job& job, const Block& block, const FaceBits& words, int segment,
-                                    int segments, const Stored<K>& stored);
-};
-
-template <class K> DEVICE_MEMBER void Writer<K>::segment(const Job& job, const Block& block, const FaceBits& words,
-                                                         int segment, int segments, const Stored<K>& stored) {
-  const int lane = int(threadIdx.x), first = segment * STEPS, steps = int(smaller(STEPS, job.n[0] - first));
-  const i64 level = row_at(job, job.n[1]);
-#pragma unroll 1
-  for (int row = 0; row < block.rows; ++row) {
-    K* out = static_cast<K*>(job.scans) + row_at(job, (block.volume * job.n[0] + first) * job.n[1] + block.y + row) +
-             tile_at(block.tile * 32 + lane);
-#pragma unroll 1
-    for (int family = 0; family < FAMILIES; ++family) {
-      const u32 word = words.of(segment, row, family)[lane];
-      const u32 behind = steps_behind(words, segment, segments, row, family, lane, stored.far);
-      u32 down = steps_before(words, segment, row, family, lane, stored.far);
-      K* p = out + family * 32;
-      for (int start = 0; start < steps; start += SWEEP) {
-        u32 up[SWEEP], next = steps_up(word, start + SWEEP - 1, behind);
-        up[SWEEP - 1] = next;
-#pragma unroll
-        for (int i = SWEEP - 2; i >= 0; --i) up[i] = next = word >> (start + i) & 1 ? 0 : next + 1;
-#pragma unroll
-        for (int i = 0; i < SWEEP; ++i, p += level) {
-          if (start + i >= steps) break;
-          const u32 before = down;
-          down = word >> (start + i) & 1 ? 0 : down + 1;
-          const u32 lower = family == 0 ? before : down;
-          *p = stored.of(lower < up[i] ? lower : up[i]);
-        }
-      }
-    }
-  }
-}
-
-// A chunk of background without a face, where nobody asks for background: its samples are never the best (half_grid.hpp),
-// whatever is nearest beyond. Sites across unannotated voxels could be, so there all is swept.
-DEVICE_FN bool is_idle(const Job& job, const FaceBits& words, int segment, int rows) {
-  if (job.annotated || job.everywhere) return false;
-  u32 any = 0;
-  for (int i = 0; i < rows * KINDS; ++i) any |= words.of(segment, 0, 0)[i * 32 + int(threadIdx.x)];
-  return __ballot_sync(~0u, any != 0) == 0;
-}
-
-DEVICE_FN void write_nothing(const Job& job, const Block& block, int segment) {
-  const FourWords none = {{twice_over(NO_SQUARE), twice_over(NO_SQUARE), twice_over(NO_SQUARE), twice_over(NO_SQUARE)}};
-  constexpr int ROW = TILE_ELEMENTS * 2 / 16,
-                LEAST = CHUNK_TILE_ELEMENTS * 2 / 16;  // wide words of a row of a tile, and of a chunk's
-  const int lane = int(threadIdx.x), first = segment * STEPS, steps = int(smaller(STEPS, job.n[0] - first)),
-            wide = block.rows * ROW;
-  for (int i = lane; i < steps * (wide + LEAST); i += 32) {
-    const int z = i / (wide + LEAST), at = i - z * (wide + LEAST), row = at / ROW;
-    const i64 plane = block.volume * job.n[0] + first + z;
-    Square* p = at < wide ? static_cast<Square*>(job.scans) + row_at(job, plane * job.n[1] + block.y + row) +
-                                i64(block.tile) * TILE_ELEMENTS + (at - row * ROW) * 8
-                          : static_cast<Square*>(job.chunks) +
-                                chunk_row_at(job, plane * chunks_of(job) + block.y / ROWS_PER_CHUNK) +
-                                i64(block.tile) * CHUNK_TILE_ELEMENTS + (at - wide) * 8;
-    *reinterpret_cast<FourWords*>(p) = none;
-  }
-}
-
-// Squares: sixteen lanes take a row, two neighbours along x in each word. Steps are counted twice: as bytes of a table.
-template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Block& block, const FaceBits& words,
-                                                       int segment, int segments, const Stored<Square>& stored) {
-  if (is_idle(job, words, segment, block.rows)) return write_nothing(job, block, segment);
-  const int lane = int(threadIdx.x), pair = lane & 15, x = block.tile * 32 + 2 * pair, first = segment * STEPS;
-  const int steps = int(smaller(STEPS, job.n[0] - first)), odd_row = lane >> 4;
-  const i64 level = row_at(job, job.n[1]) / 2, row_step = row_at(job, 1),
-            chunk_level = chunk_row_at(job, chunks_of(job)) / 2;
-  u32* out = static_cast<u32*>(job.scans) +
-             (row_at(job, (block.volume * job.n[0] + first) * job.n[1] + block.y + odd_row) + tile_at(x)) / 2;
-  u32* least = static_cast<u32*>(job.chunks) +
-               (chunk_row_at(job, (block.volume * job.n[0] + first) * chunks_of(job) + block.y / ROWS_PER_CHUNK) +
-                chunk_tile_at(x)) /
-                   2;
-  // Of the row in hand and of the other one, which change places: a variable index would take them out of registers.
-  u32 down[FAMILIES], behind[FAMILIES], other_down[FAMILIES], other_behind[FAMILIES];
-  // Nobody wrote words of rows beyond the last one. Such a row begins at the first segment and ends at the last, so
-  // that nothing of it is read.
-  const int rows = block.rows;
-#pragma unroll
-  for (int f = 0; f < FAMILIES; ++f) {
-    down[f] = 2 * two_before(words, odd_row < rows ? segment : 0, odd_row, f, 2 * pair, stored.far);
-    behind[f] = two_behind(words, odd_row < rows ? segment : segments, segments, odd_row, f, 2 * pair, stored.far);
-    other_down[f] = 2 * two_before(words, odd_row + 2 < rows ? segment : 0, odd_row + 2, f, 2 * pair, stored.far);
-    other_behind[f] =
-        two_behind(words, odd_row + 2 < rows ? segment : segments, segments, odd_row + 2, f, 2 * pair, stored.far);
-  }
-#pragma unroll 1
-  for (int start = 0; start < steps; start += SWEEP, out += SWEEP * level, least += SWEEP * chunk_level) {
-    u32 least_za[SWEEP], least_b[SWEEP];
-#pragma unroll
-    for (int i = 0; i < SWEEP; ++i) least_za[i] = least_b[i] = twice_over(NO_SQUARE);
-#pragma unroll 1
-    for (int half = 0; half < 2; ++half) {
-      if (odd_row + 2 * half < block.rows) {
-#pragma unroll
-        for (int f = 0; f < FAMILIES; ++f) {
-          const u32* two = words.of(segment, odd_row + 2 * half, f) + 2 * pair;
-          const u32 left = two[0], right = two[1], faces = (left >> start & 0xFF) | (right >> start & 0xFF) << 16;
-          u32 up[SWEEP], now = 2 * (steps_up(left, start + SWEEP - 1, behind[f] & 0xFFFF) |
-                                    steps_up(right, start + SWEEP - 1, behind[f] >> 16) << 16);
-          up[SWEEP - 1] = now;
-#pragma unroll
-          for (int i = SWEEP - 2; i >= 0; --i)
-            up[i] = now = (now + 0x00020002u) & ~((faces >> i & 0x00010001u) * 0xFFFFu);
-          u32* p = out + half * row_step + f * 16;
-#pragma unroll
-          for (int i = 0; i < SWEEP; ++i, p += level) {
-            const u32 before = down[f];
-            down[f] = (before + 0x00020002u) & ~((faces >> i & 0x00010001u) * 0xFFFFu);
-            const u32 squares = stored.squares_of_two(least_of_two(f == 0 ? before : down[f], up[i]), f == 0);
-            u32& chunk = f == FAMILIES - 1 ? least_b[i] : least_za[i];
-            chunk = least_of_two(chunk, squares);
-            if (start + i < steps) *p = squares;
-          }
-        }
-      }
-#pragma unroll
-      for (int f = 0; f < FAMILIES; ++f) {
-        const u32 d = down[f], b = behind[f];
-        down[f] = other_down[f], behind[f] = other_behind[f], other_down[f] = d, other_behind[f] = b;
-      }
-    }
-#pragma unroll
-    for (int i = 0; i < SWEEP; ++i) {
-      const u32 own = odd_row ? least_b[i] : least_za[i], other = odd_row ? least_za[i] : least_b[i];
-      const u32 both = least_of_two(own, __shfl_xor_sync(~0u, other, 16));
-      if (start + i < steps) least[i * chunk_level + odd_row * 16] = both;
-    }
   }
 }
 

@@ -4,55 +4,14 @@
 // __ballot_sync and __shfl_xor_sync make lanes wait for each other, but order no memory: only __syncwarp does. Volatile
 // accesses count as atomic.
 #include "launch_shim.hpp"
-#include "shadow.hpp"
-
-#include <setjmp.h>
-#include <sys/mman.h>
-#include <ucontext.h>
+#include "fibers.hpp"
 
 using namespace race;
 
 namespace {
 
-constexpr size_t STACK = 256 << 10, SHARED = 1 << 20;
-
-// Started once by ucontext, then switched by setjmp, which leaves the signal mask alone.
-struct Fiber {
-  ucontext_t context;
-  jmp_buf place;
-  Dim3 index;
-  bool started, done;
-  u32 rounds, warp_rounds;  // of the barriers it has passed, counted from 1
-};
-
-struct Barrier {
-  u32 arrived;
-  u64 round;
-  const char* file;
-  int line;
-};
-
 Shadow shadow;
-Findings findings;
 u64 accesses;
-Module module;
-Dim3 grid_size, block_size, block_index;
-void (*body)(const void*);
-const void* record;
-Fiber* fibers;
-char *stacks, *dynamic;
-std::vector<Barrier> warps;
-std::vector<u32> ballots, exchanged;
-Barrier all;
-u32 current, threads, live;
-bool moved;
-jmp_buf scheduler;
-
-std::string base_name(const char* file) {
-  const char* slash = strrchr(file, '/');
-  return slash ? slash + 1 : file;
-}
-
 std::string by_whom() { return "by block " + std::to_string(block_index.x) + ", thread " + std::to_string(current); }
 
 void report(const char* kind, u64 at, u64 other, u64 address, u32 size) {
@@ -109,27 +68,6 @@ inline void access(const volatile void* p, size_t size, bool writes, bool reads,
     look(u64(address), u32(size), writes, reads, atomic, u64(at));
 }
 
-void yield() {
-  if (!_setjmp(fibers[current].place)) _longjmp(scheduler, 1);
-}
-
-void wait(Barrier& barrier, u32 expected, const char* file, int line) {
-  const u64 round = barrier.round;
-  moved = true;
-  if (barrier.arrived && (barrier.line != line || strcmp(barrier.file, file)))
-    findings.add("barriers at different lines", 0, 0,
-                 base_name(file) + ":" + std::to_string(line) + " and " + base_name(barrier.file) + ":" +
-                     std::to_string(barrier.line));
-  barrier.file = file, barrier.line = line;
-  if (++barrier.arrived == expected) {
-    barrier.arrived = 0;
-    ++barrier.round;
-    return;
-  }
-  while (barrier.round == round) yield();
-  moved = true;
-}
-
 void count_round(u32& rounds) {
   if (++rounds == MOST_ROUNDS)
     fprintf(stderr, "a block waits %u times: too often for the shadow memory\n", rounds), abort();
@@ -138,75 +76,6 @@ void count_round(u32& rounds) {
 void wait_for_warp(u32 lanes, const char* file, int line) {
   if (lanes != ~0u || threads % 32) findings.add("part of a warp", 0, 0, base_name(file) + ":" + std::to_string(line));
   wait(warps[current / 32], threads - current / 32 * 32 < 32 ? threads % 32 : 32, file, line);
-}
-
-void entry() {
-  for (;;) {
-    body(record);
-    fibers[current].done = moved = true;
-    --live;
-    yield();
-  }
-}
-
-__attribute__((noinline)) void resume(Fiber& fiber) {
-  if (_setjmp(scheduler)) return;
-  if (fiber.started) _longjmp(fiber.place, 1);
-  fiber.started = true;
-  setcontext(&fiber.context);
-}
-
-void* memory(size_t bytes) {
-  void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (p == MAP_FAILED) perror("mmap"), abort();
-  return p;
-}
-
-void make_fibers() {
-  if (!fibers) {
-    fibers = new Fiber[MOST_THREADS]();
-    stacks = static_cast<char*>(memory(MOST_THREADS * STACK));
-    dynamic = static_cast<char*>(memory(SHARED));
-  }
-  for (u32 i = 0; i < MOST_THREADS; ++i) {
-    Fiber& fiber = fibers[i];
-    getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = stacks + i * STACK;
-    fiber.context.uc_stack.ss_size = STACK;
-    fiber.context.uc_link = nullptr;
-    makecontext(&fiber.context, entry, 0);
-    fiber.started = false;
-  }
-}
-
-// Whether all threads came to their end. Orders as in tests/launch_shim.hpp.
-bool run_block(int order) {
-  enum { FORWARDS, BACKWARDS, WARP_BY_WARP };
-  all = Barrier();
-  warps.assign((threads + 31) / 32, Barrier());
-  ballots.assign(warps.size(), 0);
-  exchanged.assign(threads, 0);
-  live = threads;
-  for (u32 t = 0; t < threads; ++t) {
-    Fiber& fiber = fibers[t];
-    fiber.index = {t % block_size.x, t / block_size.x % block_size.y, t / block_size.x / block_size.y};
-    fiber.done = false, fiber.rounds = fiber.warp_rounds = 1;
-  }
-  for (bool any = true; live && any;) {
-    any = false;
-    for (u32 i = 0; i < warps.size(); ++i) {
-      const u32 warp = order == BACKWARDS ? u32(warps.size()) - 1 - i : i;
-      do {
-        moved = false;
-        for (u32 j = 0; j < 32; ++j) {
-          current = warp * 32 + (order == BACKWARDS ? 31 - j : j);
-          if (current < threads && !fibers[current].done) resume(fibers[current]);
-        }
-        any |= moved;
-      } while (moved && order == WARP_BY_WARP);
-    }
-  }
-  return live == 0;
 }
 
 template <class T> u64 exchange(void* at, T value) {
