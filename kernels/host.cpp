@@ -1,7 +1,8 @@
-// The Python module: buffers in, numbers out. Nothing is converted or copied, and the GIL is free while it works.
+// The Python module. It receives arrays as buffers and writes into arrays of the caller. Nothing is converted or
+// copied, and the GIL is released while it works.
 //
-// Arrays come through the buffer protocol, which gives byte strides of any sign, any alignment and read-only
-// memory as they are; what the bytes mean (kind, byte order, unannotated) is said in words beside them.
+// Arrays come through the buffer protocol, which passes on byte strides of any sign, any alignment and read-only
+// memory. How their bytes are read (kind, byte order, unannotated label) is passed beside them as an ElementFormat.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
@@ -18,7 +19,7 @@ using namespace half_grid;
 
 namespace {
 
-// Holds a buffer for as long as a call lasts. Released with the GIL held.
+// Holds a buffer for as long as a call lasts. It is released with the GIL held.
 class Buffer {
  public:
   Buffer(nb::handle object, bool writable, const char* name) {
@@ -26,7 +27,7 @@ class Buffer {
     if (!PyErr_ExceptionMatches(PyExc_BufferError) && !PyErr_ExceptionMatches(PyExc_TypeError) &&
         !PyErr_ExceptionMatches(PyExc_ValueError))
       throw nb::python_error();
-    PyErr_Clear();  // NumPy says ValueError of a read-only array, bytes say BufferError
+    PyErr_Clear();  // NumPy raises ValueError for a read-only array, bytes raise BufferError
     const std::string type = nb::type_name(object.type()).c_str();
     throw nb::type_error(
         (std::string(name) + " is a " + type + ": expected an array" + (writable ? " that can be written" : ""))
@@ -59,7 +60,8 @@ int kind_of(const std::string& letter) {
   throw std::invalid_argument("kind " + letter);
 }
 
-// From NumPy's kind letter and the bytes of an element. `ignored`: bits in the array's own width and native order.
+// Makes a format from NumPy's kind letter and the bytes of an element. `ignored` holds bits in the width of an element
+// and the machine's byte order.
 ElementFormat format_of(const std::string& kind, int width, bool foreign, bool has_ignored, u64 ignored) {
   if (width != 1 && width != 2 && width != 4 && width != 8)
     throw std::invalid_argument("elements of 1, 2, 4 or 8 bytes");
@@ -81,7 +83,7 @@ StridedArray view_of(const Buffer& buffer, const ElementFormat& format, const ch
   return view;
 }
 
-// A contiguous result or table of `count` elements.
+// The memory of a contiguous result or table of `count` elements.
 template <class T> T* dense(const Buffer& buffer, i64 count, const char* name) {
   const StridedArray v = buffer.view();
   i64 step = v.width, n = 1;
@@ -183,7 +185,8 @@ bool run_class_weights(nb::handle labels, const ElementFormat& format, nb::handl
   return class_weights(array, mask_view, mask_format, result, w, threads);
 }
 
-// The mutex of the counts as a Python context. Whoever waits for it gives the GIL up: its holder may need that.
+// The mutex of the counts as a Python context manager. A thread releases the GIL while it waits, because the holder of
+// the mutex may need it.
 struct CountsLock {
   void enter() {
     if (counts_mutex().try_lock()) return;
@@ -196,7 +199,7 @@ struct CountsLock {
 }  // namespace
 
 NB_MODULE(_host, m) {
-  nb::set_leak_warnings(false);  // plans are cached while the process lives
+  nb::set_leak_warnings(false);  // plans are cached until the process ends
   m.doc() = "The half-grid distance transform on the host; see kernels/. Engine `cpu` is its only caller.";
   nb::class_<CountsLock>(m, "CountsLock")
       .def(nb::init<>())

@@ -1,4 +1,4 @@
-// The Python module, continued: what engine `cuda` launches, planned from shapes, strides and keywords.
+// The second part of the Python module: plans what engine `cuda` launches, from shapes, strides and keywords.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
@@ -16,7 +16,7 @@ using namespace half_grid;
 
 namespace {
 
-// The records of one call, with its addresses in them; kernels take a pointer to the pointer to their record.
+// The records of one call, with its addresses filled in. A launch passes a pointer to the pointer to the record.
 struct LaunchCall {
   Records records;
   void *job, *weighing;

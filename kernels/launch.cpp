@@ -10,9 +10,9 @@ namespace {
 
 constexpr i64 LARGEST_GRID = 0x7FFFFFFF;
 constexpr i64 BLOCKS_BYTES = 1 << 28;
-constexpr i64 ALIGNMENT = 256;                           // of a piece of scratch
-constexpr i64 SQUARES_BYTES = 2 * SQUARES_AT_MOST * 2;   // of the scan's table
-constexpr i64 PAIR_BYTES = 4 * i64(sizeof(PackedRows));  // of shared memory: C and D of a pair
+constexpr i64 ALIGNMENT = 256;                           // bytes, of a piece of scratch memory
+constexpr i64 SQUARES_BYTES = 2 * SQUARES_AT_MOST * 2;   // bytes of the scan's table of squares
+constexpr i64 PAIR_BYTES = 4 * i64(sizeof(PackedRows));  // shared memory for C and D of a pair of columns
 
 constexpr i64 JOB = offsetof(Records, doubled) + offsetof(Doubled, job);
 #define JOB_FIELD(name) (JOB + i64(offsetof(Job, name)))
@@ -39,7 +39,7 @@ Launch launch_of(const char* file, const std::string& kernel, i64 grid, int x, i
   return {file, kernel, std::clamp<i64>(grid, 1, LARGEST_GRID), {x, y, 1}, shared_bytes, weighs};
 }
 
-// A power of two, for the tree of a sum; the shape alone decides it, and so the order of the sum.
+// A power of two, since the threads add up in a tree. It depends on the shape alone, and so does the order of the sum.
 int threads_of_sum(i64 work) {
   int threads = 32;
   while (threads < THREADS && threads < work) threads *= 2;
@@ -51,8 +51,9 @@ class Planner {
   void piece(const char* name, i64 bytes, std::vector<i64> fields, bool cleared = false) {
     (cleared ? cleared_ : others_).push_back({std::move(fields), 0, bytes, name});
   }
-  // How many blocks get scratch of their own; kernels go through the rest in turns. Enough to fill the device, as long as
-  // they take no more memory than the volumes need anyway, or BLOCKS_BYTES: rows of millions of voxels would take all.
+  // How many blocks run at once when each needs scratch memory of its own; they take the tasks in turns. There are
+  // enough of them to fill the device, unless they would need more than BLOCKS_BYTES and more than the volumes need
+  // anyway. Without that limit rows of millions of voxels would take all memory.
   i64 blocks_at_once(i64 blocks, i64 bytes_each, const Limits& limits) const {
     i64 others = 0;
     for (const auto* pieces : {&cleared_, &others_})
@@ -125,7 +126,8 @@ Launch settle_launch(const Weighing& w) {
                    true);
 }
 
-// Counts come from the scan, from many blocks at once, or with a mask from a kernel of their own.
+// Without a mask the scan counts, with several copies of the counters so that blocks do not wait for each other. With a
+// mask a kernel of its own counts.
 bool plan_counts(Planner& planner, const Layout& labels, const Layout* mask, const WeightTask& task) {
   Weighing& w = planner.weighing();
   if (!describe_weighing(w, labels, mask, task)) return false;
@@ -155,7 +157,7 @@ std::optional<LaunchPlan> plan_targets(const Task& task, const Layout& labels, c
   if (!describe_job(job, task, labels, target, mask, weight, bordered, volume)) return std::nullopt;
   const i64 pairs = i64(job.words) * PAIRS,
             pairs_shared = (pairs + 2) * PAIR_BYTES + 2 * COSTS * i64(sizeof(Cost)) + pairs * 4;
-  // A choice of arithmetic that changes no bit: both ways are exact.
+  // This choice changes no bit of the result: both kernels are exact.
   const bool packed =
       limits.packs && task.units.whole && volume.cap <= LARGEST_PACKED && pairs_shared <= limits.shared_bytes;
   if (packed) pack_squares(job, volume);

@@ -22,7 +22,7 @@ double reach_of(const VolumePlan& plan, int axis) { return std::sqrt(plan.cap / 
 
 namespace {
 
-// The spatial axes of more than one voxel, and half the shortest extent.
+// Fills in the spatial axes of more than one voxel, and returns half the shortest extent.
 double keep_axes(VolumePlan& plan, const Task& task, const std::vector<i64>& spatial) {
   double shortest = std::numeric_limits<double>::infinity();
   int to = 2;
@@ -46,7 +46,8 @@ VolumePlan plan_volume(const Task& task, const std::vector<i64>& spatial, bool b
   VolumePlan plan = {{1, 1, 1}, {-1, -1, -1}, {1, 1, 1}, {0, 0, 0}, 3e38, 0, 0, 0, false, false, 0, 0, false, 0};
   const double shortest = keep_axes(plan, task, spatial);
   plan.cap = saturated_square(task.units, task.scale);
-  if (bordered) {  // distances are compared with the border's, up to that of the voxel furthest from it
+  if (bordered) {
+    // Distances are compared with that to the border, so the search goes as far as that of the voxel furthest from it.
     double furthest = 0;
     for (int a = 0; a < 3; ++a)
       if (plan.n[a] > 1) furthest = std::max(furthest, plan.half[a] * double(plan.n[a] + 1));

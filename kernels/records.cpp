@@ -14,7 +14,7 @@ i64 product(const std::vector<i64>& numbers) {
 
 namespace {
 
-// What follows from voxel sizes, scale and shape.
+// Fills in what follows from the voxel size, the scale and the shape.
 void describe_volume(Job& job, const VolumePlan& volume, const Task& task, bool bordered) {
   for (int a = 0; a < 3; ++a) {
     job.n[a] = int(volume.n[a]);
@@ -31,7 +31,7 @@ void describe_volume(Job& job, const VolumePlan& volume, const Task& task, bool 
   job.background = task.background, job.bordered = bordered, job.everywhere = volume.everywhere;
 }
 
-// Where the arrays lie, but for their addresses; false where they have too many axes.
+// Fills in the steps of the arrays. Returns false where they have too many axes.
 bool describe_views(Job& job, const VolumePlan& volume, const std::vector<const Layout*>& layouts, View* const* views,
                     std::size_t lead) {
   std::vector<std::vector<i64>> leading;
@@ -84,7 +84,8 @@ bool describe_job(Job& job, const Task& task, const Layout& labels, const Layout
 // Packed squares, where the unit and the cap allow them.
 void pack_squares(Job& job, const VolumePlan& volume) {
   for (int a = 0; a < 3; ++a)
-    job.twice[a] = int(2 * std::min(volume.square[a], LARGEST_PACKED + 1));  // beyond the cap all are alike
+    job.twice[a] =
+        int(2 * std::min(volume.square[a], LARGEST_PACKED + 1));  // beyond the cap it does not matter how far
   job.limit = int(2 * std::ceil(volume.cap / 4)) + 1;
   job.deepest = int(std::sqrt(volume.cap / (job.twice[0] / 2)) / 2) + 1;
 }

@@ -1,5 +1,5 @@
-// CUDA's words on the host: runs a kernel block by block, one fiber per thread, so that barriers, ballots and
-// shared memory do what they say. Threads run until they wait; the order they run in can be turned round, which
+// CUDA's names on the host. A kernel runs block by block, with one fiber per thread, so that barriers, ballots and
+// shared memory work as on a device. A thread runs until it waits. The order of the threads can be reversed, which
 // shows what a missing barrier breaks. A block in which some threads wait for ever is reported.
 #pragma once
 #include "cuda_words.hpp"
@@ -21,7 +21,8 @@ struct Barrier {
   unsigned long long round = 0;
 };
 
-// Started once by ucontext, then switched by setjmp, which leaves the signal mask alone and is 50 times faster.
+// A fiber is started once by ucontext. After that setjmp switches fibers, which leaves the signal mask alone and is 50
+// times faster.
 struct Fiber {
   ucontext_t context;
   jmp_buf place;
@@ -114,7 +115,7 @@ inline void make(Fiber& fiber) {
 // WARP_BY_WARP lets a warp run as far ahead of the others as barriers allow.
 enum Order { FORWARDS = 0, BACKWARDS = 1, WARP_BY_WARP = 2 };
 
-// Returns 0, or 1 for threads that wait for ever.
+// Returns 0, or 1 where threads wait for ever.
 inline int run(void (*kernel)(const void*), const void* argument, Dim3 grid_size, Dim3 block_size, size_t shared_bytes,
                Order order) {
   grid = grid_size, block = block_size, body = kernel, record = argument;
@@ -151,7 +152,7 @@ inline int run(void (*kernel)(const void*), const void* argument, Dim3 grid_size
         } while (moved && order == WARP_BY_WARP);
       }
       if (!any) {
-        fibers.clear();  // those that wait are lost
+        fibers.clear();  // those that still wait cannot be used again
         return 1;
       }
     }

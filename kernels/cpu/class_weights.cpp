@@ -1,10 +1,11 @@
-// Class-balanced weights of labels of any kind, any number of classes, slabs as blocks of the array.
+// Class-balanced weights for any number of classes, where slabs are blocks of the array.
 //
 //   labels, mask              [inp]  same shape, any strides
 //   numerators, denominators  [i/o]  (slabs, classes)
 //   weights                   [out]  float32, the labels' shape, contiguous
 //
-// Strips of rows are summed apart and then in order, or the number of threads would decide the order.
+// Threads sum strips of rows, and the strips are added up in order. So the sum does not depend on the number of
+// threads.
 #include <algorithm>
 #include <vector>
 
@@ -14,14 +15,14 @@
 namespace half_grid {
 namespace {
 
-// Where a row begins in labels and mask, and the slab of its first block.
+// Where a row begins in labels and mask, in bytes, and the slab of its first block.
 struct Row { i64 label, mask, slab; };
 
 struct Grid {
   const LabelArray& labels;
   const StridedArray& mask;
   const SlabWeights& w;
-  std::vector<i64> blocks;  // per axis
+  std::vector<i64> blocks;  // blocks along each axis
   i64 slabs = 1, rows = 1, strip, strips;
 
   Grid(const LabelArray& l, const StridedArray& m, const SlabWeights& weighing)
@@ -32,7 +33,9 @@ struct Grid {
       slabs *= blocks[a];
       if (a + 1 < shape.size()) rows *= shape[a];
     }
-    const i64 parts = std::clamp<i64>(2'000'000 / (slabs * w.classes), 1, 256);  // sums of many slabs take memory
+    const i64 parts =
+        std::clamp<i64>(2'000'000 / (slabs * w.classes), 1,
+                        256);  // fewer strips where there are many slabs, since each strip has sums of its own
     strip = std::max<i64>({1, 4096 / shape.back(), (rows + parts - 1) / parts});
     strips = (rows + strip - 1) / strip;
   }
@@ -51,7 +54,8 @@ struct Grid {
     return at;
   }
 
-  // Calls use(slab, first x, last x, label, mask) for each block's part of each row of a strip.
+  // Calls use(slab, index of the first voxel, number of voxels, label, mask) for each block's part of each row of a
+  // strip.
   template <class Use> void each_part(i64 s, const Use& use) const {
     const i64 nx = labels.view.shape.back(), extent = w.slab.back();
     for (i64 index = s * strip, end = std::min(rows, index + strip); index < end; ++index) {
@@ -64,11 +68,11 @@ struct Grid {
   }
 };
 
-// Sums of one strip, for the slabs [first, first + all.size()).
+// The sums of one strip, for the slabs [first, first + all.size()).
 struct StripSums {
   i64 first;
   std::vector<MaskSum> all;
-  std::vector<i64> counted;  // mask ≠ 0, per slab and class
+  std::vector<i64> counted;  // voxels with mask ≠ 0, per slab and class
 };
 
 template <class T, class M> bool class_weights_of(const Grid& grid, float* weights, int threads) {
@@ -128,7 +132,7 @@ template <class T, class M> bool class_weights_of(const Grid& grid, float* weigh
       }
     });
   });
-  return sum > counted;  // 0 of a float mask
+  return sum > counted;  // `whole` is 0 for a float mask
 }
 
 }  // namespace

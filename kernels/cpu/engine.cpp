@@ -45,9 +45,10 @@ CpuTask::CpuTask(const Task& task, const std::string& name, bool in_float)
 
 namespace {
 
-constexpr i64 PER_THREAD = 1 << 14;  // voxels for which one more thread is worth its start
+constexpr i64 PER_THREAD = 1 << 14;  // voxels from which on one more thread saves more than it costs to start it
 constexpr i64 WAVE_BYTES = i64(48) << 20;
-constexpr i64 GROUP_BYTES = 2048;  // of a row group: its running distances stay in the first-level cache
+constexpr i64 GROUP_BYTES =
+    2048;  // bytes of running distances of a group of rows, so that they stay in the first-level cache
 
 i64 offset_of(i64 volume, const std::vector<i64>& shape, const std::vector<i64>& strides, int lead) {
   i64 offset = 0;
@@ -62,14 +63,14 @@ std::vector<i64> spatial_shape(const CpuTask& task, const LabelArray& labels) {
   return {labels.view.shape.end() - std::ptrdiff_t(task.voxel_size.size()), labels.view.shape.end()};
 }
 
-// Threads whose start is worth the while.
+// The number of threads that is worth starting.
 int useful_threads(const StridedArray& labels, int threads) {
   i64 voxels = 1;
   for (const i64 n : labels.shape) voxels *= n;
   return int(std::max<i64>(1, std::min<i64>({threads, 256, voxels / PER_THREAD})));
 }
 
-// One call: what all its volumes share.
+// What all volumes of a call share.
 struct Call {
   const CpuTask& task;
   const LabelArray& labels;
@@ -108,11 +109,12 @@ struct Call {
       v.labels.stride[a] = plan.axis[a] < 0 ? 0 : labels.view.strides[axis];
       v.out_stride[a] = plan.axis[a] < 0 ? 0 : out.strides[axis];
     }
-    if (plan.axis[2] < 0) v.labels.stride[2] = labels.format.width, v.out_stride[2] = 4;  // a single voxel
+    if (plan.axis[2] < 0) v.labels.stride[2] = labels.format.width, v.out_stride[2] = 4;  // a single voxel along x
     v.background = task.background, v.fill = task.fill;
     v.everywhere = plan.everywhere;
     whole = task.units.whole && plan.cap <= 65534 && !task.always_float;
-    v.near_only = std::max({reach_of(plan, 0), reach_of(plan, 1), reach_of(plan, 2)}) <= 255;  // whatever the shape
+    v.near_only = std::max({reach_of(plan, 0), reach_of(plan, 1), reach_of(plan, 2)}) <=
+                  255;  // decided without the shape, so that blocks of a volume get the same bits as the whole
   }
 
   std::size_t bits_bytes() const { return std::size_t((plan.n[0] * plan.n[1] * words * 4 + 63) / 64 * 64); }
@@ -144,10 +146,11 @@ void scan_wave(Call& call, std::vector<Volume>& wave, std::vector<ScanTask>& tas
   }
 }
 
-// Many planes: one after the other per worker, C and D in its cache. Few: all workers on one plane.
+// Memory for the search of planes. Where there are many planes, each worker searches planes of its own, with C and D in
+// its cache. Where there are few, all workers share one plane at a time.
 struct PlaneBuffers {
   unsigned char* base;
-  std::size_t bytes, scratch;  // of C (and of D), of a worker's scratch
+  std::size_t bytes, scratch;  // bytes of C and of D each; bytes of a worker's scratch memory
   bool shared;
   unsigned char* c(int worker) const { return base + (shared ? 0 : std::size_t(worker) * 2 * bytes); }
   unsigned char* own(int worker, int workers) const {
@@ -155,7 +158,8 @@ struct PlaneBuffers {
   }
 };
 
-// With a weigher, a plane's weights are written right behind its targets; `wave` is then all there is.
+// With a weigher, the weights of a plane are written right after its targets; `wave` then holds all volumes of the
+// call.
 void run_planes(Call& call, const std::vector<Volume>& wave, const PlaneBuffers& buffers, const Weigher* weigher) {
   const Level& level = *call.task.level;
   const i64 lanes = call.whole ? level.lanes_whole : level.lanes_float;
@@ -222,7 +226,7 @@ Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArra
   std::vector<Counted> counted;
   const std::unique_ptr<Weigher> weigher =
       weighing ? std::make_unique<Weigher>(task, labels, *weighing, call.model) : nullptr;
-  const bool in_one = in_wave == call.volumes;  // counts are complete before the first plane
+  const bool in_one = in_wave == call.volumes;  // then the counts are complete before the first plane is searched
   for (i64 first = 0; first < call.volumes; first += in_wave) {
     const i64 last = std::min(call.volumes, first + in_wave);
     wave.assign(std::size_t(last - first), call.model);

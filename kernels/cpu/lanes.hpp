@@ -1,11 +1,12 @@
-// Registers of lanes, one type for whole squares (16 bits, saturating) and one for floats, at three widths.
+// Registers of lanes, at three widths: WholeLanes for squares that are whole numbers of 16 bits (sums saturate),
+// FloatLanes for floats.
 //
 //   load, store   N elements at any address        any_greater(a, b)   whether a > b in any lane
 //   at(cost)      one cost in all lanes             choose(bits, a, b)  lane i of a where bit i is set, else of b
 //   scanned(p, …) squares of N scan distances       none_to_zero(a)     NONE, the mark of idle lanes, becomes 0
 //
-// The same operations in the same order at every width, so that every width returns the same bits.
-// Included once per SIMD level, inside that level's namespace.
+// Every width does the same operations in the same order, so all return the same bits. This file is included once per
+// SIMD level, inside that level's namespace.
 
 #if defined(HALF_GRID_AVX512)
 
@@ -63,7 +64,7 @@ struct FloatLanes {
   static FloatLanes where_greater(FloatLanes a, FloatLanes b, FloatLanes yes, FloatLanes no) {
     return {_mm512_mask_mov_ps(no.v, _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ), yes.v)};
   }
-  // 2 to the power of a whole number that was rounded by adding 1.5 · 2²³, as the low bits of `a`.
+  // 2 to the power of the whole number in the low bits of `a`, where the addition of 1.5 · 2²³ has put it.
   static FloatLanes power_of_two(FloatLanes a) {
     return {
         _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_castps_si512(a.v), _mm512_set1_epi32(127)), 23))};

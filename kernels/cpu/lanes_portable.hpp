@@ -1,4 +1,4 @@
-// Lanes on the compiler's own vectors of 16 bytes: SSE2, NEON, and whatever comes. See lanes.hpp.
+// Lanes as the compiler's own vectors of 16 bytes, for SSE2, NEON and every other processor. See lanes.hpp.
 
 typedef u16 Vector16 __attribute__((vector_size(16)));
 typedef short Signed16 __attribute__((vector_size(16)));
@@ -26,7 +26,7 @@ struct WholeLanes {
   static WholeLanes scanned(const u8* p) { return {Vector16{p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]}}; }
   friend WholeLanes operator+(WholeLanes a, WholeLanes b) {
     const Vector16 sum = a.v + b.v;
-    return {sum | Vector16(sum < a.v)};  // a carry leaves the sum below its parts
+    return {sum | Vector16(sum < a.v)};  // a sum that overflowed is less than its parts: saturate it
   }
   friend WholeLanes operator*(WholeLanes a, WholeLanes b) { return {a.v * b.v}; }
   static WholeLanes pick(Vector16 set, Vector16 yes, Vector16 no) { return {(yes & set) | (no & ~set)}; }

@@ -1,7 +1,7 @@
-// The loops of one SIMD level. Compiled once per level, each time with that level's flags and definition.
+// The loops of one SIMD level. This file is compiled once per level, each time with that level's flags and macro.
 //
-// Everything lives in an unnamed namespace and nothing comes from the standard library: an inline function compiled here
-// with wider instructions must never be the copy that the linker keeps for everybody.
+// Everything is in an unnamed namespace and nothing comes from the standard library. Otherwise the linker might keep a
+// copy of an inline function that was compiled here with wide instructions, and use it on every processor.
 #include "simd.hpp"
 #include "tanh.hpp"
 #include "volume.hpp"
@@ -44,7 +44,8 @@ i64 plane_bytes(const Volume& v, bool whole) {
   return whole ? plane_bytes_of<WholeLanes>(v) : plane_bytes_of<FloatLanes>(v);
 }
 
-// n weights from bits, starting at a word: `foreground` where inside, 0 where not kept or not annotated (null: all are).
+// Writes n weights from bits, starting at a word: `foreground` where the voxel is inside, otherwise `background`, and 0
+// where it is not kept or not annotated. `keep` or `annotated` is null where every voxel is.
 void weigh(const u32* inside, const u32* keep, const u32* annotated, float background, float foreground, float* out,
            i64 n) {
   constexpr int W = FloatLanes::N;

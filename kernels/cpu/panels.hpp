@@ -1,7 +1,7 @@
 // The search along y: C and D of a plane, panel by panel of N columns, from right to left.
 //
 //   z, a, b  [inp]  (ny, nx) scan distances of the plane
-//   c, d     [out]  (bands, nx padded, N) squares, transposed; behind C one byte per band and panel: whether it was written
+//   c, d     [out]  (bands, nx padded, N) squares, transposed; behind C one byte per band and panel: was it written?
 //
 // D starts at max(C(x), C(x + 1)). A larger value is never needed: then one of the two C's is nearer for every voxel of
 // the row. So a panel needs the first column of C of the panel to its right, which is why panels run from right to left.

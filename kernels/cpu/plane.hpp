@@ -1,4 +1,4 @@
-// What the two searches of one z-plane share: its shape, the costs of steps, the search of distant samples and the memory.
+// What the two searches of one z-plane share: its shape, costs, the search of distant samples, the memory.
 //
 //   z, a, b  [inp]  (ny, nx) scan distances of the plane
 //   c, d     [buf]  (bands, nx padded, N) squares in the order of the bands, lanes along y; see half_grid.hpp

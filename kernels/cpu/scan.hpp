@@ -1,4 +1,4 @@
-// The scan: one sweep down and one up along z, for a group of rows at a time.
+// The scan: for a group of rows at a time, one sweep down and one sweep up along z.
 //
 //   labels  [inp]  (nz, ny, nx), any width, strides and byte order
 //   z, a, b [out]  (nz, ny, nx) distances along z in voxels, saturated at Scan<K>::none; see half_grid.hpp
@@ -7,23 +7,25 @@
 //   swept   [out]  (nz, ny) whether z, a and b hold anything there; see quiet rows below
 //   scratch [buf]  two z-levels of the group's label rows and the running distances; scan_scratch() bytes
 //
-// Rows are copied and lengthened by their last label, so that the end of a row is no face; likewise the first
-// plane has itself, and the last row itself, as a neighbour.
+// Rows are copied and padded with their last label, so that the end of a row is no face. In the same way the first
+// plane is its own predecessor, and the last row is its own neighbour.
 //
-// Quiet rows: where neither a row nor the rows below and before it hold foreground there is no face, and no sample that a
-// foreground voxel could want. Unless background voxels ask too, such rows are not swept. When one is swept again, what
-// runs on from before is too short, and harmless: a voxel that is foreground now has a z-face since, nearer by half a voxel.
+// Quiet rows: a background row whose next row and previous plane are background has no face, and no sample that is the
+// best one of a foreground voxel. It is skipped, unless distances of background are needed too. Running distances are
+// then too small when sweeping resumes; this is harmless, since the new foreground voxel has a z-face half a voxel
+// away.
 
 static inline i64 padded(i64 nx) { return (nx + 1 + 63) / 64 * 64; }
 
-// Rows of different planes lie too far apart for the processor to see them coming.
+// Rows of different planes lie too far apart for the processor to prefetch them by itself.
 template <class T> static inline void fetch_row(const Volume& v, i64 z, i64 y) {
   if (v.labels.stride[2] != i64(sizeof(T))) return;
   const u8* p = v.labels.data + z * v.labels.stride[0] + y * v.labels.stride[1];
   for (i64 i = 0; i < v.nx * i64(sizeof(T)); i += 64) __builtin_prefetch(p + i);
 }
 
-// One row of labels, as codes whose bits are equal where the labels are; `missing` (0 or 255) where unannotated.
+// Reads one row of labels as codes, whose bits are equal exactly where the labels are. `missing` becomes 255 where a
+// voxel is unannotated, otherwise 0.
 template <class T> static void read_row(const Volume& v, i64 z, i64 y, T* __restrict__ codes,
                                         u8* __restrict__ missing) {
   const ElementFormat& format = v.labels.format;
@@ -54,9 +56,9 @@ template <class T> static void read_row(const Volume& v, i64 z, i64 y, T* __rest
     for (i64 x = nx, end = padded(nx); x < end; ++x) missing[x] = missing[nx - 1];
 }
 
-// How many codes of floats are no whole numbers. Above 2^23 (float32) or 2^52 (float64) there are no fractions; below,
-// adding and subtracting that number rounds to a whole one. NaN and infinity compare false. A half float's bits are
-// moved to where float32 has them; its infinity and NaN become whole numbers.
+// How many floats, given as codes, are no whole numbers. From 2^23 (float32) or 2^52 (float64) on there are no
+// fractions; below, adding and subtracting that number rounds to a whole one. NaN and infinity compare false. The bits
+// of a half float are moved to where float32 has them; its infinity and NaN then count as whole numbers.
 template <class T> static i64 count_fractions(const T* __restrict__ codes, i64 nx) {
   i64 count = 0;
   if constexpr (sizeof(T) == 8) {
@@ -70,7 +72,7 @@ template <class T> static i64 count_fractions(const T* __restrict__ codes, i64 n
     }
   } else if constexpr (sizeof(T) >= 2) {
     constexpr float whole = 8388608.0f;
-    constexpr i64 block = i64(1) << 16;  // 32 bits count that far
+    constexpr i64 block = i64(1) << 16;  // a counter of 32 bits suffices for a block
     for (i64 first = 0; first < nx; first += block) {
       const i64 last = nx - first < block ? nx : first + block;
       u32 some = 0;
@@ -78,7 +80,9 @@ template <class T> static i64 count_fractions(const T* __restrict__ codes, i64 n
         const u32 bits = sizeof(T) == 4 ? u32(float_magnitude(codes[x])) : u32(float_magnitude(codes[x])) << 13;
         float value;
         __builtin_memcpy(&value, &bits, 4);
-        if (sizeof(T) == 2) value *= 5192296858534827628530496329220096.0f;  // 2^112, between the two biases
+        if (sizeof(T) == 2)
+          value *=
+              5192296858534827628530496329220096.0f;  // 2^112: the difference between the biases of the two exponents
         const float rounded = (value + whole) - whole;
         some += (value < whole) & (rounded != value);
       }
@@ -88,7 +92,7 @@ template <class T> static i64 count_fractions(const T* __restrict__ codes, i64 n
   return count;
 }
 
-// The same for one row of labels, without those that `ignored` marks as unannotated.
+// The same for one row of labels, without those that are unannotated because they equal `ignored`.
 template <class T> static i64 row_fractions(const ElementFormat& format, const T* codes, i64 nx) {
   i64 count = count_fractions(codes, nx);
   const T ignored = T(format.ignored);
@@ -103,7 +107,7 @@ template <class T> static inline bool holds_foreground(const T* codes, i64 nx) {
   return any != 0;
 }
 
-// Bytes -> bits, 32 at a time; bits beyond nx are 0. Returns how many are set.
+// Packs bytes into bits, 32 at a time; bits beyond nx are 0. Returns how many are set.
 static inline i64 pack_row(const u8* bytes, i64 nx, u32* words) {
   i64 count = 0;
   for (i64 x = 0, w = 0; x < nx; x += 32, ++w) {
@@ -111,7 +115,7 @@ static inline i64 pack_row(const u8* bytes, i64 nx, u32* words) {
 #if defined(HALF_GRID_AVX2) || defined(HALF_GRID_AVX512)
     bits = u32(_mm256_movemask_epi8(_mm256_loadu_si256((const __m256i*)(bytes + x))));
 #else
-    for (int i = 0; i < 4; ++i) {  // the top bits of eight bytes, gathered by one multiplication
+    for (int i = 0; i < 4; ++i) {  // the lowest bits of eight bytes, gathered by one multiplication
       u64 eight = 0;
       for (int j = 0; j < 8; ++j) eight |= u64(bytes[x + 8 * i + j] & 1) << (8 * j);
       bits |= u32((eight * 0x0102040810204080ull) >> 56) << (8 * i);
@@ -126,8 +130,8 @@ static inline i64 pack_row(const u8* bytes, i64 nx, u32* words) {
 
 template <class K> static inline K grown(K k) { return K(k + (k != Scan<K>::none)); }
 
-// One row of the way down. A running distance starts again at 0 on a face; `flags` says where label ≠ 0. Returns whether
-// there was a face.
+// One row of the sweep down. A running distance starts again at 0 on a face; `flags` becomes 255 where label ≠ 0.
+// Returns whether there was a face.
 template <class T, class K>
 static inline bool sweep_row(const T* __restrict__ here, const T* __restrict__ before, const T* __restrict__ below,
                              K* __restrict__ run_z, K* __restrict__ run_a, K* __restrict__ run_b, K* __restrict__ z,
@@ -146,7 +150,7 @@ static inline bool sweep_row(const T* __restrict__ here, const T* __restrict__ b
   return differ != 0;
 }
 
-// The same where labels can be unannotated: a face needs two that are not.
+// The same for one family where labels can be unannotated: a face needs two annotated voxels.
 template <class T, class K>
 static inline bool sweep_faces(const T* __restrict__ here, const T* __restrict__ there, const u8* missing_here,
                                const u8* missing_there, K* __restrict__ run, K* __restrict__ out, i64 nx) {
@@ -228,8 +232,8 @@ template <class T, class K> static void sweep_down(ScanTask& task) {
   }
 }
 
-// The way back needs no labels: a 0 in a plane's own distance down is a face between it and the plane before. The running
-// distances are those that the plane before will see; z's is kept as the least of both ways.
+// The sweep up needs no labels: where a plane's distance z from the sweep down is 0, there is a face between it and the
+// plane before. The running distances are those that the plane before will use; that of z is the least of both sweeps.
 template <class K>
 static inline void sweep_rows_up(K* __restrict__ up_z, K* __restrict__ up_a, K* __restrict__ up_b, K* __restrict__ z,
                                  K* __restrict__ a, K* __restrict__ b, i64 n) {
@@ -251,7 +255,7 @@ template <class K> static void sweep_up(const ScanTask& task) {
   for (i64 z = v.nz - 1; z >= 0; --z) {
     const i64 line = z * v.ny + task.y0;
     for (i64 r = 0; r < rows; ++r) {
-      const i64 first = r;  // as many rows at once as were swept
+      const i64 first = r;  // neighbouring rows that were swept are handled together
       while (r < rows && v.swept[line + r]) ++r;
       const i64 at = (line + first) * v.nx, from = first * v.nx;
       sweep_rows_up(up_z + from, up_a + from, up_b + from, (K*)v.z + at, (K*)v.a + at, (K*)v.b + at,

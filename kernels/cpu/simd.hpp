@@ -1,4 +1,4 @@
-// Which instructions this translation unit may use: the build names the level, the flags come with it.
+// The SIMD level of this translation unit. The build defines it together with the compiler flags.
 #pragma once
 #include <stddef.h>
 
@@ -14,5 +14,5 @@
 #define HALF_GRID_LEVEL level_baseline
 #endif
 
-// For the parts of a loop whose variables belong in registers.
+// For the parts of a loop that pass their variables on in registers.
 #define ALWAYS_INLINE static inline __attribute__((always_inline))

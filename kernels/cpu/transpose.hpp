@@ -1,4 +1,4 @@
-// Blocks of lanes transposed around, so that the search along x finds its lines side by side as the one along y does.
+// Transposes blocks of lanes, so that the search along x finds its lines side by side, as the search along y does.
 //
 //   in   [inp]  (N, N) elements, rows `in_stride` apart
 //   out  [out]  (N, N) elements, rows `out_stride` apart: out[j][i] = in[i][j]

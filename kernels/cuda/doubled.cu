@@ -1,9 +1,10 @@
-// The doubled grid for engine `cucim`: sites in, distances out.
+// The doubled grid for engine `cucim`: it receives the sites, and distances are read from it.
 //
 //   mark    labels -> (2nz - 1, 2ny - 1, 2nx - 1) bytes: 0 at the centre of a face that is a site, else 1
 //   sample  distances on the doubled grid (float32, in units) -> target, and weight 0 beyond the border
 //
-// `mark` takes all volumes of a job, one behind the other; `sample` one, since the EDT in between takes one.
+// `mark` handles all volumes of a job. `sample` handles one, since the distance transform between the two takes one
+// volume.
 #include "finish.cuh"
 
 namespace half_grid {
@@ -12,7 +13,7 @@ template <class T> DEVICE_FN bool is_site(const Job& job, const u8* p, const int
   int odd = -1;
   for (int a = 0; a < 3; ++a) {
     if (!(at[a] & 1)) continue;
-    if (odd >= 0) return false;  // an edge or a corner
+    if (odd >= 0) return false;  // an edge or a corner of voxels, not a face
     odd = a;
   }
   if (odd < 0) return false;

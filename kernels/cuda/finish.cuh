@@ -1,4 +1,5 @@
-// From a squared distance to what is stored: root, tanh, sign, background, unannotated voxels, border, weight.
+// From a squared distance to the target and the weight of a voxel: root, tanh, sign, background, unannotated voxels,
+// border.
 #pragma once
 #include "job.cuh"
 #include "tanh.hpp"
@@ -11,7 +12,7 @@ DEVICE_FN float unsigned_value(const Job& job, float square) {
   return job.factor_is_normal ? root * job.factor : float(double(root) * job.unit);
 }
 
-// Squared distance from a voxel's centre to the nearest border, with some slack: ties are no "larger".
+// The squared distance from a voxel's centre to the nearest border, increased by BORDER_SLACK.
 DEVICE_FN float border_square(const Job& job, int z, int y, int x) {
   const int at[3] = {z, y, x};
   float nearest = job.border_least;
@@ -23,7 +24,7 @@ DEVICE_FN float border_square(const Job& job, int z, int y, int x) {
   return nearest < 1.8e19f ? nearest * nearest * float(1 + 2 * BORDER_SLACK) : 3.4e38f;
 }
 
-// One voxel: `value` is its target before the sign, `square` its squared distance in squared units.
+// One voxel of a volume.
 struct Voxel {
   i64 volume;
   int z, y, x;
@@ -34,7 +35,7 @@ DEVICE_FN i64 along(const View& view, const Voxel& v) {
   return v.z * view.step[0] + v.y * view.step[1] + v.x * view.step[2];
 }
 
-// `label`, `target`, `weight` and `mask` are offsets of the volume's first voxel.
+// Byte offsets of the first voxel of a volume, in each array.
 struct Offsets { i64 label, mask, target, weight; };
 
 DEVICE_FN Offsets offsets_of(const Job& job, i64 volume) {
@@ -59,13 +60,13 @@ DEVICE_FN void store(const Job& job, const Offsets& at, const Voxel& v, float va
 
 DEVICE_FN bool bit_at(const u32* words, int x) { return words[x >> 5] >> (x & 31) & 1; }
 
-// A band of rows in one z-plane: what all its voxels have in common.
+// A band of rows in one z-plane: what its voxels have in common.
 struct Band {
   Offsets at;
-  i64 volume, bits;  // bits: words from the first row of all to the band's
+  i64 volume, bits;  // bits: words of bits in front of the band's first row
   int z, y;
-  float outside, inside;   // weights of label = 0 and label ≠ 0, without a mask
-  bool by_sign_and_class;  // sign and class alone decide what a voxel gets
+  float outside, inside;   // the weights of label = 0 and of label ≠ 0, where there is no mask
+  bool by_sign_and_class;  // sign and class alone decide what a voxel receives; no border, mask or fill does
 
   DEVICE_MEMBER Band(const Job& job, i64 volume_, int z_, int y_)
       : at(offsets_of(job, volume_)), volume(volume_), z(z_), y(y_) {
@@ -81,10 +82,10 @@ struct Band {
 
 struct alignas(8) TwoFloats { float x, y; };
 
-// Where the voxels x and x + 1 of a band are written, row after row.
+// Writes the voxels x and x + 1 of a band, row after row.
 struct Output {
   u8 *target, *weight;
-  int x, voxels;  // one where x is the last
+  int x, voxels;  // one where x is the last of its row
 
   DEVICE_MEMBER Output(const Job& job, const Band& band, int x_) : x(x_), voxels(x_ + 1 < job.n[2] ? 2 : 1) {
     const Voxel v = {band.volume, band.z, band.y, x, false, false};
@@ -105,7 +106,7 @@ struct Output {
     if (voxels == 2) *reinterpret_cast<float*>(p + step) = second;
   }
 
-  // Values are targets before the sign. For plain places.
+  // Only for a band that is `by_sign_and_class`. Values are targets before the sign.
   DEVICE_MEMBER void store_pair(const Job& job, const Band& band, bool inside, float first, bool second_inside,
                                 float second) const {
     const bool both = job.background == SIGNED;
@@ -121,7 +122,7 @@ struct Output {
   }
 };
 
-// The same for a voxel of any band.
+// For a voxel of any band. `value` is its target before the sign, `square` its squared distance in squared units.
 DEVICE_FN void store_at(const Job& job, const Band& band, int row, int x, bool inside, float value, float square) {
   const bool annotated = !job.annotated || bit_at(job.annotated + band.bits + i64(row) * job.words, x);
   store(job, band.at, {band.volume, band.z, band.y + row, x, inside, annotated}, value, square);

@@ -1,29 +1,28 @@
-// One z-plane at a time, as plane.cu, on packed squares (tiles.cuh), two per register: for voxel sizes with a common unit
-// and a reach that 16 bits hold. The answer is the same to the last bit, since both are exact.
+// Kernel `pairs`: does what kernel `plane` does, but on packed squares (tiles.cuh), two per register. It is for voxel
+// sizes with a common unit and caps that 16 bits hold. Both kernels are exact, so they return the same bits.
 //
 //   scans    [inp]  Square, see tiles.cuh
 //   inside   [inp]  (volumes, nz, ny, words) bits, and annotated
 //   values   [inp]  (limit + 1) float32: the target of a packed square, before its sign
-//   C, D     [buf]  (2, pairs) of ROWS squares in shared memory
+//   C, D     [buf]  (2, pairs) of PAIR_ROWS squares in shared memory
 //   target   [out]  (volumes, nz, ny, nx) float32, any steps; weight the same
 //
-// A thread takes two neighbours along x and all ROWS rows of a band. Along y a register holds both neighbours, as the
-// scan stored them; along x it holds two rows, since samples that are one step apart lie in different registers then.
-// Either search goes outward and ends where the way alone costs as much as the worst of its outputs; costs of ways come
-// from a table. Idle lanes, D from C and bounds are as in plane.cu: idle lanes start at 0 and leave NO_SQUARE in C.
-// Block (x / 2); any grid, bands go round.
+// A thread computes two neighbours along x for all PAIR_ROWS rows of a band (pairs_search.cuh). As in plane.cu, idle
+// lanes start at 0, and they leave NO_SQUARE in C. A block is a row of threads, one for each pair along x. The grid may
+// have any size: blocks take the bands in turns.
 #include "finish.cuh"
 #include "pairs_search.cuh"
 
 namespace half_grid {
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-constexpr int PAIR_BLOCKS = 4;  // of a multiprocessor: two minima take more registers where they are no instruction
+constexpr int PAIR_BLOCKS =
+    4;  // blocks per multiprocessor; before sm_90 the two-lane minimum is emulated and needs more registers
 #else
 constexpr int PAIR_BLOCKS = 5;
 #endif
 
-// Registers that hold two columns -> those that hold two rows, of the left column and of the right one.
+// Turns registers that hold two columns into registers that hold two rows, for the left column and for the right one.
 DEVICE_FN void columns_to_rows(const u32 (&columns)[PAIR_ROWS], PackedRows& left, PackedRows& right) {
 #pragma unroll
   for (int i = 0; i < PAIR_ROWS / 2; ++i) {
@@ -32,7 +31,7 @@ DEVICE_FN void columns_to_rows(const u32 (&columns)[PAIR_ROWS], PackedRows& left
   }
 }
 
-// Bits 2r and 2r + 1: what `words` says of the voxels x and x + 1 in row r of the band.
+// Bits 2r and 2r + 1 are the bits in `words` of the voxels x and x + 1 in row r of the band.
 DEVICE_FN u32 bits_of_pair(const Job& job, const u32* words, int y0, int x) {
   u32 bits = 0;
 #pragma unroll
@@ -42,22 +41,22 @@ DEVICE_FN u32 bits_of_pair(const Job& job, const u32* words, int y0, int x) {
   return bits;
 }
 
-constexpr u32 LEFT = 0x5555, RIGHT = 0xAAAA;  // of such bits
+constexpr u32 LEFT = 0x5555, RIGHT = 0xAAAA;  // the bits of the left and of the right voxels of such pairs
 
-// The voxels of the pair that there are.
+// The bits of those voxels of the pair that lie within the volume.
 DEVICE_FN u32 real_bits(const Job& job, int y0, int x) {
   const int nx = job.n[2], rows = job.n[1] - y0;
   const u32 all = rows < PAIR_ROWS ? (1u << (2 * rows)) - 1 : 0xFFFF;
   return all & ((x < nx ? LEFT : 0) | (x + 1 < nx ? RIGHT : 0));
 }
 
-// A band in shared memory.
+// What a block keeps in shared memory for a band, and where it reads the band's samples.
 struct SharedBand {
   Samples c, d;
   int pairs;
-  u32* inside;  // (pairs) bits as above
+  u32* inside;  // (pairs) bits of `bits_of_pair`
   const u32 *scans, *chunks;
-  i64 step, chunk_step;  // words from row to row
+  i64 step, chunk_step;  // words from row to row, and from chunk to chunk
   int y0;
   bool everywhere;
 };
@@ -85,7 +84,7 @@ DEVICE_FN void fill_pairs_of_d(const Job& job, const SharedBand& shared, const C
     const int x = 2 * t;
     const u32 own = shared.inside[t], next = t + 1 < pairs ? shared.inside[t + 1] : 0;
     const u32 asked = ((own | own >> 1) & LEFT) | ((own | next << 1) & RIGHT);
-    const u32 there = real_bits(job, shared.y0, x + 1);  // pairs of neighbours: none beyond the last voxel
+    const u32 there = real_bits(job, shared.y0, x + 1);  // there is no pair beyond the last voxel
     const u32 wanted = (shared.everywhere ? ~0u : asked) & there;
     u32 best[PAIR_ROWS];
     if (wanted) {
@@ -111,10 +110,10 @@ DEVICE_FN void fill_pairs_of_d(const Job& job, const SharedBand& shared, const C
   }
 }
 
-// Idle lanes of C are NO_SQUARE, all others at most `limit`, which is less.
+// 0xFFFF in the halves of C that are idle. These hold NO_SQUARE; all others hold at most `limit`, which is less.
 DEVICE_FN u32 idle_halves(u32 two) { return ((two + 0x00010001u) >> 15 & 0x00010001u) * 0xFFFFu; }
 
-// Row r of two columns, as `search_along_x` leaves them.
+// The square in row r of a column, as `search_along_x` leaves them.
 DEVICE_FN u32 square_of(const u32* best, int r) { return (r & 1) ? best[r / 2] >> 16 : best[r / 2] & 0xFFFF; }
 
 DEVICE_FN void store_pairs(const Job& job, const Band& band, int x, u32 inside, const u32 (&best)[PAIR_ROWS]) {
@@ -134,7 +133,9 @@ DEVICE_FN void store_pairs(const Job& job, const Band& band, int x, u32 inside, 
     return;
   }
   u32 left[N],
-      right[N];  // the row in hand is the low half of the first: a variable index would take them out of registers
+      // The current row is always the low half of the first word: an array that is indexed by a variable would leave
+      // the registers.
+      right[N];
 #pragma unroll
   for (int i = 0; i < N; ++i) left[i] = best[i], right[i] = best[N + i];
 #pragma unroll 1
@@ -222,7 +223,7 @@ __global__ void __launch_bounds__(PAIR_THREADS, PAIR_BLOCKS) pairs(BY_VALUE Job 
       fill_pairs_of_d(job, shared, along_y);
       __syncthreads();
       finish_pairs(job, shared, band, along_x);
-      __syncthreads();  // before the next band overwrites C
+      __syncthreads();  // the next band overwrites C
     } else {
       for (int t = int(threadIdx.x); 2 * t < job.n[2]; t += int(blockDim.x)) {
         const u32 bits = bits_of_pair(job, inside, shared.y0, 2 * t);

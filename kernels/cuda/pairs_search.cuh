@@ -10,8 +10,8 @@ namespace half_grid {
 
 constexpr u32 NONE_TWICE = NO_SQUARE | NO_SQUARE << 16;
 
-// C or D of a band: the pairs' left voxels, then their right ones, so that neighbouring threads read neighbouring memory;
-// before the first and behind the last one more that holds NO_SQUARE.
+// C or D of a band: the left voxels of all pairs, then the right ones, so that neighbouring threads read neighbouring
+// memory. In front of the first entry and behind the last one lies one more entry that holds NO_SQUARE.
 struct Samples {
   PackedRows *left, *right;
   DEVICE_MEMBER static int entries(int pairs) { return pairs + 2; }
@@ -31,7 +31,7 @@ DEVICE_FN Cost cost_of(const Job& job, int axis, u32 m) {
   return {twice_over(even < NO_SQUARE ? even : NO_SQUARE), twice_over(odd < NO_SQUARE ? odd : NO_SQUARE)};
 }
 
-// The greatest of all halves, twice over, so that it compares with a cost.
+// The greatest of all halves, in both halves of a word, so that it compares with a cost.
 template <int N> DEVICE_FN u32 worst_of(const u32 (&best)[N]) {
   u32 worst = best[0];
 #pragma unroll
@@ -39,7 +39,7 @@ template <int N> DEVICE_FN u32 worst_of(const u32 (&best)[N]) {
   return most_of_two(worst, worst << 16 | worst >> 16);
 }
 
-// The greatest of each half alone.
+// The greatest of the low halves and the greatest of the high halves.
 DEVICE_FN u32 worst_by_column(const u32 (&best)[PAIR_ROWS]) {
   u32 worst = best[0];
 #pragma unroll
@@ -47,8 +47,9 @@ DEVICE_FN u32 worst_by_column(const u32 (&best)[PAIR_ROWS]) {
   return worst;
 }
 
-// Four rows of samples, rows `near` and on from the band: row r of the band is near + i + r whole steps away where
-// `reversed`, else near + i + ROWS - 1 - r.
+// Searches a chunk of samples outside the band, going away from it; `samples` points at the row nearest to the band.
+// With `BEFORE` the chunk lies in front of the band, and the cost from row r of the band to its i-th row is costs[i + r
+// + 1]. Behind the band it is costs[i + PAIR_ROWS - r].
 template <bool HALF, bool BEFORE> DEVICE_FN void search_chunk(u32 (&best)[PAIR_ROWS], const u32* samples, i64 step,
                                                               const Cost (&costs)[PAIR_ROWS + ROWS_PER_CHUNK],
                                                               int rows) {
@@ -67,16 +68,17 @@ template <bool HALF, bool BEFORE> DEVICE_FN void search_chunk(u32 (&best)[PAIR_R
   for (int i = 0; i < ROWS_PER_CHUNK; ++i) {
 #pragma unroll
     for (int r = 0; r < N; ++r) {
-      const int away = BEFORE ? i + r : i + N - 1 - r;  // steps beyond the first
+      const int away = BEFORE ? i + r : i + N - 1 - r;  // whole steps, less one
       best[r] = add_least(whole[i], costs[away + 1].even, best[r]);
       if (HALF) best[r] = add_least(half[i], BEFORE ? costs[away].odd : costs[away + 1].odd, best[r]);
     }
   }
 }
 
-// Along y for two columns: `first` points at their squares in row y0, `least` at those of its chunk; rows are `step` and
-// `least_step` words apart. For C the families z and a, for D family b. Goes outward in chunks of rows, and leaves a chunk
-// out whose least square and the way to it cost as much as what is there already.
+// Searches two columns along y. `first` points at their squares in row y0, `least` at the least squares of its chunk;
+// the next row and the next chunk are `step` and `least_step` words away. C uses the families z and a, D uses family b.
+// The search goes outward in chunks of rows. It skips a chunk whose least square plus the cost to reach it improves no
+// output.
 template <bool HALF>
 DEVICE_FN void search_columns(u32 (&best)[PAIR_ROWS], const u32* first, i64 step, const u32* least, i64 least_step,
                               const Cost* costs, int y0, int ny) {
@@ -85,7 +87,7 @@ DEVICE_FN void search_columns(u32 (&best)[PAIR_ROWS], const u32* first, i64 step
     Cost own[N];
 #pragma unroll
     for (int m = 0; m < N; ++m) own[m] = costs[m];
-    // All samples are on their way before the first is used.
+    // All loads are issued before the first sample is used.
     u32 whole[N], half[N];
 #pragma unroll
     for (int i = 0; i < N; ++i) {
@@ -110,13 +112,13 @@ DEVICE_FN void search_columns(u32 (&best)[PAIR_ROWS], const u32* first, i64 step
   const i64 far = ROWS_PER_CHUNK * step;
   for (int j = 0;;
        j += ROWS_PER_CHUNK, before -= far, behind += far, least_before -= least_step, least_behind += least_step) {
-    const int rows_before = y0 - j, rows_behind = ny - (y0 + N + j);  // that there still are
+    const int rows_before = y0 - j, rows_behind = ny - (y0 + N + j);  // rows that are left on either side
     if (rows_before <= 0 && rows_behind <= 0) return;
     const u32 worst = worst_by_column(best), nearest = HALF ? costs[j].odd : costs[j + 1].even;
     if (!(most_of_two(worst, worst << 16 | worst >> 16) > nearest)) return;
     const u32 bound_before = rows_before > 0 ? least_before[HALF ? 0 : 16] : NONE_TWICE;
     const u32 bound_behind = rows_behind > 0 ? least_behind[HALF ? 0 : 16] : NONE_TWICE;
-    // Behind the band the nearest half step is one further on.
+    // Behind the band the nearest sample is a whole step away, in front of it half a step.
     const bool into_before = add_least(bound_before, nearest, worst) != worst;
     const bool into_behind = add_least(bound_behind, costs[j + 1].even, worst) != worst;
     if (!into_before && !into_behind) continue;
@@ -133,8 +135,9 @@ DEVICE_FN void add_sample(u32* best, const PackedRows& sample, u32 cost) {
   for (int i = 0; i < PAIR_ROWS / 2; ++i) best[i] = add_least(sample.word[i], cost, best[i]);
 }
 
-// Along x for the voxels x = 2t and x + 1: C at whole steps, D half a step further on. `best` has the rows of x, then
-// those of x + 1, which looks at the same samples a step later to the left, and a step earlier to the right.
+// Searches along x for the voxels x = 2t and x + 1. C holds samples at whole steps, D those half a step further on.
+// `best` holds the rows of x, then those of x + 1. The voxel x + 1 uses the same samples as x: those to the left one
+// step later, those to the right one step earlier.
 DEVICE_FN void search_along_x(u32 (&best)[PAIR_ROWS], const Samples& c, const Samples& d, const Cost* costs, int t,
                               int pairs) {
   constexpr int N = PAIR_ROWS / 2;

@@ -1,18 +1,20 @@
-// One z-plane at a time, in bands of ROWS rows: C and D along y, then the answer along x; see half_grid.hpp.
+// Kernel `plane`: one z-plane at a time, in bands of ROWS rows. C and D are searched along y, then the distances along
+// x; see half_grid.hpp.
 //
 //   scans    [inp]  scan distances of type K, see tiles.cuh
 //   inside   [inp]  (volumes, nz, ny, words) bits, and annotated
 //   C, D     [buf]  (nx) of ROWS floats, in shared memory or, where rows are too long for it, in job.rows
 //   target   [out]  (volumes, nz, ny, nx) float32, any steps; weight the same
 //
-// A thread takes one x and all rows of the band, so that a sample that was loaded serves ROWS outputs. The search
-// goes outward from the band and ends where the way alone costs as much as the worst of its outputs: exact, since
-// rounding is monotone. It visits at most 2 · min(reach, n) samples per axis, reach = 9.02 scale / voxel size; for
-// world units (no scale) at most 2n.
+// A thread computes one x for all rows of the band, so that each sample it loads serves ROWS outputs. The search goes
+// outward from the band and ends where the cost of the distance alone reaches the worst of the outputs. That is exact,
+// since rounding is monotone. It visits at most 2 · min(reach, n) samples per axis, with reach = 9.02 scale / voxel
+// size; for world units, which have no scale, at most 2n.
 //
-// Voxels that nobody asks for (background, unless `everywhere`) start at 0, which ends every search, and leave
-// infinity in C: a background voxel's sample is never the best one of a foreground voxel. D starts at
-// max(C(x), C(x + 1)): above that, one of the two C's is nearer for everybody. Block (x); any grid, bands go round.
+// Voxels whose distance is not needed (background, unless `everywhere`) start at 0, which ends every search, and leave
+// infinity in C, since the sample of a background voxel is never the best one of a foreground voxel. D starts at
+// max(C(x), C(x + 1)): a larger value is never needed, since then one of the two C's is nearer for every voxel. A block
+// is a row of threads along x. The grid may have any size: blocks take the bands in turns.
 #include "finish.cuh"
 #include "tiles.cuh"
 
@@ -27,17 +29,18 @@ DEVICE_FN float worst_of(const FloatRows& best) {
 DEVICE_FN float cost_of(int half_steps, float square) { return float(half_steps * half_steps) * square; }
 DEVICE_FN float cost_of(float half_steps, float square) { return half_steps * half_steps * square; }
 
-// Scan distances -> squares: k stands for 2k + odd half voxels.
+// The square of a scan distance: k stands for 2k + odd half voxels.
 template <class K> DEVICE_FN float square_of(K k, float odd, float square) {
   if (k == Scan<K>::none) return infinity();
   const float whole = sizeof(K) == 4 ? float(k) : small_to_float(u32(k)), steps = (whole + whole) + odd;
   return steps * steps * square;
 }
 
-// Costs of the ways from the ROWS outputs to a row outside the band, kept from one row to the next.
+// Costs from the ROWS outputs to a row outside the band. They are kept and shifted from one row to the next.
 struct Ways {
-  float even[ROWS], odd[ROWS + 1];  // of 2(j + i) and 2(j + i) - 1 half steps
-  float next;                       // half steps
+  float even[ROWS],
+      odd[ROWS + 1];  // costs of 2(j + i) and of 2(j + i) - 1 half steps, for the row that is j rows away from the band
+  float next;         // the half steps of the next even cost
 };
 
 DEVICE_FN Ways first_ways(float square) {
@@ -56,8 +59,8 @@ DEVICE_FN void advance(Ways& ways, float square) {
   ways.next += 2.0f;
 }
 
-// Along y for one column: `whole` points at its row 0, in family z for C, and then family a lies behind it, or b for D;
-// rows are `step` apart.
+// Searches one column along y. `whole` points at row 0 of its samples, with `step` elements from row to row: family z
+// for C, with family a 32 elements behind it, or family b for D.
 template <class K, bool HALF> DEVICE_FN void search_column(const Job& job, FloatRows& best, const K* whole, int y0,
                                                            i64 step) {
   const K* half = whole + 32;
@@ -104,7 +107,7 @@ template <class K, bool HALF> DEVICE_FN void search_column(const Job& job, Float
   }
 }
 
-// Along x for one x of the band: C at whole steps, D half a step further on.
+// Searches along x for one x of the band. C holds samples at whole steps, D those half a step further on.
 DEVICE_FN void search_rows(const Job& job, FloatRows& best, const FloatRows* c, const FloatRows* d, int x) {
   const int nx = job.n[2], last = x > nx - 1 - x ? x : nx - 1 - x;
   const float along_x = job.square[2];
@@ -125,7 +128,7 @@ DEVICE_FN void search_rows(const Job& job, FloatRows& best, const FloatRows* c, 
   }
 }
 
-// ROWS bits: the rows of the band at x that are wanted, or whose pair (x, x + 1) is.
+// ROWS bits: the rows of the band in which the voxel x is needed or, with `pair`, the pair (x, x + 1).
 DEVICE_FN u32 wanted(const Job& job, const u32* inside, int y0, int x, bool everywhere, bool pair) {
   u32 rows = 0;
 #pragma unroll
@@ -212,7 +215,7 @@ template <class K, bool LONG> __global__ void plane(BY_VALUE Job job) {
       __syncthreads();
     }
     finish_band(job, c, d, band, site);
-    __syncthreads();  // before the next band overwrites C
+    __syncthreads();  // the next band overwrites C
   }
 }
 

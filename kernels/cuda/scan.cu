@@ -1,17 +1,16 @@
-// The scan: for every voxel the distance along z to the nearest face of each family, see half_grid.hpp.
+// Kernel `scan`: for every voxel the distance along z to the nearest face of each family, see half_grid.hpp.
 //
-//   labels   [inp]  (volumes, nz, ny, nx), any width T and steps
-//   scans    [out]  distances or squares of type K, see tiles.cuh; and chunks, with squares
-//   inside   [out]  (volumes, nz, ny, words) bits: annotated and label ≠ 0
-//   annotated    [out]  the same: annotated; where labels can be unannotated
-//   flags    [out]  (volumes) whether there is a site, and an unannotated voxel
-//   values   [out]  where squares are packed: the target of each, for kernel `pairs`
-//   counted  [out]  (replicas, slabs, 2) voxels; integers, so that their order does not matter
+//   labels     [inp]  (volumes, nz, ny, nx), any width T and steps
+//   scans      [out]  distances or squares of type K, see tiles.cuh; with squares also `chunks`
+//   inside     [out]  (volumes, nz, ny, words) bits: the voxel is annotated and its label is not 0
+//   annotated  [out]  the same shape, where labels can be unannotated: the voxel is annotated
+//   flags      [out]  (volumes) whether there is a site, and whether there is an unannotated voxel
+//   values     [out]  where squares are packed: the target of each, for kernel `pairs`
+//   counted    [out]  (replicas, slabs, 2) voxels; their order does not matter, since they are integers
 //
-// A block owns ROWS_PER_CHUNK rows of 32 columns and goes through them in segments of 32 steps: the faces of a segment are the
-// bits of a word per column (columns.cuh). Distances follow from two sweeps over the bits, upwards into registers and
-// downwards to memory, SWEEP steps at a time; what lies beyond is found by counting leading or trailing zeros in the
-// words of the column. Block (32, warps); any grid, tasks go round.
+// A block works on ROWS_PER_CHUNK rows of 32 columns, in segments of 32 steps along z. It first reads the labels of all
+// segments and keeps the faces as bits, one word per column and family (columns.cuh). Then it turns the bits into
+// distances (scan_distances.cuh). A block has (32, warps) threads. The grid may have any size: blocks take their work in turns.
 #include "columns.cuh"
 #include "finish.cuh"
 #include "scan_distances.cuh"
@@ -34,13 +33,14 @@ DEVICE_FN Column column_of(const Job& job, const Block& block, int segment, int 
   return column;
 }
 
-// Bits, flags and counts of a row of a segment. `inside` and `annotated` are words along x, step by step in the lanes.
+// Writes the bits, flags and counts of a row of a segment. `inside` and `annotated` are words along x; lane i holds
+// those of step i.
 DEVICE_FN void publish_row(const Job& job, const Block& block, int segment, int row, u32 inside, u32 annotated,
                            bool face, u64* counted) {
   const int lane = int(threadIdx.x), z = segment * STEPS + lane;
   const bool own = z < job.n[0];
   const i64 at = ((block.volume * job.n[0] + z) * job.n[1] + block.y + row) * job.words + block.tile;
-  u32 counts = 0;  // inside, and annotated · 2¹⁶: at most 32 · 32 of each
+  u32 counts = 0;  // inside in the low half, annotated in the high half: at most 32 · 32 of each
   if (own) {
     job.inside[at] = inside;
     if (job.annotated) job.annotated[at] = annotated;
@@ -48,7 +48,7 @@ DEVICE_FN void publish_row(const Job& job, const Block& block, int segment, int 
   }
   u32 news = __ballot_sync(~0u, face) ? HAS_SITE : 0;
   if (__ballot_sync(~0u, own && annotated != block.real)) news |= HAS_MISSING;
-  // Read first: thousands of warps have the same to say.
+  // Test first: nearly every warp would set a bit that is already set.
   u32* flags = job.flags + block.volume;
   if (lane == 0 && (news & ~*static_cast<volatile u32*>(flags))) atomicOr(flags, news);
   if (!counted) return;
@@ -69,12 +69,13 @@ template <class T> DEVICE_FN void read_row(const Job& job, const Block& block, c
   words.of(segment, row, 0)[lane] = found.z;
   words.of(segment, row, 1)[lane] = found.a;
   words.of(segment, row, 2)[lane] = found.b;
-  words.of(segment, row, FAMILIES)[lane] = found.inside;  // along x: for `is_idle` that does not matter
+  // This word runs along x, the other three along z; `is_idle` only asks whether any bit is set.
+  words.of(segment, row, FAMILIES)[lane] = found.inside;
   publish_row(job, block, segment, row, found.inside, job.annotated ? found.annotated : block.real,
               found.z || found.a || found.b, counted);
 }
 
-// All rows at once: eight lanes for each.
+// Reads all rows of a segment at once, eight lanes for each row and four labels for each lane.
 DEVICE_FN void read_four_rows(const Job& job, const Block& block, const FaceBits& words, int segment, u64* counted) {
   const int lane = int(threadIdx.x), row = lane >> 3, place = (lane & 7) * 4, x = block.tile * 32 + place,
             nx = job.n[2];
@@ -100,7 +101,7 @@ DEVICE_FN void read_four_rows(const Job& job, const Block& block, const FaceBits
   }
 }
 
-// Whether labels can be read four at a time.
+// Whether the labels allow four to be read at once: one byte each, side by side, rows that start at multiples of four.
 template <class T> DEVICE_FN bool lie_in_fours(const Job& job) {
   const View& view = job.labels;
   i64 all = i64(reinterpret_cast<u64>(view.data)) | view.step[0] | view.step[1] | job.n[2];

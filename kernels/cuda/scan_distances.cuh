@@ -10,7 +10,7 @@ namespace half_grid {
 
 constexpr int SWEEP = 4;
 
-// The words of a block's columns.
+// The face bits and foreground bits of a block's columns.
 struct FaceBits {
   u32* at;  // (segments, ROWS_PER_CHUNK, KINDS, 32)
   DEVICE_MEMBER u32* of(int segment, int row, int kind) const {
@@ -18,8 +18,8 @@ struct FaceBits {
   }
 };
 
-// Steps from the last of the segment before down to its last face, and from the first of the segment behind up to its
-// first face; `far` where there is none nearer than that.
+// `steps_before`: from the last step of the previous segment down to the nearest face. `steps_behind`: from the first
+// step of the next segment up to the nearest face. Both return `far` where no face is nearer than that.
 DEVICE_FN u32 steps_before(const FaceBits& words, int segment, int row, int family, int column, u32 far) {
   u32 steps = 0;
   for (int s = segment - 1; s >= 0 && steps < far; --s, steps += STEPS) {
@@ -36,13 +36,13 @@ DEVICE_FN u32 steps_behind(const FaceBits& words, int segment, int segments, int
   }
   return far;
 }
-// Steps to the first face at or behind step `first` of a segment, from there.
+// Steps from step `first` of a segment up to the nearest face; `behind` is what `steps_behind` returned.
 DEVICE_FN u32 steps_up(u32 word, int first, u32 behind) {
   const u32 later = word >> first;
   return later ? u32(__ffs(int(later)) - 1) : behind + u32(STEPS - first);
 }
 
-// The same for two neighbours, one per half.
+// The same for two neighbours along x, one in each half of the word.
 DEVICE_FN u32 two_before(const FaceBits& words, int segment, int row, int family, int column, u32 far) {
   return steps_before(words, segment, row, family, column, far) |
          steps_before(words, segment, row, family, column + 1, far) << 16;
@@ -52,18 +52,18 @@ DEVICE_FN u32 two_behind(const FaceBits& words, int segment, int segments, int r
          steps_behind(words, segment, segments, row, family, column + 1, far) << 16;
 }
 
-// What a block works on: ROWS_PER_CHUNK rows from y on, columns from x on, all z.
+// What a block works on: ROWS_PER_CHUNK rows from y on, the 32 columns of a tile, all z.
 struct Block {
   i64 volume;
   int y, tile;
-  int rows;  // that there are
-  u32 real;  // lanes that are not beyond the end of the row
+  int rows;  // those of the rows that lie within the volume
+  u32 real;  // a bit for each lane that is not beyond the end of the row
 };
 
 struct alignas(16) FourWords { u32 word[4]; };
 
-// The distances of one segment. Face i lies at step i (families a and b), or between the steps i and i + 1 (family z,
-// where k stands for k + 1/2).
+// Writes the distances of one segment. Face i lies at step i (families a and b), or between the steps i and i + 1
+// (family z, where k stands for k + 1/2).
 template <class K> struct Writer {
   DEVICE_MEMBER static void segment(const Job& job, const Block& block, const FaceBits& words, int segment,
                                     int segments, const Stored<K>& stored);
@@ -101,8 +101,9 @@ template <class K> DEVICE_MEMBER void Writer<K>::segment(const Job& job, const B
   }
 }
 
-// A chunk of background without a face, where nobody asks for background: its samples are never the best (half_grid.hpp),
-// whatever is nearest beyond. Sites across unannotated voxels could be, so there all is swept.
+// Whether a segment is all background without a face, and distances of background are not needed. Then none of its
+// samples is the best one of a foreground voxel, wherever the nearest site lies. This does not hold across unannotated
+// voxels, so a volume that may have some is swept in full.
 DEVICE_FN bool is_idle(const Job& job, const FaceBits& words, int segment, int rows) {
   if (job.annotated || job.everywhere) return false;
   u32 any = 0;
@@ -113,7 +114,7 @@ DEVICE_FN bool is_idle(const Job& job, const FaceBits& words, int segment, int r
 DEVICE_FN void write_nothing(const Job& job, const Block& block, int segment) {
   const FourWords none = {{twice_over(NO_SQUARE), twice_over(NO_SQUARE), twice_over(NO_SQUARE), twice_over(NO_SQUARE)}};
   constexpr int ROW = TILE_ELEMENTS * 2 / 16,
-                LEAST = CHUNK_TILE_ELEMENTS * 2 / 16;  // wide words of a row of a tile, and of a chunk's
+                LEAST = CHUNK_TILE_ELEMENTS * 2 / 16;  // words of 16 bytes in a row of a tile, and in a chunk
   const int lane = int(threadIdx.x), first = segment * STEPS, steps = int(smaller(STEPS, job.n[0] - first)),
             wide = block.rows * ROW;
   for (int i = lane; i < steps * (wide + LEAST); i += 32) {
@@ -128,7 +129,8 @@ DEVICE_FN void write_nothing(const Job& job, const Block& block, int segment) {
   }
 }
 
-// Squares: sixteen lanes take a row, two neighbours along x in each word. Steps are counted twice: as bytes of a table.
+// For squares sixteen lanes take a row, with two neighbours along x in each word. Numbers of steps are kept doubled,
+// because they are byte offsets in the table of squares.
 template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Block& block, const FaceBits& words,
                                                        int segment, int segments, const Stored<Square>& stored) {
   if (is_idle(job, words, segment, block.rows)) return write_nothing(job, block, segment);
@@ -142,10 +144,11 @@ template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Blo
                (chunk_row_at(job, (block.volume * job.n[0] + first) * chunks_of(job) + block.y / ROWS_PER_CHUNK) +
                 chunk_tile_at(x)) /
                    2;
-  // Of the row in hand and of the other one, which change places: a variable index would take them out of registers.
+  // The values of the current row and of the other row of this lane, which swap after each row. An array that is
+  // indexed by a variable would leave the registers.
   u32 down[FAMILIES], behind[FAMILIES], other_down[FAMILIES], other_behind[FAMILIES];
-  // Nobody wrote words of rows beyond the last one. Such a row begins at the first segment and ends at the last, so
-  // that nothing of it is read.
+  // The words of rows beyond the last one were never written. For such a row no segment lies before or behind, so that
+  // none of its words is read.
   const int rows = block.rows;
 #pragma unroll
   for (int f = 0; f < FAMILIES; ++f) {

@@ -1,4 +1,4 @@
-// The threads of a block under the race detector: one fiber each, switched where they wait, and the barriers between them.
+// The threads of a block under the race detector: one fiber each, switched where they wait, and their barriers.
 #pragma once
 #include "launch_shim.hpp"
 #include "shadow.hpp"
@@ -11,13 +11,13 @@ namespace race {
 
 constexpr size_t STACK = 256 << 10, SHARED = 1 << 20;
 
-// Started once by ucontext, then switched by setjmp, which leaves the signal mask alone.
+// A fiber is started once by ucontext. After that setjmp switches fibers, which leaves the signal mask alone.
 struct Fiber {
   ucontext_t context;
   jmp_buf place;
   Dim3 index;
   bool started, done;
-  u32 rounds, warp_rounds;  // of the barriers it has passed, counted from 1
+  u32 rounds, warp_rounds;  // how often it has passed a barrier of the block, and one of its warp, plus 1
 };
 
 struct Barrier {
@@ -106,7 +106,7 @@ inline void make_fibers() {
   }
 }
 
-// Whether all threads came to their end. Orders as in tests/launch_shim.hpp.
+// Returns whether all threads ended. The orders are those of tests/launch_shim.hpp.
 inline bool run_block(int order) {
   enum { FORWARDS, BACKWARDS, WARP_BY_WARP };
   all = Barrier();

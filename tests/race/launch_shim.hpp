@@ -1,4 +1,4 @@
-// CUDA's words for kernels under the race detector, in place of tests/launch_shim.hpp; runtime.cpp does what they say.
+// CUDA's names for kernels under the race detector, in place of tests/launch_shim.hpp; runtime.cpp implements them.
 #pragma once
 #include "cuda_words.hpp"
 
@@ -6,7 +6,7 @@
 
 struct Dim3 { unsigned x, y, z; };
 
-// Addresses of a shared library: all of it, and its variables in __shared__ memory.
+// Addresses of a shared library: those of the whole library, and those of its variables in __shared__ memory.
 struct Module { unsigned long begin, end, shared_begin, shared_end; };
 
 extern "C" {

@@ -1,5 +1,6 @@
-// The runtime behind kernels that were compiled with -fsanitize=thread: one fiber per thread of a block, and for every
-// access that the compiler reports a look at the shadow memory. The kernels' side of it is launch_shim.hpp.
+// The runtime of kernels that were compiled with -fsanitize=thread. The compiler reports every access to memory, and
+// the runtime checks it against the shadow memory. Threads of a block are fibers (fibers.hpp); launch_shim.hpp is what
+// kernels see.
 //
 // __ballot_sync and __shfl_xor_sync make lanes wait for each other, but order no memory: only __syncwarp does. Volatile
 // accesses count as atomic.
@@ -61,7 +62,7 @@ void look(u64 address, u32 size, bool writes, bool reads, bool atomic, u64 at) {
   }
 }
 
-// A thread's own variables lie on its stack.
+// A thread's own variables lie on its stack, where nobody else accesses them.
 inline void access(const volatile void* p, size_t size, bool writes, bool reads, bool atomic, void* at) {
   const char* address = const_cast<const char*>(static_cast<const volatile char*>(p));
   if (address < stacks || address >= stacks + MOST_THREADS * STACK)
@@ -99,7 +100,7 @@ template <class T> u64 exchange(void* at, T value) {
   void __tsan_unaligned_volatile_write##n(void* p) { access(p, n, true, false, true, HERE); }
 // clang-format on
 
-// As gcc's libubsan has them.
+// As in gcc's libubsan.
 struct SourceLocation {
   const char* file;
   u32 line, column;
@@ -166,10 +167,10 @@ unsigned long long race_atomic_or(void* at, size_t size, unsigned long long valu
                    : exchange<u64>(at, *static_cast<u64*>(at) | value);
 }
 
-// What the host says: all memory of the next launch, region by region, then the launch itself.
+// The host first names all memory of the next launch, region by region, and then launches.
 void race_begin() { shadow.begin_launch(); }
 void race_region(const char* name, bool writable) { shadow.regions.push_back({name, writable}); }
-// An array of the region named last: its elements and no byte between them; steps in bytes.
+// Adds an array to the region named last: its elements, but no byte between them. Steps are in bytes.
 void race_array(u64 data, int axes, const int64_t* extents, const int64_t* steps, int64_t width, int content) {
   if (axes == 0) return shadow.mark(data, data + u64(width), u16(shadow.regions.size() - 1), Content(content));
   for (int64_t i = 0; i < *extents; ++i) {
@@ -194,7 +195,7 @@ bool race_run(void (*kernel)(const void*), const void* argument, const Module* o
     shadow.mark(u64(dynamic), u64(dynamic) + shared_bytes, shared, FRESH);
     shadow.mark(module.shared_begin, module.shared_end, shared, FRESH);
     if (!run_block(order)) {
-      make_fibers();  // those that wait begin anew
+      make_fibers();  // fibers that still wait are made anew
       return false;
     }
   }
