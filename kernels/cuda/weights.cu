@@ -114,10 +114,10 @@ __global__ void settle(BY_VALUE Weighing w) {
       const i64 at = slab * w.classes + c;
       const double numerator = w.numerators[at] + double(counted_of(w, at));
       const double denominator = w.denominators[at] + total;
-      double fraction = numerator / denominator;
-      fraction = fraction < w.low ? w.low : fraction > w.high ? w.high : fraction;
       w.numerators[at] = numerator;
       w.denominators[at] = denominator;
+      double fraction = numerator / denominator;
+      fraction = fraction < w.low ? w.low : fraction > w.high ? w.high : fraction;
       w.class_weight[at] = 1 / (w.classes * fraction);
     }
   }
