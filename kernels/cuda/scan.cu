@@ -60,23 +60,23 @@ DEVICE_FN void publish_row(const Job& job, const Block& block, int segment, int 
   if (count) atomicAdd(counted + 1, u64(count));
 }
 
-template <class T> DEVICE_FN void read_row(const Job& job, const Block& block, const FaceBits& words, int segment,
+template <class T> DEVICE_FN void read_row(const Job& job, const Block& block, const FaceBits& bits, int segment,
                                            int row, u64* counted) {
   const int lane = int(threadIdx.x);
   const Column column = column_of(job, block, segment, row, block.tile * 32 + lane);
   const Segment found =
       job.annotated ? read_columns<T, true>(job.label, column) : read_columns<T, false>(job.label, column);
-  words.of(segment, row, 0)[lane] = found.z;
-  words.of(segment, row, 1)[lane] = found.a;
-  words.of(segment, row, 2)[lane] = found.b;
+  bits.of(segment, row, 0)[lane] = found.z;
+  bits.of(segment, row, 1)[lane] = found.a;
+  bits.of(segment, row, 2)[lane] = found.b;
   // This word runs along x, the other three along z; `is_idle` only asks whether any bit is set.
-  words.of(segment, row, FAMILIES)[lane] = found.inside;
+  bits.of(segment, row, FAMILIES)[lane] = found.inside;
   publish_row(job, block, segment, row, found.inside, job.annotated ? found.annotated : block.real,
               found.z || found.a || found.b, counted);
 }
 
 // Reads all rows of a segment at once, eight lanes for each row and four labels for each lane.
-DEVICE_FN void read_four_rows(const Job& job, const Block& block, const FaceBits& words, int segment, u64* counted) {
+DEVICE_FN void read_four_rows(const Job& job, const Block& block, const FaceBits& bits, int segment, u64* counted) {
   const int lane = int(threadIdx.x), row = lane >> 3, place = (lane & 7) * 4, x = block.tile * 32 + place,
             nx = job.n[2];
   Column column = column_of(job, block, segment, row, x < nx ? x : nx - 4);
@@ -89,14 +89,14 @@ DEVICE_FN void read_four_rows(const Job& job, const Block& block, const FaceBits
 #pragma unroll
   for (int kind = 0; kind < KINDS; ++kind) {
     const u32* four = kinds[kind];
-    *reinterpret_cast<FourWords*>(words.of(segment, row, kind) + place) = {{four[0], four[1], four[2], four[3]}};
+    *reinterpret_cast<FourWords*>(bits.of(segment, row, kind) + place) = {{four[0], four[1], four[2], four[3]}};
     if (kind < FAMILIES) faces |= four[0] | four[1] | four[2] | four[3];
   }
   __syncwarp();
 #pragma unroll
   for (int r = 0; r < ROWS_PER_CHUNK; ++r) {
     if (r >= block.rows) break;
-    publish_row(job, block, segment, r, transposed(words.of(segment, r, FAMILIES)[lane]), block.real,
+    publish_row(job, block, segment, r, transposed(bits.of(segment, r, FAMILIES)[lane]), block.real,
                 r == 0 && faces != 0, counted);
   }
 }
@@ -114,9 +114,9 @@ template <class T, class K> __global__ void __launch_bounds__(256, 2) scan(BY_VA
   const int warp = int(threadIdx.y), warps = int(blockDim.y);
   const i64 tasks = job.volumes * chunks * job.words;
   u8* const shared = reinterpret_cast<u8*>(dynamic_shared());
-  const FaceBits words = {job.segments ? reinterpret_cast<u32*>(job.segments) +
-                                             i64(blockIdx.x) * segments * ROWS_PER_CHUNK * KINDS * 32
-                                       : reinterpret_cast<u32*>(shared + Stored<K>::BYTES)};
+  const FaceBits bits = {job.segments ? reinterpret_cast<u32*>(job.segments) +
+                                            i64(blockIdx.x) * segments * ROWS_PER_CHUNK * KINDS * 32
+                                      : reinterpret_cast<u32*>(shared + Stored<K>::BYTES)};
   const Stored<K> stored(job, shared);
   stored.prepare(job, int(threadIdx.y) * 32 + int(threadIdx.x), warps * 32);
   if (job.values) {
@@ -137,13 +137,13 @@ template <class T, class K> __global__ void __launch_bounds__(256, 2) scan(BY_VA
     if (counted)
       counted += ((i64(blockIdx.x) % job.replicas) * job.slabs + volume - divided(volume, job.slabs) * job.slabs) * 2;
     if (fours) {
-      for (int s = warp; s < segments; s += warps) read_four_rows(job, block, words, s, counted);
+      for (int s = warp; s < segments; s += warps) read_four_rows(job, block, bits, s, counted);
     } else {
       for (int i = warp; i < segments * block.rows; i += warps)
-        read_row<T>(job, block, words, i / block.rows, i % block.rows, counted);
+        read_row<T>(job, block, bits, i / block.rows, i % block.rows, counted);
     }
     __syncthreads();
-    for (int s = warp; s < segments; s += warps) Writer<K>::segment(job, block, words, s, segments, stored);
+    for (int s = warp; s < segments; s += warps) Writer<K>::segment(job, block, bits, s, segments, stored);
     __syncthreads();
   }
 }

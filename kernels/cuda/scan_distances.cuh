@@ -20,18 +20,18 @@ struct FaceBits {
 
 // `steps_before`: from the last step of the previous segment down to the nearest face. `steps_behind`: from the first
 // step of the next segment up to the nearest face. Both return `far` where no face is nearer than that.
-DEVICE_FN u32 steps_before(const FaceBits& words, int segment, int row, int family, int column, u32 far) {
+DEVICE_FN u32 steps_before(const FaceBits& bits, int segment, int row, int family, int column, u32 far) {
   u32 steps = 0;
   for (int s = segment - 1; s >= 0 && steps < far; --s, steps += STEPS) {
-    const u32 word = words.of(s, row, family)[column];
+    const u32 word = bits.of(s, row, family)[column];
     if (word) return steps + u32(__clz(int(word)));
   }
   return far;
 }
-DEVICE_FN u32 steps_behind(const FaceBits& words, int segment, int segments, int row, int family, int column, u32 far) {
+DEVICE_FN u32 steps_behind(const FaceBits& bits, int segment, int segments, int row, int family, int column, u32 far) {
   u32 steps = 0;
   for (int s = segment + 1; s < segments && steps < far; ++s, steps += STEPS) {
-    const u32 word = words.of(s, row, family)[column];
+    const u32 word = bits.of(s, row, family)[column];
     if (word) return steps + u32(__ffs(int(word)) - 1);
   }
   return far;
@@ -43,13 +43,13 @@ DEVICE_FN u32 steps_up(u32 word, int first, u32 behind) {
 }
 
 // The same for two neighbours along x, one in each half of the word.
-DEVICE_FN u32 two_before(const FaceBits& words, int segment, int row, int family, int column, u32 far) {
-  return steps_before(words, segment, row, family, column, far) |
-         steps_before(words, segment, row, family, column + 1, far) << 16;
+DEVICE_FN u32 two_before(const FaceBits& bits, int segment, int row, int family, int column, u32 far) {
+  return steps_before(bits, segment, row, family, column, far) |
+         steps_before(bits, segment, row, family, column + 1, far) << 16;
 }
-DEVICE_FN u32 two_behind(const FaceBits& words, int segment, int segments, int row, int family, int column, u32 far) {
-  return steps_behind(words, segment, segments, row, family, column, far) |
-         steps_behind(words, segment, segments, row, family, column + 1, far) << 16;
+DEVICE_FN u32 two_behind(const FaceBits& bits, int segment, int segments, int row, int family, int column, u32 far) {
+  return steps_behind(bits, segment, segments, row, family, column, far) |
+         steps_behind(bits, segment, segments, row, family, column + 1, far) << 16;
 }
 
 // What a block works on: ROWS_PER_CHUNK rows from y on, the 32 columns of a tile, all z.
@@ -65,11 +65,11 @@ struct alignas(16) FourWords { u32 word[4]; };
 // Writes the distances of one segment. Face i lies at step i (families a and b), or between the steps i and i + 1
 // (family z, where k stands for k + 1/2).
 template <class K> struct Writer {
-  DEVICE_MEMBER static void segment(const Job& job, const Block& block, const FaceBits& words, int segment,
-                                    int segments, const Stored<K>& stored);
+  DEVICE_MEMBER static void segment(const Job& job, const Block& block, const FaceBits& bits, int segment, int segments,
+                                    const Stored<K>& stored);
 };
 
-template <class K> DEVICE_MEMBER void Writer<K>::segment(const Job& job, const Block& block, const FaceBits& words,
+template <class K> DEVICE_MEMBER void Writer<K>::segment(const Job& job, const Block& block, const FaceBits& bits,
                                                          int segment, int segments, const Stored<K>& stored) {
   const int lane = int(threadIdx.x), first = segment * STEPS, steps = int(smaller(STEPS, job.n[0] - first));
   const i64 level = row_at(job, job.n[1]);
@@ -79,9 +79,9 @@ template <class K> DEVICE_MEMBER void Writer<K>::segment(const Job& job, const B
              tile_at(block.tile * 32 + lane);
 #pragma unroll 1
     for (int family = 0; family < FAMILIES; ++family) {
-      const u32 word = words.of(segment, row, family)[lane];
-      const u32 behind = steps_behind(words, segment, segments, row, family, lane, stored.far);
-      u32 down = steps_before(words, segment, row, family, lane, stored.far);
+      const u32 word = bits.of(segment, row, family)[lane];
+      const u32 behind = steps_behind(bits, segment, segments, row, family, lane, stored.far);
+      u32 down = steps_before(bits, segment, row, family, lane, stored.far);
       K* p = out + family * 32;
       for (int start = 0; start < steps; start += SWEEP) {
         u32 up[SWEEP], next = steps_up(word, start + SWEEP - 1, behind);
@@ -104,10 +104,10 @@ template <class K> DEVICE_MEMBER void Writer<K>::segment(const Job& job, const B
 // Whether a segment is all background without a face, and distances of background are not needed. Then none of its
 // samples is the best one of a foreground voxel, wherever the nearest site lies. This does not hold across unannotated
 // voxels, so a volume that may have some is swept in full.
-DEVICE_FN bool is_idle(const Job& job, const FaceBits& words, int segment, int rows) {
+DEVICE_FN bool is_idle(const Job& job, const FaceBits& bits, int segment, int rows) {
   if (job.annotated || job.everywhere) return false;
   u32 any = 0;
-  for (int i = 0; i < rows * KINDS; ++i) any |= words.of(segment, 0, 0)[i * 32 + int(threadIdx.x)];
+  for (int i = 0; i < rows * KINDS; ++i) any |= bits.of(segment, 0, 0)[i * 32 + int(threadIdx.x)];
   return __ballot_sync(~0u, any != 0) == 0;
 }
 
@@ -131,9 +131,9 @@ DEVICE_FN void write_nothing(const Job& job, const Block& block, int segment) {
 
 // For squares sixteen lanes take a row, with two neighbours along x in each word. Numbers of steps are kept doubled,
 // because they are byte offsets in the table of squares.
-template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Block& block, const FaceBits& words,
+template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Block& block, const FaceBits& bits,
                                                        int segment, int segments, const Stored<Square>& stored) {
-  if (is_idle(job, words, segment, block.rows)) return write_nothing(job, block, segment);
+  if (is_idle(job, bits, segment, block.rows)) return write_nothing(job, block, segment);
   const int lane = int(threadIdx.x), pair = lane & 15, x = block.tile * 32 + 2 * pair, first = segment * STEPS;
   const int steps = int(smaller(STEPS, job.n[0] - first)), odd_row = lane >> 4;
   const i64 level = row_at(job, job.n[1]) / 2, row_step = row_at(job, 1),
@@ -152,11 +152,11 @@ template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Blo
   const int rows = block.rows;
 #pragma unroll
   for (int f = 0; f < FAMILIES; ++f) {
-    down[f] = 2 * two_before(words, odd_row < rows ? segment : 0, odd_row, f, 2 * pair, stored.far);
-    behind[f] = two_behind(words, odd_row < rows ? segment : segments, segments, odd_row, f, 2 * pair, stored.far);
-    other_down[f] = 2 * two_before(words, odd_row + 2 < rows ? segment : 0, odd_row + 2, f, 2 * pair, stored.far);
+    down[f] = 2 * two_before(bits, odd_row < rows ? segment : 0, odd_row, f, 2 * pair, stored.far);
+    behind[f] = two_behind(bits, odd_row < rows ? segment : segments, segments, odd_row, f, 2 * pair, stored.far);
+    other_down[f] = 2 * two_before(bits, odd_row + 2 < rows ? segment : 0, odd_row + 2, f, 2 * pair, stored.far);
     other_behind[f] =
-        two_behind(words, odd_row + 2 < rows ? segment : segments, segments, odd_row + 2, f, 2 * pair, stored.far);
+        two_behind(bits, odd_row + 2 < rows ? segment : segments, segments, odd_row + 2, f, 2 * pair, stored.far);
   }
 #pragma unroll 1
   for (int start = 0; start < steps; start += SWEEP, out += SWEEP * level, least += SWEEP * chunk_level) {
@@ -168,7 +168,7 @@ template <> DEVICE_MEMBER void Writer<Square>::segment(const Job& job, const Blo
       if (odd_row + 2 * half < block.rows) {
 #pragma unroll
         for (int f = 0; f < FAMILIES; ++f) {
-          const u32* two = words.of(segment, odd_row + 2 * half, f) + 2 * pair;
+          const u32* two = bits.of(segment, odd_row + 2 * half, f) + 2 * pair;
           const u32 left = two[0], right = two[1], faces = (left >> start & 0xFF) | (right >> start & 0xFF) << 16;
           u32 up[SWEEP], now = 2 * (steps_up(left, start + SWEEP - 1, behind[f] & 0xFFFF) |
                                     steps_up(right, start + SWEEP - 1, behind[f] >> 16) << 16);
