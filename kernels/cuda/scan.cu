@@ -10,7 +10,8 @@
 //
 // A block works on ROWS_PER_CHUNK rows of 32 columns, in segments of 32 steps along z. It first reads the labels of all
 // segments and keeps the faces as bits, one word per column and family (columns.cuh). Then it turns the bits into
-// distances (scan_distances.cuh). A block has (32, warps) threads. The grid may have any size: blocks take their work in turns.
+// distances (scan_distances.cuh). A block has (32, warps) threads. The grid may have any size: blocks take
+// their work in turns.
 #include "columns.cuh"
 #include "finish.cuh"
 #include "scan_distances.cuh"
