@@ -22,11 +22,11 @@ constexpr int ROWS = 4;            // rows of a band in kernel `plane`
 constexpr int PAIR_ROWS = 8;       // rows of a band in kernel `pairs`
 constexpr int PAIRS = 16;          // pairs of neighbours along x in a word of bits
 constexpr int PAIR_THREADS = 128;  // threads of a block of kernel `pairs`, at most
-constexpr int COSTS =
-    144;  // entries of a table of costs: 128 half steps reach NO_SQUARE in any unit, and a search reads 8 steps further
+// Entries of a table of costs: 128 half steps reach NO_SQUARE in any unit, and a search reads 8 steps further.
+constexpr int COSTS = 144;
 
-constexpr i64 PART =
-    16384;  // voxels that one block of kernel `count` sums; together with THREADS it fixes the order of the sum
+// Voxels that one block of kernel `count` sums; together with THREADS it fixes the order of the sum.
+constexpr i64 PART = 16384;
 constexpr int THREADS = 256;  // threads of a block of kernels `count`, `settle` and `weigh`, at most
 
 enum Flag { HAS_SITE = 1, HAS_MISSING = 2 };
@@ -58,8 +58,8 @@ struct Job {
   u64* counted;  // [out] (replicas, slabs, 2) voxels with label = 0 and with label ≠ 0; null where they are not needed
   double* class_weight;  // [inp] (slabs, 2)
   u64* segments;         // [buf] face bits of long columns; null where they fit in shared memory
-  float*
-      values;  // [buf] (limit + 1) the target of each packed square, before its sign; null where squares are not packed
+  // [buf] (limit + 1) the target of each packed square, before its sign; null where squares are not packed.
+  float* values;
   float* rows;           // [buf] C and D of long rows; null where they fit in shared memory
   int n[3], words;       // nz, ny, nx; 32-bit words per row of bits
   double unit;           // the unit of distances, in world units

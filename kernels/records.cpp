@@ -84,8 +84,8 @@ bool describe_job(Job& job, const Task& task, const Layout& labels, const Layout
 // Packed squares, where the unit and the cap allow them.
 void pack_squares(Job& job, const VolumePlan& volume) {
   for (int a = 0; a < 3; ++a)
-    job.twice[a] =
-        int(2 * std::min(volume.square[a], LARGEST_PACKED + 1));  // beyond the cap it does not matter how far
+    // Beyond the cap it does not matter how far.
+    job.twice[a] = int(2 * std::min(volume.square[a], LARGEST_PACKED + 1));
   job.limit = int(2 * std::ceil(volume.cap / 4)) + 1;
   job.deepest = int(std::sqrt(volume.cap / (job.twice[0] / 2)) / 2) + 1;
 }

@@ -34,8 +34,8 @@ struct Grid {
       if (a + 1 < shape.size()) rows *= shape[a];
     }
     const i64 parts =
-        std::clamp<i64>(2'000'000 / (slabs * w.classes), 1,
-                        256);  // fewer strips where there are many slabs, since each strip has sums of its own
+        // Fewer strips where there are many slabs, since each strip has sums of its own.
+        std::clamp<i64>(2'000'000 / (slabs * w.classes), 1, 256);
     strip = std::max<i64>({1, 4096 / shape.back(), (rows + parts - 1) / parts});
     strips = (rows + strip - 1) / strip;
   }

@@ -47,8 +47,8 @@ namespace {
 
 constexpr i64 PER_THREAD = 1 << 14;  // voxels from which on one more thread saves more than it costs to start it
 constexpr i64 WAVE_BYTES = i64(48) << 20;
-constexpr i64 GROUP_BYTES =
-    2048;  // bytes of running distances of a group of rows, so that they stay in the first-level cache
+// Bytes of running distances of a group of rows, so that they stay in the first-level cache.
+constexpr i64 GROUP_BYTES = 2048;
 
 i64 offset_of(i64 volume, const std::vector<i64>& shape, const std::vector<i64>& strides, int lead) {
   i64 offset = 0;
@@ -113,8 +113,8 @@ struct Call {
     v.background = task.background, v.fill = task.fill;
     v.everywhere = plan.everywhere;
     whole = task.units.whole && plan.cap <= 65534 && !task.always_float;
-    v.near_only = std::max({reach_of(plan, 0), reach_of(plan, 1), reach_of(plan, 2)}) <=
-                  255;  // decided without the shape, so that blocks of a volume get the same bits as the whole
+    // Decided without the shape, so that blocks of a volume get the same bits as the whole.
+    v.near_only = std::max({reach_of(plan, 0), reach_of(plan, 1), reach_of(plan, 2)}) <= 255;
   }
 
   std::size_t bits_bytes() const { return std::size_t((plan.n[0] * plan.n[1] * words * 4 + 63) / 64 * 64); }

@@ -71,8 +71,8 @@ template <class V, class K> struct Panels {
     d = arena.take<E>(s.rows * N), least = arena.take<E>(s.chunks * N);
     c = arena.take<E>(s.rows * s.gap), right = arena.take<E>(s.rows);
     voxels = arena.take<u32>(s.rows), pairs = arena.take<u32>(s.rows);
-    some_voxels = arena.take<u32>(s.rows / ROWS_PER_CHUNK + 1),
-    some_pairs = arena.take<u32>(s.rows / ROWS_PER_CHUNK + 1);
+    const i64 chunks = s.rows / ROWS_PER_CHUNK + 1;
+    some_voxels = arena.take<u32>(chunks), some_pairs = arena.take<u32>(chunks);
     hull = arena.take<Parabola>(0);  // all that is left
     bits = v.inside + task.z * v.ny * v.words, swept = v.swept + task.z * v.ny, plane = task.z * v.ny * v.nx;
     reach = v.near_only ? s.chunks : FAR_CHUNKS;

@@ -81,8 +81,8 @@ template <class T> static i64 count_fractions(const T* __restrict__ codes, i64 n
         float value;
         __builtin_memcpy(&value, &bits, 4);
         if (sizeof(T) == 2)
-          value *=
-              5192296858534827628530496329220096.0f;  // 2^112: the difference between the biases of the two exponents
+          // 2^112: the difference between the biases of the two exponents.
+          value *= 5192296858534827628530496329220096.0f;
         const float rounded = (value + whole) - whole;
         some += (value < whole) & (rounded != value);
       }

@@ -62,8 +62,8 @@ static inline void search_outputs(V (&b)[ROWS_PER_CHUNK], const typename V::E* w
   const i64 last = at > chunks - 1 - at ? at : chunks - 1 - at;
   for (i64 j = 1; j <= last && j <= reach; ++j) {
     const typename V::Cost* way = cost + STEP * j;
-    const V nearest =
-        V::at(way - (STEP - (HALF ? 1 : 2)));  // the last half sample of the chunk before is the nearest sample
+    // The last half sample of the chunk before is the nearest sample.
+    const V nearest = V::at(way - (STEP - (HALF ? 1 : 2)));
     if (!any_greater(worst, floor + nearest)) return;
     const i64 before = at - j, behind = at + j;
     if (before >= 0 && any_greater(worst, V::load(least + before * N) + nearest)) {

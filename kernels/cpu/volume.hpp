@@ -23,8 +23,8 @@ struct Volume {
   u8* swept;          // [buf] (nz, ny) 0 for a row of background that was skipped: z, a and b are not set there
   u32* inside;        // [buf] (nz, ny, words) bits: the voxel is annotated and its label is not 0
   u32* annotated;     // [buf] (nz, ny, words) bits: the voxel is annotated; null where every voxel is
-  u32*
-      keep;  // [out] (nz, ny, words) bits: the nearest site is not further than the border; null where this is not needed
+  // [out] (nz, ny, words) bits: the nearest site is not further than the border; null where this is not needed.
+  u32* keep;
   bool everywhere;   // search in full: for background voxels too, and across unannotated ones
   bool near_only;    // the reach is short, so the bounded search is fast enough and the envelope is never needed
   bool has_no_site;  // the volume has no site: every distance is that of the plan

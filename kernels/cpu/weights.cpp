@@ -85,8 +85,8 @@ const u8* Weigher::mask_row(i64 volume, i64 row) const {
 
 void Weigher::count(const std::vector<Volume>& volumes, const std::vector<Counted>& counted, Team& team) {
   const i64 count = i64(volumes.size());
-  std::vector<double> numerators(std::size_t(2 * w.slabs)),
-      denominators(std::size_t(2 * w.slabs));  // what this call adds
+  // What this call adds.
+  std::vector<double> numerators(std::size_t(2 * w.slabs)), denominators(std::size_t(2 * w.slabs));
   if (!w.mask.data) {
     for (i64 i = 0; i < count; ++i) {
       const Counted& seen = counted[std::size_t(i)];

@@ -16,8 +16,8 @@
 namespace half_grid {
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-constexpr int PAIR_BLOCKS =
-    4;  // blocks per multiprocessor; before sm_90 the two-lane minimum is emulated and needs more registers
+// Blocks per multiprocessor; before sm_90 the two-lane minimum is emulated and needs more registers.
+constexpr int PAIR_BLOCKS = 4;
 #else
 constexpr int PAIR_BLOCKS = 5;
 #endif

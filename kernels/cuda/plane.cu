@@ -38,9 +38,9 @@ template <class K> DEVICE_FN float square_of(K k, float odd, float square) {
 
 // Costs from the ROWS outputs to a row outside the band. They are kept and shifted from one row to the next.
 struct Ways {
-  float even[ROWS],
-      odd[ROWS + 1];  // costs of 2(j + i) and of 2(j + i) - 1 half steps, for the row that is j rows away from the band
-  float next;         // the half steps of the next even cost
+  // Costs of 2(j + i) and of 2(j + i) - 1 half steps, for the row that is j rows away from the band.
+  float even[ROWS], odd[ROWS + 1];
+  float next;  // the half steps of the next even cost
 };
 
 DEVICE_FN Ways first_ways(float square) {

@@ -113,8 +113,8 @@ DEVICE_FN bool is_idle(const Job& job, const FaceBits& bits, int segment, int ro
 
 DEVICE_FN void write_nothing(const Job& job, const Block& block, int segment) {
   const FourWords none = {{twice_over(NO_SQUARE), twice_over(NO_SQUARE), twice_over(NO_SQUARE), twice_over(NO_SQUARE)}};
-  constexpr int ROW = TILE_ELEMENTS * 2 / 16,
-                LEAST = CHUNK_TILE_ELEMENTS * 2 / 16;  // words of 16 bytes in a row of a tile, and in a chunk
+  // Words of 16 bytes in a row of a tile, and in a chunk.
+  constexpr int ROW = TILE_ELEMENTS * 2 / 16, LEAST = CHUNK_TILE_ELEMENTS * 2 / 16;
   const int lane = int(threadIdx.x), first = segment * STEPS, steps = int(smaller(STEPS, job.n[0] - first)),
             wide = block.rows * ROW;
   for (int i = lane; i < steps * (wide + LEAST); i += 32) {

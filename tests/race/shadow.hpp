@@ -25,8 +25,9 @@ typedef uint64_t u64;
 enum Content {
   KEPT = 0,
   FILLED = 1,
+  // What the host left in a region: its content as before, all of it written, none of it written.
   FRESH = 2
-};  // what the host left in a region: its content as before, all of it written, none of it written
+};
 
 struct Region {
   std::string name;
