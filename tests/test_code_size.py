@@ -7,7 +7,7 @@ from code_size import ARGUMENTS, FILE_LINES, FUNCTION_LINES, complaints, cpp_fun
 
 
 def body(lines):
-    return "  if (a) {  // } {\n    call(\"}\");\n  }\n" + "  ++a;\n" * (lines - 5)
+    return '  if (a) {  // } {\n    call("}");\n  }\n' + "  ++a;\n" * (lines - 5)
 
 
 CPP = """
