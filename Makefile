@@ -35,10 +35,14 @@ quick: .venv/ready
 	$(BIN)/ruff check --quiet .
 	$(PYTEST) -q --ignore=tests/race $(SLOW:%=--ignore-glob=*/test_%.py)
 
+# C++ and CUDA, laid out by .clang-format
+CPP = $(shell find kernels tests -name '*.[ch]pp' -o -name '*.cu' -o -name '*.cuh')
 check: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(CPP)
+	$(BIN)/python tests/code_size.py
 
 # ARGS: --quick, --suite cpu|gpu|train|volume and what else benchmarks/run.py takes
 bench: .venv/peers

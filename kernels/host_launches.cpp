@@ -1,4 +1,4 @@
-// The Python module, continued: what engine `cuda` launches, planned from shapes, strides and keywords.
+// The second part of the Python module: plans what engine `cuda` launches, from shapes, strides and keywords.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
@@ -16,7 +16,7 @@ using namespace half_grid;
 
 namespace {
 
-// The records of one call, with its addresses in them; kernels take a pointer to the pointer to their record.
+// The records of one call, with its addresses filled in. A launch passes a pointer to the pointer to the record.
 struct LaunchCall {
   Records records;
   void *job, *weighing;
@@ -27,8 +27,8 @@ struct LaunchCall {
 
 u8* address(u64 pointer) { return reinterpret_cast<u8*>(pointer); }
 
-
-LaunchCall* call_of(const LaunchPlan& plan, u64 labels, u64 mask, u64 target, u64 weight, u64 scratch, u64 numerators, u64 denominators) {
+LaunchCall* call_of(const LaunchPlan& plan, u64 labels, u64 mask, u64 target, u64 weight, u64 scratch, u64 numerators,
+                    u64 denominators) {
   LaunchCall* const call = new LaunchCall(plan.records);
   Job& job = call->records.doubled.job;
   Weighing& w = call->records.weighing;
@@ -56,12 +56,14 @@ void sample(LaunchCall& call, u64 grid, u64 distances, i64 volume) {
 
 void bind_launches(nb::module_& m) {
   nb::class_<Layout>(m, "Layout")
-      .def(nb::init<std::vector<i64>, std::vector<i64>, ElementFormat>(), nb::arg("shape"), nb::arg("strides"), nb::arg("format"));
+      .def(nb::init<std::vector<i64>, std::vector<i64>, ElementFormat>(), nb::arg("shape"), nb::arg("strides"),
+           nb::arg("format"));
   nb::class_<WeightTask>(m, "WeightTask")
-      .def(nb::init<int, bool, std::vector<i64>, double, double>(), nb::arg("classes"), nb::arg("foreground"), nb::arg("slab"), nb::arg("low"),
-           nb::arg("high"));
+      .def(nb::init<int, bool, std::vector<i64>, double, double>(), nb::arg("classes"), nb::arg("foreground"),
+           nb::arg("slab"), nb::arg("low"), nb::arg("high"));
   nb::class_<Limits>(m, "Limits")
-      .def(nb::init<i64, i64, int, bool>(), nb::arg("multiprocessors"), nb::arg("shared_bytes"), nb::arg("scan_bytes"), nb::arg("packs"));
+      .def(nb::init<i64, i64, int, bool>(), nb::arg("multiprocessors"), nb::arg("shared_bytes"), nb::arg("scan_bytes"),
+           nb::arg("packs"));
   nb::class_<Launch>(m, "Launch")
       .def_ro("file", &Launch::file)
       .def_ro("kernel", &Launch::kernel)
@@ -76,27 +78,33 @@ void bind_launches(nb::module_& m) {
       .def_prop_ro("weighing_arguments", [](const LaunchCall& c) { return u64(&c.weighing); })
       .def_prop_ro("class_weight", [](const LaunchCall& c) { return u64(c.records.weighing.class_weight); })
       .def("sample", &sample, nb::arg("grid"), nb::arg("distances"), nb::arg("volume"))
-      .def("weigh_with", [](LaunchCall& c, u64 class_weight) { c.records.doubled.job.class_weight = reinterpret_cast<double*>(class_weight); },
-           nb::arg("class_weight"));
+      .def(
+          "weigh_with",
+          [](LaunchCall& c, u64 class_weight) {
+            c.records.doubled.job.class_weight = reinterpret_cast<double*>(class_weight);
+          },
+          nb::arg("class_weight"));
   nb::class_<LaunchPlan>(m, "LaunchPlan")
       .def_ro("launches", &LaunchPlan::launches)
       .def_ro("scratch_bytes", &LaunchPlan::scratch_bytes)
       .def_ro("cleared_bytes", &LaunchPlan::cleared_bytes)
       .def_ro("grid_shape", &LaunchPlan::grid_shape)
       .def_ro("spacing", &LaunchPlan::spacing)
-      .def_prop_ro("pieces", [](const LaunchPlan& plan) {
-        std::vector<std::tuple<std::string, i64, i64>> pieces;
-        for (const LaunchPlan::Piece& piece : plan.pieces) pieces.emplace_back(piece.name, piece.at, piece.bytes);
-        return pieces;
-      })
+      .def_prop_ro("pieces",
+                   [](const LaunchPlan& plan) {
+                     std::vector<std::tuple<std::string, i64, i64>> pieces;
+                     for (const LaunchPlan::Piece& piece : plan.pieces)
+                       pieces.emplace_back(piece.name, piece.at, piece.bytes);
+                     return pieces;
+                   })
       .def_prop_ro("slabs", [](const LaunchPlan& plan) { return plan.records.weighing.slabs; })
       .def_prop_ro("volumes", [](const LaunchPlan& plan) { return plan.records.doubled.job.volumes; })
-      .def("call", &call_of, nb::arg("labels"), nb::arg("mask"), nb::arg("target"), nb::arg("weight"), nb::arg("scratch"), nb::arg("numerators"),
-           nb::arg("denominators"), nb::rv_policy::take_ownership);
-  m.def("plan_targets", &plan_targets, nb::arg("task"), nb::arg("labels"), nb::arg("target"), nb::arg("mask").none(), nb::arg("weight").none(),
-        nb::arg("weighing").none(), nb::arg("bordered"), nb::arg("limits"));
+      .def("call", &call_of, nb::arg("labels"), nb::arg("mask"), nb::arg("target"), nb::arg("weight"),
+           nb::arg("scratch"), nb::arg("numerators"), nb::arg("denominators"), nb::rv_policy::take_ownership);
+  m.def("plan_targets", &plan_targets, nb::arg("task"), nb::arg("labels"), nb::arg("target"), nb::arg("mask").none(),
+        nb::arg("weight").none(), nb::arg("weighing").none(), nb::arg("bordered"), nb::arg("limits"));
   m.def("plan_weights", &plan_weights, nb::arg("labels"), nb::arg("mask").none(), nb::arg("weighing"));
-  m.def("plan_doubled", &plan_doubled, nb::arg("task"), nb::arg("labels"), nb::arg("target"), nb::arg("mask").none(), nb::arg("weight").none(),
-        nb::arg("slabs"), nb::arg("bordered"));
+  m.def("plan_doubled", &plan_doubled, nb::arg("task"), nb::arg("labels"), nb::arg("target"), nb::arg("mask").none(),
+        nb::arg("weight").none(), nb::arg("slabs"), nb::arg("bordered"));
   m.def("kernel_names", &kernel_names);
 }

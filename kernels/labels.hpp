@@ -1,4 +1,4 @@
-// What a label or a mask value is: its bits for comparing, its number for multiplying, its class for counting.
+// How a label or a mask value is read: its bits to compare it, its number to multiply with it, its class to count it.
 #pragma once
 #include "half_grid.hpp"
 
@@ -8,11 +8,11 @@ enum Kind { UNSIGNED_INTEGER = 0, SIGNED_INTEGER = 1, FLOATING = 2, BFLOAT = 3 }
 
 // How the bytes of a label or a mask are read.
 struct ElementFormat {
-  int width, kind;  // bytes, and a Kind; bool is an unsigned integer
-  int has_ignored;  // `ignored` marks unannotated voxels
-  int foreign;      // the byte order is not the machine's; only engine `cpu` is given such arrays
-  u64 ignored;      // bits in the elements' own width; -0.0 as 0
-  u64 infinity;     // bits of a float; greater magnitudes are NaN
+  int width, kind;  // bytes of an element, and its Kind; bool is an unsigned integer
+  int has_ignored;  // whether the label `ignored` marks unannotated voxels
+  int foreign;      // whether the byte order is not that of the machine; only engine `cpu` is given such arrays
+  u64 ignored;      // the bits of that label, in the width of an element; -0.0 is given as 0
+  u64 infinity;     // the bits of infinity for a float; a greater magnitude is NaN
 };
 static_assert(sizeof(ElementFormat) == 32, "the same under both compilers");
 
@@ -20,7 +20,7 @@ template <class T> HALF_GRID_FN T load(const u8* p) {
 #if defined(__CUDACC__)
   return *reinterpret_cast<const T*>(p);
 #else
-  T value;  // of any alignment
+  T value;  // the address may have any alignment
   __builtin_memcpy(&value, p, sizeof(T));
   return value;
 #endif
@@ -41,7 +41,7 @@ HALF_GRID_FN u64 any_bits_at(const ElementFormat& format, const u8* p) {
                              : bits_at<u64>(format, p);
 }
 
-// Codes are equal where labels are; `missing` where the voxel is unannotated.
+// `code`: bits that are equal exactly where the labels are. `missing`: the voxel is unannotated.
 template <class T> struct Label {
   T code;
   bool missing;
@@ -57,7 +57,7 @@ template <class T> HALF_GRID_FN Label<T> label_at(const ElementFormat& format, c
   return label;
 }
 
-// The same, where it is known beforehand whether any voxel can be unannotated.
+// As `label_at`, for a caller that can rule out unannotated voxels at compile time.
 template <class T, bool MAY_MISS> HALF_GRID_FN Label<T> label_of(const ElementFormat& format, const u8* p) {
   if (MAY_MISS) return label_at<T>(format, p);
   return {load<T>(p), false};
@@ -87,9 +87,10 @@ HALF_GRID_FN double number_at(const ElementFormat& format, const u8* p) {
   return number_of(format.kind, format.width, any_bits_at(format, p));
 }
 
-// The class of a label, or -1: unannotated, or none of the classes. With `foreground` the classes are label = 0 and
-// label ≠ 0.
-template <class T> HALF_GRID_FN int class_of(const ElementFormat& format, int classes, bool foreground, Label<T> label) {
+// The class of a label, or -1 where it is unannotated or none of the classes. With `foreground` class 0 is label = 0
+// and class 1 is label ≠ 0.
+template <class T> HALF_GRID_FN int class_of(const ElementFormat& format, int classes, bool foreground,
+                                             Label<T> label) {
   if (label.missing) return -1;
   if (foreground) return label.code != 0;
   if (format.kind >= FLOATING) {
@@ -103,9 +104,18 @@ template <class T> HALF_GRID_FN int class_of(const ElementFormat& format, int cl
 }
 
 HALF_GRID_FN Label<u64> any_label_at(const ElementFormat& format, const u8* p) {
-  if (format.width == 1) { const Label<u8> label = label_at<u8>(format, p); return {label.code, label.missing}; }
-  if (format.width == 2) { const Label<u16> label = label_at<u16>(format, p); return {label.code, label.missing}; }
-  if (format.width == 4) { const Label<u32> label = label_at<u32>(format, p); return {label.code, label.missing}; }
+  if (format.width == 1) {
+    const Label<u8> label = label_at<u8>(format, p);
+    return {label.code, label.missing};
+  }
+  if (format.width == 2) {
+    const Label<u16> label = label_at<u16>(format, p);
+    return {label.code, label.missing};
+  }
+  if (format.width == 4) {
+    const Label<u32> label = label_at<u32>(format, p);
+    return {label.code, label.missing};
+  }
   return label_at<u64>(format, p);
 }
 

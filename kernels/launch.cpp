@@ -1,4 +1,4 @@
-#include "launch.hpp"
+#include "records.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -10,39 +10,36 @@ namespace {
 
 constexpr i64 LARGEST_GRID = 0x7FFFFFFF;
 constexpr i64 BLOCKS_BYTES = 1 << 28;
-constexpr i64 ALIGNMENT = 256;  // of a piece of scratch
-constexpr double LARGEST_PACKED = 65528;  // packed squares have 15 bits, and the cap is one less than NO_SQUARE
-constexpr i64 SQUARES_BYTES = 2 * SQUARES_AT_MOST * 2;  // of the scan's table
-constexpr i64 PAIR_BYTES = 4 * i64(sizeof(Rows));       // of shared memory: C and D of a pair
+constexpr i64 ALIGNMENT = 256;                           // bytes, of a piece of scratch memory
+constexpr i64 SQUARES_BYTES = 2 * SQUARES_AT_MOST * 2;   // bytes of the scan's table of squares
+constexpr i64 PAIR_BYTES = 4 * i64(sizeof(PackedRows));  // shared memory for C and D of a pair of columns
 
 constexpr i64 JOB = offsetof(Records, doubled) + offsetof(Doubled, job);
 #define JOB_FIELD(name) (JOB + i64(offsetof(Job, name)))
 #define WEIGHING_FIELD(name) i64(offsetof(Records, weighing) + offsetof(Weighing, name))
 
-i64 product(const std::vector<i64>& numbers) {
-  i64 result = 1;
-  for (const i64 n : numbers) result *= n;
-  return result;
-}
-i64 parts_of(i64 whole, i64 part) { return (whole + part - 1) / part; }
-
 const char* unsigned_type(i64 bytes) {
-  return bytes == 1 ? "unsigned char" : bytes == 2 ? "unsigned short" : bytes == 4 ? "unsigned int" : "unsigned long long";
+  return bytes == 1   ? "unsigned char"
+         : bytes == 2 ? "unsigned short"
+         : bytes == 4 ? "unsigned int"
+                      : "unsigned long long";
 }
 // `scan_bytes` 0 stands for packed squares.
 std::string scan_name(i64 label_bytes, i64 scan_bytes) {
-  return std::string("half_grid::scan<") + unsigned_type(label_bytes) + ", " + (scan_bytes ? unsigned_type(scan_bytes) : "half_grid::Square") + ">";
+  return std::string("half_grid::scan<") + unsigned_type(label_bytes) + ", " +
+         (scan_bytes ? unsigned_type(scan_bytes) : "half_grid::Square") + ">";
 }
 std::string plane_name(i64 scan_bytes, bool in_scratch) {
   return std::string("half_grid::plane<") + unsigned_type(scan_bytes) + ", " + (in_scratch ? "true" : "false") + ">";
 }
 std::string mark_name(i64 label_bytes) { return std::string("half_grid::mark<") + unsigned_type(label_bytes) + ">"; }
 
-Launch launch_of(const char* file, const std::string& kernel, i64 grid, int x, int y, i64 shared_bytes, bool weighs = false) {
+Launch launch_of(const char* file, const std::string& kernel, i64 grid, int x, int y, i64 shared_bytes,
+                 bool weighs = false) {
   return {file, kernel, std::clamp<i64>(grid, 1, LARGEST_GRID), {x, y, 1}, shared_bytes, weighs};
 }
 
-// A power of two, for the tree of a sum; the shape alone decides it, and so the order of the sum.
+// A power of two, since the threads add up in a tree. It depends on the shape alone, and so does the order of the sum.
 int threads_of_sum(i64 work) {
   int threads = 32;
   while (threads < THREADS && threads < work) threads *= 2;
@@ -54,13 +51,15 @@ class Planner {
   void piece(const char* name, i64 bytes, std::vector<i64> fields, bool cleared = false) {
     (cleared ? cleared_ : others_).push_back({std::move(fields), 0, bytes, name});
   }
-  // How many blocks get scratch of their own; kernels go through the rest in turns. Enough to fill the device, as long as
-  // they take no more memory than the volumes need anyway, or BLOCKS_BYTES: rows of millions of voxels would take all.
+  // How many blocks run at once when each needs scratch memory of its own; they take the tasks in turns. There are
+  // enough of them to fill the device, unless they would need more than BLOCKS_BYTES and more than the volumes need
+  // anyway. Without that limit rows of millions of voxels would take all memory.
   i64 blocks_at_once(i64 blocks, i64 bytes_each, const Limits& limits) const {
     i64 others = 0;
     for (const auto* pieces : {&cleared_, &others_})
       for (const LaunchPlan::Piece& piece : *pieces) others += piece.bytes;
-    return std::max<i64>(1, std::min({blocks, 4 * limits.multiprocessors, std::max(BLOCKS_BYTES, others) / bytes_each}));
+    return std::max<i64>(1,
+                         std::min({blocks, 4 * limits.multiprocessors, std::max(BLOCKS_BYTES, others) / bytes_each}));
   }
   LaunchPlan finished() {
     for (LaunchPlan::Piece& piece : cleared_) place(piece);
@@ -81,83 +80,19 @@ class Planner {
   std::vector<LaunchPlan::Piece> cleared_, others_;
 };
 
-// What follows from voxel sizes, scale and shape.
-void describe_volume(Job& job, const VolumePlan& volume, const Task& task, bool bordered) {
-  for (int a = 0; a < 3; ++a) {
-    job.n[a] = int(volume.n[a]);
-    job.square[a] = float(volume.square[a]);
-    job.border[a] = float(volume.half[a]);
-  }
-  job.words = (job.n[2] + 31) / 32;
-  job.border_least = float(volume.border_least);
-  job.cap = float(volume.cap);
-  job.unit = volume.unit, job.factor = float(volume.factor), job.fill = task.fill;
-  job.world_units = volume.world_units, job.factor_is_normal = volume.factor_is_normal;
-  job.no_site_value = volume.no_site_value;
-  job.no_site_square = volume.no_site_square;
-  job.background = task.background, job.bordered = bordered, job.everywhere = volume.everywhere;
-}
-
-// Where the arrays lie, but for their addresses; false where they have too many axes.
-bool describe_views(Job& job, const VolumePlan& volume, const std::vector<const Layout*>& layouts, View* const* views, std::size_t lead) {
-  std::vector<std::vector<i64>> leading;
-  const std::vector<i64>& shape = layouts[0]->shape;
-  for (const Layout* layout : layouts) leading.emplace_back(layout->strides.begin(), layout->strides.begin() + std::ptrdiff_t(lead));
-  const std::vector<i64> outer(shape.begin(), shape.begin() + std::ptrdiff_t(lead));
-  const MergedAxes merged = merged_axes(outer, leading, outer);
-  const std::size_t axes = merged.extents.size();
-  if (axes > LEADING) return false;
-  for (std::size_t i = 0; i < layouts.size(); ++i) {
-    for (std::size_t a = 0; a < axes; ++a) views[i]->lead[LEADING - axes + a] = merged.strides[i][a];
-    for (int a = 0; a < 3; ++a) views[i]->step[a] = volume.axis[a] < 0 ? 0 : layouts[i]->strides[lead + std::size_t(volume.axis[a])];
-  }
-  for (std::size_t a = 0; a < LEADING; ++a) job.leading[a] = a < LEADING - axes ? 1 : merged.extents[a - (LEADING - axes)];
-  job.volumes = product(merged.extents), job.slabs = job.replicas = 1;
-  return true;
-}
-
-void check_layouts(const std::vector<const Layout*>& layouts, std::size_t least_axes) {
-  for (const Layout* layout : layouts) {
-    if (layout->shape.size() < least_axes || layout->strides.size() != layout->shape.size() || layout->shape != layouts[0]->shape)
-      throw std::invalid_argument("arrays differ in shape, or have fewer axes than voxel sizes");
-    for (const i64 n : layout->shape)
-      if (n < 1) throw std::invalid_argument("empty array");
-  }
-}
-
-bool describe_job(Job& job, const Task& task, const Layout& labels, const Layout& target, const Layout* mask, const Layout* weight, bool bordered,
-                  VolumePlan& volume) {
-  std::vector<const Layout*> layouts = {&labels, &target};
-  View* views[4] = {&job.labels, &job.target, nullptr, nullptr};
-  if (mask) views[layouts.size()] = &job.mask, layouts.push_back(mask);
-  if (weight) views[layouts.size()] = &job.weight, layouts.push_back(weight);
-  check_layouts(layouts, task.voxel_size.size());
-  const std::size_t lead = labels.shape.size() - task.voxel_size.size();
-  volume = plan_volume(task, std::vector<i64>(labels.shape.begin() + std::ptrdiff_t(lead), labels.shape.end()), bordered);
-  describe_volume(job, volume, task, bordered);
-  job.label = labels.format;
-  if (mask) job.mask_value = mask->format;
-  return describe_views(job, volume, layouts, views, lead);
-}
-
-// Packed squares, where the unit and the cap allow them.
-void pack_squares(Job& job, const VolumePlan& volume) {
-  for (int a = 0; a < 3; ++a) job.twice[a] = int(2 * std::min(volume.square[a], LARGEST_PACKED + 1));  // beyond the cap all are alike
-  job.limit = int(2 * std::ceil(volume.cap / 4)) + 1;
-  job.deepest = int(std::sqrt(volume.cap / (job.twice[0] / 2)) / 2) + 1;
-}
-
 void plan_scan(Planner& planner, bool packed, int scan_bytes, const Limits& limits) {
   const Job& job = planner.job();
-  const i64 rows = job.volumes * job.n[0] * job.n[1], chunk_rows = parts_of(job.n[1], CHUNK), bits = rows * job.words * 4;
-  planner.piece("scans", rows * job.words * TILE * (packed ? 2 : scan_bytes), {JOB_FIELD(scans)});
+  const i64 rows = job.volumes * job.n[0] * job.n[1], chunk_rows = parts_of(job.n[1], ROWS_PER_CHUNK),
+            bits = rows * job.words * 4;
+  planner.piece("scans", rows * job.words * TILE_ELEMENTS * (packed ? 2 : scan_bytes), {JOB_FIELD(scans)});
   planner.piece("inside", bits, {JOB_FIELD(inside)});
   if (job.label.has_ignored || job.label.kind >= FLOATING) planner.piece("annotated", bits, {JOB_FIELD(annotated)});
   if (packed) {
     planner.piece("values", (i64(job.limit) + 1) * 4, {JOB_FIELD(values)});
-    planner.piece("chunks", job.volumes * job.n[0] * chunk_rows * job.words * CHUNK_TILE * 2, {JOB_FIELD(chunks)});
+    planner.piece("chunks", job.volumes * job.n[0] * chunk_rows * job.words * CHUNK_TILE_ELEMENTS * 2,
+                  {JOB_FIELD(chunks)});
   }
-  const i64 segments = parts_of(job.n[0], STEPS), words_bytes = segments * CHUNK * KINDS * 32 * 4;
+  const i64 segments = parts_of(job.n[0], STEPS), words_bytes = segments * ROWS_PER_CHUNK * KINDS * 32 * 4;
   i64 grid = job.volumes * chunk_rows * job.words, shared = packed ? SQUARES_BYTES : 0;
   if (shared + words_bytes > limits.shared_bytes) {
     grid = planner.blocks_at_once(grid, words_bytes, limits);
@@ -165,7 +100,8 @@ void plan_scan(Planner& planner, bool packed, int scan_bytes, const Limits& limi
   } else {
     shared += words_bytes;
   }
-  planner.plan.launches.push_back(launch_of("scan.cu", scan_name(job.label.width, packed ? 0 : scan_bytes), grid, 32, segments <= 4 ? 4 : 8, shared));
+  planner.plan.launches.push_back(launch_of("scan.cu", scan_name(job.label.width, packed ? 0 : scan_bytes), grid, 32,
+                                            segments <= 4 ? 4 : 8, shared));
 }
 
 void plan_plane(Planner& planner, int scan_bytes, const Limits& limits) {
@@ -182,40 +118,16 @@ void plan_plane(Planner& planner, int scan_bytes, const Limits& limits) {
   planner.plan.launches.push_back(launch_of("plane.cu", plane_name(scan_bytes, in_scratch), grid, threads, 1, shared));
 }
 
-bool describe_weighing(Weighing& w, const Layout& labels, const Layout* mask, const WeightTask& task) {
-  check_layouts(mask ? std::vector<const Layout*>{&labels, mask} : std::vector<const Layout*>{&labels}, 1);
-  if (task.slab.size() != labels.shape.size()) throw std::invalid_argument("slab");
-  std::vector<std::vector<i64>> strides = {labels.strides};
-  if (mask) strides.push_back(mask->strides);
-  const MergedAxes merged = merged_axes(labels.shape, strides, task.slab);
-  const std::size_t axes = merged.extents.size();
-  if (axes > AXES) return false;
-  for (std::size_t a = 0; a < AXES; ++a) {
-    const bool used = a >= AXES - axes;
-    const std::size_t from = a - (AXES - axes);
-    w.shape[a] = used ? merged.extents[from] : 1;
-    w.slab[a] = used ? merged.blocks[from] : 1;
-    w.label_step[a] = used ? merged.strides[0][from] : 0;
-    w.mask_step[a] = used && mask ? merged.strides[1][from] : 0;
-  }
-  w.label = labels.format;
-  if (mask) w.mask_value = mask->format;
-  w.slabs = 1;
-  for (std::size_t a = 0; a < labels.shape.size(); ++a) w.slabs *= parts_of(labels.shape[a], task.slab[a]);
-  w.parts = parts_of(product(task.slab), PART);
-  w.classes = task.classes, w.foreground = task.foreground, w.replicas = 1;
-  w.low = task.low, w.high = task.high;
-  return true;
-}
-
 Launch count_launch(const Weighing& w, i64 slab_voxels) {
   return launch_of("weights.cu", "half_grid::count", w.slabs * w.parts, threads_of_sum(slab_voxels), 1, 0, true);
 }
 Launch settle_launch(const Weighing& w) {
-  return launch_of("weights.cu", "half_grid::settle", w.slabs, threads_of_sum(std::max<i64>(w.parts, w.classes)), 1, 0, true);
+  return launch_of("weights.cu", "half_grid::settle", w.slabs, threads_of_sum(std::max<i64>(w.parts, w.classes)), 1, 0,
+                   true);
 }
 
-// Counts come from the scan, from many blocks at once, or with a mask from a kernel of their own.
+// Without a mask the scan counts, with several copies of the counters so that blocks do not wait for each other. With a
+// mask a kernel of its own counts.
 bool plan_counts(Planner& planner, const Layout& labels, const Layout* mask, const WeightTask& task) {
   Weighing& w = planner.weighing();
   if (!describe_weighing(w, labels, mask, task)) return false;
@@ -236,15 +148,18 @@ bool plan_counts(Planner& planner, const Layout& labels, const Layout* mask, con
 
 }  // namespace
 
-std::optional<LaunchPlan> plan_targets(const Task& task, const Layout& labels, const Layout& target, const Layout* mask, const Layout* weight,
-                                       const WeightTask* weighing, bool bordered, const Limits& limits) {
+std::optional<LaunchPlan> plan_targets(const Task& task, const Layout& labels, const Layout& target, const Layout* mask,
+                                       const Layout* weight, const WeightTask* weighing, bool bordered,
+                                       const Limits& limits) {
   Planner planner;
   Job& job = planner.job();
   VolumePlan volume;
   if (!describe_job(job, task, labels, target, mask, weight, bordered, volume)) return std::nullopt;
-  const i64 pairs = i64(job.words) * PAIRS, pairs_shared = (pairs + 2) * PAIR_BYTES + 2 * COSTS * i64(sizeof(Cost)) + pairs * 4;
-  // A choice of arithmetic that changes no bit: both ways are exact.
-  const bool packed = limits.packs && task.units.whole && volume.cap <= LARGEST_PACKED && pairs_shared <= limits.shared_bytes;
+  const i64 pairs = i64(job.words) * PAIRS,
+            pairs_shared = (pairs + 2) * PAIR_BYTES + 2 * COSTS * i64(sizeof(Cost)) + pairs * 4;
+  // This choice changes no bit of the result: both kernels are exact.
+  const bool packed =
+      limits.packs && task.units.whole && volume.cap <= LARGEST_PACKED && pairs_shared <= limits.shared_bytes;
   if (packed) pack_squares(job, volume);
   volume.scan_bytes = std::max(volume.scan_bytes, limits.scan_bytes);
   planner.piece("flags", job.volumes * 4, {JOB_FIELD(flags)}, true);
@@ -253,7 +168,8 @@ std::optional<LaunchPlan> plan_targets(const Task& task, const Layout& labels, c
   if (packed) {
     const i64 bands = parts_of(job.n[1], PAIR_ROWS);
     const int threads = int(std::min<i64>(PAIR_THREADS, parts_of(pairs, 32) * 32));
-    planner.plan.launches.push_back(launch_of("pairs.cu", "half_grid::pairs", job.volumes * job.n[0] * bands, threads, 1, pairs_shared));
+    planner.plan.launches.push_back(
+        launch_of("pairs.cu", "half_grid::pairs", job.volumes * job.n[0] * bands, threads, 1, pairs_shared));
   } else {
     plan_plane(planner, volume.scan_bytes, limits);
   }
@@ -268,13 +184,14 @@ std::optional<LaunchPlan> plan_weights(const Layout& labels, const Layout* mask,
   planner.piece("counted", class_bytes, {WEIGHING_FIELD(counted)}, true);
   planner.piece("class_weight", class_bytes, {WEIGHING_FIELD(class_weight)});
   planner.piece("sums", w.slabs * w.parts * i64(sizeof(Sum)), {WEIGHING_FIELD(sums)});
-  planner.plan.launches = {count_launch(w, product(weighing.slab)), settle_launch(w),
-                           launch_of("weights.cu", "half_grid::weigh", parts_of(product(labels.shape), THREADS), THREADS, 1, 0, true)};
+  planner.plan.launches = {
+      count_launch(w, product(weighing.slab)), settle_launch(w),
+      launch_of("weights.cu", "half_grid::weigh", parts_of(product(labels.shape), THREADS), THREADS, 1, 0, true)};
   return planner.finished();
 }
 
-std::optional<LaunchPlan> plan_doubled(const Task& task, const Layout& labels, const Layout& target, const Layout* mask, const Layout* weight,
-                                       i64 slabs, bool bordered) {
+std::optional<LaunchPlan> plan_doubled(const Task& task, const Layout& labels, const Layout& target, const Layout* mask,
+                                       const Layout* weight, i64 slabs, bool bordered) {
   Planner planner;
   Job& job = planner.job();
   VolumePlan volume;
@@ -288,8 +205,9 @@ std::optional<LaunchPlan> plan_doubled(const Task& task, const Layout& labels, c
     planner.plan.spacing.push_back(volume.half[a]);
   }
   planner.piece("flags", job.volumes * 4, {JOB_FIELD(flags)}, true);
-  planner.plan.launches = {launch_of("doubled.cu", mark_name(job.label.width), parts_of(points, THREADS), THREADS, 1, 0),
-                           launch_of("doubled.cu", "half_grid::sample", parts_of(voxels, THREADS), THREADS, 1, 0)};
+  planner.plan.launches = {
+      launch_of("doubled.cu", mark_name(job.label.width), parts_of(points, THREADS), THREADS, 1, 0),
+      launch_of("doubled.cu", "half_grid::sample", parts_of(voxels, THREADS), THREADS, 1, 0)};
   return planner.finished();
 }
 
@@ -303,7 +221,8 @@ std::vector<std::pair<std::string, std::string>> kernel_names() {
     for (const bool in_scratch : {false, true}) names.emplace_back("plane.cu", plane_name(scan, in_scratch));
   names.emplace_back("pairs.cu", "half_grid::pairs");
   names.emplace_back("doubled.cu", "half_grid::sample");
-  for (const char* kernel : {"count", "settle", "weigh"}) names.emplace_back("weights.cu", std::string("half_grid::") + kernel);
+  for (const char* kernel : {"count", "settle", "weigh"})
+    names.emplace_back("weights.cu", std::string("half_grid::") + kernel);
   return names;
 }
 

@@ -1,4 +1,5 @@
-// What engine `cuda` launches for a call: the records of its kernels, its scratch, the geometry of its launches.
+// What engine `cuda` launches for a call: the records that its kernels receive, its scratch memory, and the size of
+// each launch.
 #pragma once
 #include <optional>
 #include <string>
@@ -26,10 +27,10 @@ struct WeightTask {
 // What a device allows.
 struct Limits {
   i64 multiprocessors;
-  i64 shared_bytes;   // of shared memory for a block
-  // Choices that change no bit: all ways are exact, and tests compare them.
-  int scan_bytes;     // of a scan distance, at least
-  bool packs;         // squares, where unit and cap allow it
+  i64 shared_bytes;  // of shared memory that a block may use
+  // The next two change no bit of a result, because all methods are exact. Tests compare them.
+  int scan_bytes;  // the least bytes of a scan distance
+  bool packs;      // whether squares may be packed, where the unit and the cap allow it
 };
 
 // A kernel is known by its file and by one instance of a template in it.
@@ -38,35 +39,36 @@ struct Launch {
   i64 grid;
   int block[3];
   i64 shared_bytes;
-  bool weighs;  // its record is the Weighing; else the Job, or the Doubled that begins with it
+  bool weighs;  // whether its record is the Weighing; otherwise it is the Job, or the Doubled that begins with it
 };
 
 struct Records {
-  Doubled doubled;  // its first field is the Job
+  Doubled doubled;  // begins with the Job
   Weighing weighing;
 };
 
-// One specialisation: shapes, strides, types and keywords decide everything but where memory lies.
+// All launches of a call. Shapes, strides, types and keywords decide everything in it except the addresses.
 struct LaunchPlan {
   Records records = {};
   std::vector<Launch> launches;
   struct Piece {
-    std::vector<i64> fields;  // byte offsets in the records of the pointers to it
+    std::vector<i64> fields;  // byte offsets, within the records, of the pointers to this piece
     i64 at, bytes;
     std::string name;
   };
-  std::vector<Piece> pieces;  // of scratch; those that have to start at 0 come first
+  std::vector<Piece> pieces;  // of scratch memory; those that must be cleared come first
   i64 scratch_bytes = 0, cleared_bytes = 0;
-  std::vector<i64> grid_shape;  // of the doubled grid of a volume, without axes of one voxel
-  std::vector<double> spacing;  // of its points, in units
+  std::vector<i64> grid_shape;  // the shape of the doubled grid of a volume, without axes of one voxel
+  std::vector<double> spacing;  // the distances between its points, in units
 };
 
-// Empty where kernels cannot address the arrays as they lie: more axes than a record holds.
-std::optional<LaunchPlan> plan_targets(const Task& task, const Layout& labels, const Layout& target, const Layout* mask, const Layout* weight,
-                                       const WeightTask* weighing, bool bordered, const Limits& limits);
+// Empty where the kernels cannot address the arrays: they have more axes than a record holds.
+std::optional<LaunchPlan> plan_targets(const Task& task, const Layout& labels, const Layout& target, const Layout* mask,
+                                       const Layout* weight, const WeightTask* weighing, bool bordered,
+                                       const Limits& limits);
 std::optional<LaunchPlan> plan_weights(const Layout& labels, const Layout* mask, const WeightTask& weighing);
-std::optional<LaunchPlan> plan_doubled(const Task& task, const Layout& labels, const Layout& target, const Layout* mask, const Layout* weight,
-                                       i64 slabs, bool bordered);
+std::optional<LaunchPlan> plan_doubled(const Task& task, const Layout& labels, const Layout& target, const Layout* mask,
+                                       const Layout* weight, i64 slabs, bool bordered);
 
 // Every kernel that a plan can name, as (file, name).
 std::vector<std::pair<std::string, std::string>> kernel_names();

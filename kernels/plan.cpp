@@ -12,7 +12,8 @@ Task::Task(std::vector<double> sizes, double scale_, int background_, bool satur
   if (voxel_size.size() != 2 && voxel_size.size() != 3) throw std::invalid_argument("expected 2 or 3 voxel sizes");
   for (const double size : voxel_size)
     if (!(size > 0 && std::isfinite(size))) throw std::invalid_argument("voxel sizes are positive and finite");
-  if (!(scale >= 0 && std::isfinite(scale))) throw std::invalid_argument("a scale is positive and finite, or 0 for none");
+  if (!(scale >= 0 && std::isfinite(scale)))
+    throw std::invalid_argument("a scale is positive and finite, or 0 for none");
   if (background < ZERO || background > TIMES_LABEL) throw std::invalid_argument("background is 0, 1 or 2");
   units = units_of(voxel_size.data(), int(voxel_size.size()));
 }
@@ -21,7 +22,7 @@ double reach_of(const VolumePlan& plan, int axis) { return std::sqrt(plan.cap / 
 
 namespace {
 
-// The spatial axes of more than one voxel, and half the shortest extent.
+// Fills in the spatial axes of more than one voxel, and returns half the shortest extent.
 double keep_axes(VolumePlan& plan, const Task& task, const std::vector<i64>& spatial) {
   double shortest = std::numeric_limits<double>::infinity();
   int to = 2;
@@ -45,7 +46,8 @@ VolumePlan plan_volume(const Task& task, const std::vector<i64>& spatial, bool b
   VolumePlan plan = {{1, 1, 1}, {-1, -1, -1}, {1, 1, 1}, {0, 0, 0}, 3e38, 0, 0, 0, false, false, 0, 0, false, 0};
   const double shortest = keep_axes(plan, task, spatial);
   plan.cap = saturated_square(task.units, task.scale);
-  if (bordered) {  // distances are compared with the border's, up to that of the voxel furthest from it
+  if (bordered) {
+    // Distances are compared with that to the border, so the search goes as far as that of the voxel furthest from it.
     double furthest = 0;
     for (int a = 0; a < 3; ++a)
       if (plan.n[a] > 1) furthest = std::max(furthest, plan.half[a] * double(plan.n[a] + 1));
@@ -55,7 +57,8 @@ VolumePlan plan_volume(const Task& task, const std::vector<i64>& spatial, bool b
   plan.world_units = task.scale <= 0;
   plan.factor = plan.world_units ? plan.unit : plan.unit / task.scale;
   plan.factor_is_normal = plan.factor > 1e-30 && plan.factor < 1e30;
-  const double distance = task.saturate ? std::numeric_limits<double>::infinity() : shortest, value = distance * plan.factor;
+  const double distance = task.saturate ? std::numeric_limits<double>::infinity() : shortest,
+               value = distance * plan.factor;
   plan.no_site_square = float(std::min(distance * distance, BEYOND));
   plan.no_site_value = float(plan.world_units ? value : value >= SATURATION ? 1.0 : std::tanh(value));
   plan.everywhere = task.background == SIGNED || bordered;
@@ -64,7 +67,8 @@ VolumePlan plan_volume(const Task& task, const std::vector<i64>& spatial, bool b
   return plan;
 }
 
-MergedAxes merged_axes(const std::vector<i64>& shape, const std::vector<std::vector<i64>>& strides, const std::vector<i64>& blocks) {
+MergedAxes merged_axes(const std::vector<i64>& shape, const std::vector<std::vector<i64>>& strides,
+                       const std::vector<i64>& blocks) {
   MergedAxes merged;
   merged.strides.resize(strides.size());
   for (std::size_t axis = shape.size(); axis-- > 0;) {
@@ -79,7 +83,8 @@ MergedAxes merged_axes(const std::vector<i64>& shape, const std::vector<std::vec
     }
     merged.extents.insert(merged.extents.begin(), shape[axis]);
     merged.blocks.insert(merged.blocks.begin(), blocks[axis]);
-    for (std::size_t i = 0; i < strides.size(); ++i) merged.strides[i].insert(merged.strides[i].begin(), strides[i][axis]);
+    for (std::size_t i = 0; i < strides.size(); ++i)
+      merged.strides[i].insert(merged.strides[i].begin(), strides[i][axis]);
   }
   return merged;
 }

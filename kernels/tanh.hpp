@@ -1,8 +1,8 @@
-// tanh(x) for x >= 0 in float32, the same bits from every engine.
+// tanh(x) for x >= 0 in float32. Every engine returns the same bits.
 //
-// From q = exp(-2x): below the knee as (1 - q) / (1 + q), with 1 - q found without cancellation so that small x keep
-// their digits; above it as 1 - 2q / (1 + q), correctly rounded but for the last bit on the way to 1. Multiplications and
-// additions are never contracted (the compilers' options see to that), so every engine and every SIMD level rounds alike.
+// With q = exp(-2x), small x use (1 - q) / (1 + q), where 1 - q is computed without cancellation so that no digits are
+// lost. Larger x use 1 - 2q / (1 + q), which is within one unit in the last place. The compilers are told never to fuse
+// a multiplication with an addition, so every engine and every SIMD level rounds in the same way.
 #pragma once
 #include "half_grid.hpp"
 

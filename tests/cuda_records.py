@@ -7,7 +7,7 @@ from typing import Any
 
 LEADING, AXES = 4, 8
 HAS_SITE, HAS_MISSING = 1, 2
-ROWS, PAIR_ROWS, CHUNK, STEPS, PART = 4, 8, 4, 32, 16384
+ROWS, PAIR_ROWS, ROWS_PER_CHUNK, STEPS, PART = 4, 8, 4, 32, 16384
 
 _i32, _i64, _u64, _f32, _f64, _pointer = (
     ctypes.c_int32,

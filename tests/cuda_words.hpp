@@ -1,24 +1,22 @@
-// CUDA's instructions and types that ask nothing of the other threads, on the host.
+// CUDA's types, and those of its instructions that do not involve other threads, for the host.
 #pragma once
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-struct alignas(16) float4 {
-  float x, y, z, w;
-};
+struct alignas(16) float4 { float x, y, z, w; };
 
 namespace shim {
 
-// Two halves of a word, each by itself, as CUDA's video instructions.
+// Applies `what` to both halves of two words, as CUDA's video instructions do.
 template <class Do> unsigned by_halves(unsigned a, unsigned b, Do what) {
   return what(a & 0xFFFF, b & 0xFFFF) | what(a >> 16, b >> 16) << 16;
 }
 inline unsigned least(unsigned a, unsigned b) { return a < b ? a : b; }
 inline unsigned most(unsigned a, unsigned b) { return a < b ? b : a; }
-// Sums that wrap are wrong answers on any device: stop there.
+// A sum that overflows is a mistake in the kernel: stop there.
 inline unsigned sum(unsigned a, unsigned b) {
-  if (a + b > 0xFFFF) { fprintf(stderr, "%u + %u do not fit in 16 bits\n", a, b); abort(); }
+  if (a + b > 0xFFFF) fprintf(stderr, "%u + %u do not fit in 16 bits\n", a, b), abort();
   return a + b;
 }
 inline unsigned chosen_bytes(unsigned a, unsigned b, unsigned selector) {

@@ -1,14 +1,16 @@
 """Plants faults, one line each, in a copy of the tree, and sees whether the tests that are meant to notice do.
 
 Run as `python tests/faults.py [--only WORDS] [--report FILE]`; `make faults` does. A fault replaces a text that occurs
-once in its file; one that occurs no longer, or twice, is an error, and so is one that does not compile. The copy is
+once (see `Fault`); one that occurs no longer, or twice, is an error, and so is one that does not compile. The copy is
 built with the host compiler at -O1; nothing outside it is changed. Exit code 1: a fault survived whose line in
 `fault_list.py` does not say why no test can see it, or one that is said to be invisible was caught.
 """
 
 import argparse
+import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,11 +18,17 @@ import sysconfig
 import tempfile
 import time
 import venv
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from fault_list import FAULTS, Fault
+from fault_list import KERNELS, Fault
+from package_faults import PACKAGE
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").exists())
+FAULTS = [*KERNELS, *PACKAGE]
+SOURCES = {"kernels": (".cpp", ".hpp", ".cu", ".cuh"), "inner_distance_gpu": (".py",)}
+# Strings and everything else that is no white space; in C++ comments are skipped.
+TOKENS = {True: re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|\S'), False: re.compile(r"\S")}
 LIMIT = 300  # seconds for the tests of one fault: those that then still run are caught
 
 # Inputs that do not change from run to run.
@@ -79,7 +87,7 @@ class Copy:
                 shutil.copy(built, self.folder / "inner_distance_gpu")
         return None if done.returncode == 0 else done.stdout + done.stderr
 
-    def test(self, tests: tuple[str, ...]) -> tuple[bool, str]:
+    def test(self, tests: Sequence[str]) -> tuple[bool, str]:
         """Whether the tests pass, and the first that does not."""
         command = [self.python, "-c", PYTEST, "-x", "-q", "-p", "no:cacheprovider", "--tb=no"]
         environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
@@ -99,31 +107,68 @@ class Copy:
         raise SystemExit(f"pytest cannot run {tests}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
 
 
-def plant(copy: Copy, fault: Fault) -> str:
-    """Change the line; returns the text before."""
-    path = copy.folder / fault.file
-    text = path.read_text()
-    if text.count(fault.old) != 1:
-        raise LookupError(f"{fault.file}: {fault.old!r} occurs {text.count(fault.old)} times, expected once")
-    path.write_text(text.replace(fault.old, fault.new))
-    return text
+def sources(folder: Path) -> dict[Path, str]:
+    """The files of a tree in which a fault can be planted, and their text."""
+    found = (path for name in SOURCES for path in sorted((folder / name).rglob("*")) if path.suffix in SOURCES[name])
+    return {path: path.read_text() for path in found}
+
+
+@functools.cache
+def squeezed(text: str, cpp: bool) -> tuple[str, list[int]]:
+    """`text` without white space and the comments of C++, and where each of its characters was."""
+    characters, places = [], []
+    for token in TOKENS[cpp].finditer(text):
+        if cpp and token[0].startswith("//"):
+            continue
+        for place, character in enumerate(token[0], token.start()):
+            if not character.isspace():
+                characters.append(character)
+                places.append(place)
+    return "".join(characters), places
+
+
+def spans(text: str, old: str, cpp: bool) -> list[tuple[int, int]]:
+    """Where `old` stands in `text`, however either is laid out."""
+    (inside, places), (wanted, _) = squeezed(text, cpp), squeezed(old, cpp)
+    found = (match.start() for match in re.finditer(f"(?={re.escape(wanted)})", inside))
+    return [(places[at], places[at + len(wanted) - 1] + 1) for at in found]
+
+
+def find(fault: Fault, texts: dict[Path, str]) -> tuple[Path, int, int]:
+    """The file of a fault, and the begin and end of what it replaces there; LookupError where that is not one place."""
+
+    def within(paths: Iterable[Path]) -> list[tuple[Path, int, int]]:
+        return [(path, *span) for path in paths for span in spans(texts[path], fault.old, path.suffix != ".py")]
+
+    places = within(path for path in texts if path.name == fault.file) or within(texts)
+    if len(places) != 1:
+        raise LookupError(f"{fault.file}: {fault.old!r} occurs {len(places)} times, expected once")
+    return places[0]
+
+
+def arguments_of(fault: Fault) -> list[str]:
+    """pytest's arguments, with the path of each test file from the root."""
+    paths = {path.name: str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py")}
+    return [paths[argument] if argument.endswith(".py") else argument for argument in fault.tests]
 
 
 def try_out(copy: Copy, fault: Fault) -> dict[str, object]:
     """One fault planted, built, tested and taken out again."""
-    start, path = time.monotonic(), copy.folder / fault.file
+    start, texts = time.monotonic(), sources(copy.folder)
     result: dict[str, object] = {"file": fault.file, "line": 0, "old": fault.old, "new": fault.new}
     try:
-        before = plant(copy, fault)
+        path, begin, end = find(fault, texts)
     except LookupError as error:
         return result | {"result": "pattern not found", "by": str(error), "seconds": 0}
-    result["line"] = before[: before.index(fault.old)].count("\n") + 1
+    before = texts[path]
+    result |= {"file": str(path.relative_to(copy.folder)), "line": before[:begin].count("\n") + 1}
     try:
+        path.write_text(before[:begin] + fault.new + before[end:])
         wrong = copy.make()  # also when this fault is not in it: the one before was
         if wrong is not None:
             outcome, by = "does not compile", wrong[-1500:]
         else:
-            passed, by = copy.test(fault.tests)
+            passed, by = copy.test(arguments_of(fault))
             outcome = "survived" if passed else "caught"
     finally:
         path.write_text(before)
@@ -139,7 +184,7 @@ def baseline(copy: Copy, faults: list[Fault]) -> None:
     wrong = copy.make()
     if wrong is not None:
         raise SystemExit(f"the copy does not build:\n{wrong[-3000:]}")
-    for tests in dict.fromkeys(fault.tests for fault in faults):
+    for tests in dict.fromkeys(tuple(arguments_of(fault)) for fault in faults):
         passed, by = copy.test(tests)
         if not passed:
             raise SystemExit(f"without a fault: {by}")

@@ -11,7 +11,8 @@ namespace {
 
 using namespace half_grid;
 
-extern "C" void envelope(const float* whole, const float* half, long long rows, float half_step_square, float vouched, float* best) {
+extern "C" void envelope(const float* whole, const float* half, long long rows, float half_step_square, float vouched,
+                         float* best) {
   std::vector<Parabola> hull(std::size_t(2 * rows + 2));
   search_far(whole, half, rows, 1, half_step_square, vouched, best, 1, hull.data());
 }

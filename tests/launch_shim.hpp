@@ -1,5 +1,5 @@
-// CUDA's words on the host: runs a kernel block by block, one fiber per thread, so that barriers, ballots and
-// shared memory do what they say. Threads run until they wait; the order they run in can be turned round, which
+// CUDA's names on the host. A kernel runs block by block, with one fiber per thread, so that barriers, ballots and
+// shared memory work as on a device. A thread runs until it waits. The order of the threads can be reversed, which
 // shows what a missing barrier breaks. A block in which some threads wait for ever is reported.
 #pragma once
 #include "cuda_words.hpp"
@@ -12,9 +12,7 @@
 
 #include <vector>
 
-struct Dim3 {
-  unsigned x, y, z;
-};
+struct Dim3 { unsigned x, y, z; };
 
 namespace shim {
 
@@ -23,7 +21,8 @@ struct Barrier {
   unsigned long long round = 0;
 };
 
-// Started once by ucontext, then switched by setjmp, which leaves the signal mask alone and is 50 times faster.
+// A fiber is started once by ucontext. After that setjmp switches fibers, which leaves the signal mask alone and is 50
+// times faster.
 struct Fiber {
   ucontext_t context;
   jmp_buf place;
@@ -44,6 +43,8 @@ inline void (*body)(const void*);
 inline const void* record;
 
 constexpr size_t STACK = 64 << 10;
+
+inline unsigned threads_of_block() { return block.x * block.y * block.z; }
 
 inline void* dynamic_shared_memory() {
   const size_t at = reinterpret_cast<size_t>(dynamic.data());
@@ -67,8 +68,8 @@ inline void wait(Barrier& barrier, unsigned threads) {
 }
 
 inline unsigned ballot(bool predicate) {
-  const unsigned warp = current / 32, size = block.x * block.y * block.z - warp * 32 < 32 ? block.x * block.y * block.z - warp * 32 : 32;
-  if (size != 32) { fprintf(stderr, "ballot in a warp of %u threads\n", size); abort(); }
+  const unsigned warp = current / 32;
+  if (threads_of_block() - warp * 32 < 32) fprintf(stderr, "ballot in a warp of less than 32 threads\n"), abort();
   const unsigned bit = 1u << (current % 32);
   ballots[warp] = predicate ? ballots[warp] | bit : ballots[warp] & ~bit;
   wait(warps[warp], 32);
@@ -114,10 +115,11 @@ inline void make(Fiber& fiber) {
 // WARP_BY_WARP lets a warp run as far ahead of the others as barriers allow.
 enum Order { FORWARDS = 0, BACKWARDS = 1, WARP_BY_WARP = 2 };
 
-// Returns 0, or 1 for threads that wait for ever.
-inline int run(void (*kernel)(const void*), const void* argument, Dim3 grid_size, Dim3 block_size, size_t shared_bytes, Order order) {
+// Returns 0, or 1 where threads wait for ever.
+inline int run(void (*kernel)(const void*), const void* argument, Dim3 grid_size, Dim3 block_size, size_t shared_bytes,
+               Order order) {
   grid = grid_size, block = block_size, body = kernel, record = argument;
-  const unsigned threads = block.x * block.y * block.z;
+  const unsigned threads = threads_of_block();
   dynamic.assign(shared_bytes + 64, char(0xA5));
   if (fibers.empty()) {
     fibers.resize(1024);
@@ -150,7 +152,7 @@ inline int run(void (*kernel)(const void*), const void* argument, Dim3 grid_size
         } while (moved && order == WARP_BY_WARP);
       }
       if (!any) {
-        fibers.clear();  // those that wait are lost
+        fibers.clear();  // those that still wait cannot be used again
         return 1;
       }
     }
@@ -167,9 +169,17 @@ inline int run(void (*kernel)(const void*), const void* argument, Dim3 grid_size
 #define blockDim (shim::block)
 #define gridDim (shim::grid)
 #define threadIdx (shim::fibers[shim::current].index)
-#define __syncthreads() shim::wait(shim::all, shim::block.x * shim::block.y * shim::block.z)
+#define __syncthreads() shim::wait(shim::all, shim::threads_of_block())
 #define __syncwarp() shim::wait(shim::warps[shim::current / 32], 32)
 #define __ballot_sync(mask, predicate) shim::ballot(predicate)
 #define __shfl_xor_sync(mask, value, apart) shim::exchanged(value, unsigned(apart))
-template <class T> T atomicAdd(T* at, T value) { T before = *at; *at += value; return before; }
-template <class T> T atomicOr(T* at, T value) { T before = *at; *at |= value; return before; }
+template <class T> T atomicAdd(T* at, T value) {
+  T before = *at;
+  *at += value;
+  return before;
+}
+template <class T> T atomicOr(T* at, T value) {
+  T before = *at;
+  *at |= value;
+  return before;
+}

@@ -1,10 +1,11 @@
-// Class-balanced weights of labels of any kind, any number of classes, slabs as blocks of the array.
+// Class-balanced weights for any number of classes, where slabs are blocks of the array.
 //
 //   labels, mask              [inp]  same shape, any strides
 //   numerators, denominators  [i/o]  (slabs, classes)
 //   weights                   [out]  float32, the labels' shape, contiguous
 //
-// Strips of rows are summed apart and then in order, or the number of threads would decide the order.
+// Threads sum strips of rows, and the strips are added up in order. So the sum does not depend on the number of
+// threads.
 #include <algorithm>
 #include <vector>
 
@@ -14,26 +15,27 @@
 namespace half_grid {
 namespace {
 
-// Where a row begins in labels and mask, and the slab of its first block.
-struct Row {
-  i64 label, mask, slab;
-};
+// Where a row begins in labels and mask, in bytes, and the slab of its first block.
+struct Row { i64 label, mask, slab; };
 
 struct Grid {
   const LabelArray& labels;
   const StridedArray& mask;
   const SlabWeights& w;
-  std::vector<i64> blocks;  // per axis
+  std::vector<i64> blocks;  // blocks along each axis
   i64 slabs = 1, rows = 1, strip, strips;
 
-  Grid(const LabelArray& l, const StridedArray& m, const SlabWeights& weighing) : labels(l), mask(m), w(weighing), blocks(l.view.shape.size()) {
+  Grid(const LabelArray& l, const StridedArray& m, const SlabWeights& weighing)
+      : labels(l), mask(m), w(weighing), blocks(l.view.shape.size()) {
     const std::vector<i64>& shape = labels.view.shape;
     for (std::size_t a = 0; a < shape.size(); ++a) {
       blocks[a] = (shape[a] + w.slab[a] - 1) / w.slab[a];
       slabs *= blocks[a];
       if (a + 1 < shape.size()) rows *= shape[a];
     }
-    const i64 parts = std::clamp<i64>(2'000'000 / (slabs * w.classes), 1, 256);  // sums of many slabs take memory
+    const i64 parts =
+        // Fewer strips where there are many slabs, since each strip has sums of its own.
+        std::clamp<i64>(2'000'000 / (slabs * w.classes), 1, 256);
     strip = std::max<i64>({1, 4096 / shape.back(), (rows + parts - 1) / parts});
     strips = (rows + strip - 1) / strip;
   }
@@ -52,23 +54,25 @@ struct Grid {
     return at;
   }
 
-  // Calls use(slab, first x, last x, label, mask) for each block's part of each row of a strip.
+  // Calls use(slab, index of the first voxel, number of voxels, label, mask) for each block's part of each row of a
+  // strip.
   template <class Use> void each_part(i64 s, const Use& use) const {
     const i64 nx = labels.view.shape.back(), extent = w.slab.back();
     for (i64 index = s * strip, end = std::min(rows, index + strip); index < end; ++index) {
       const Row at = row(index);
       for (i64 x = 0, slab = at.slab; x < nx; x += extent, ++slab)
-        use(slab, index * nx + x, std::min(nx - x, extent), labels.view.data + at.label + x * labels.view.strides.back(),
+        use(slab, index * nx + x, std::min(nx - x, extent),
+            labels.view.data + at.label + x * labels.view.strides.back(),
             mask.data + at.mask + x * mask.strides.back());
     }
   }
 };
 
-// Sums of one strip, for the slabs [first, first + all.size()).
+// The sums of one strip, for the slabs [first, first + all.size()).
 struct StripSums {
   i64 first;
   std::vector<MaskSum> all;
-  std::vector<i64> counted;  // mask ≠ 0, per slab and class
+  std::vector<i64> counted;  // voxels with mask ≠ 0, per slab and class
 };
 
 template <class T, class M> bool class_weights_of(const Grid& grid, float* weights, int threads) {
@@ -106,7 +110,8 @@ template <class T, class M> bool class_weights_of(const Grid& grid, float* weigh
   std::vector<MaskSum> all(slabs);
   Wide sum = 0, counted = 0;
   for (const StripSums& strip : sums) {
-    for (std::size_t i = 0; i < strip.all.size(); ++i) all[std::size_t(strip.first) + i].add(strip.all[i]), sum += strip.all[i].whole;
+    for (std::size_t i = 0; i < strip.all.size(); ++i)
+      all[std::size_t(strip.first) + i].add(strip.all[i]), sum += strip.all[i].whole;
     for (std::size_t i = 0; i < strip.counted.size(); ++i) {
       w.numerators[std::size_t(strip.first) * classes + i] += double(strip.counted[i]);
       counted += strip.counted[i];
@@ -115,7 +120,8 @@ template <class T, class M> bool class_weights_of(const Grid& grid, float* weigh
   std::vector<double> weight(slabs * classes);
   for (std::size_t s = 0; s < slabs; ++s) {
     for (std::size_t c = 0; c < classes; ++c) w.denominators[s * classes + c] += all[s].total();
-    weights_of(w.numerators + s * classes, w.denominators + s * classes, w.classes, w.low, w.high, &weight[s * classes]);
+    weights_of(w.numerators + s * classes, w.denominators + s * classes, w.classes, w.low, w.high,
+               &weight[s * classes]);
   }
   team.run(grid.strips, [&](int, i64 s) {
     grid.each_part(s, [&](i64 slab, i64 first, i64 n, const u8* label, const u8* mask) {
@@ -126,12 +132,13 @@ template <class T, class M> bool class_weights_of(const Grid& grid, float* weigh
       }
     });
   });
-  return sum > counted;  // 0 of a float mask
+  return sum > counted;  // `whole` is 0 for a float mask
 }
 
 }  // namespace
 
-bool class_weights(const LabelArray& labels, const StridedArray& mask, const ElementFormat& mask_format, float* weights, const SlabWeights& w, int threads) {
+bool class_weights(const LabelArray& labels, const StridedArray& mask, const ElementFormat& mask_format, float* weights,
+                   const SlabWeights& w, int threads) {
   const Grid grid(labels, mask, w);
   if (grid.rows * labels.view.shape.back() < (1 << 15)) threads = 1;
   return with_mask_type(mask_format, [&](auto type) {

@@ -40,13 +40,15 @@ const Level* level_named(const std::string& name) {
   return level_baseline();
 }
 
-CpuTask::CpuTask(const Task& task, const std::string& name, bool in_float) : Task(task), level(level_named(name)), always_float(in_float) {}
+CpuTask::CpuTask(const Task& task, const std::string& name, bool in_float)
+    : Task(task), level(level_named(name)), always_float(in_float) {}
 
 namespace {
 
-constexpr i64 PER_THREAD = 1 << 14;  // voxels for which one more thread is worth its start
+constexpr i64 PER_THREAD = 1 << 14;  // voxels from which on one more thread saves more than it costs to start it
 constexpr i64 WAVE_BYTES = i64(48) << 20;
-constexpr i64 GROUP_BYTES = 2048;  // of a row group: its running distances stay in the first-level cache
+// Bytes of running distances of a group of rows, so that they stay in the first-level cache.
+constexpr i64 GROUP_BYTES = 2048;
 
 i64 offset_of(i64 volume, const std::vector<i64>& shape, const std::vector<i64>& strides, int lead) {
   i64 offset = 0;
@@ -61,14 +63,14 @@ std::vector<i64> spatial_shape(const CpuTask& task, const LabelArray& labels) {
   return {labels.view.shape.end() - std::ptrdiff_t(task.voxel_size.size()), labels.view.shape.end()};
 }
 
-// Threads whose start is worth the while.
+// The number of threads that is worth starting.
 int useful_threads(const StridedArray& labels, int threads) {
   i64 voxels = 1;
   for (const i64 n : labels.shape) voxels *= n;
   return int(std::max<i64>(1, std::min<i64>({threads, 256, voxels / PER_THREAD})));
 }
 
-// One call: what all its volumes share.
+// What all volumes of a call share.
 struct Call {
   const CpuTask& task;
   const LabelArray& labels;
@@ -107,19 +109,21 @@ struct Call {
       v.labels.stride[a] = plan.axis[a] < 0 ? 0 : labels.view.strides[axis];
       v.out_stride[a] = plan.axis[a] < 0 ? 0 : out.strides[axis];
     }
-    if (plan.axis[2] < 0) v.labels.stride[2] = labels.format.width, v.out_stride[2] = 4;  // a single voxel
+    if (plan.axis[2] < 0) v.labels.stride[2] = labels.format.width, v.out_stride[2] = 4;  // a single voxel along x
     v.background = task.background, v.fill = task.fill;
     v.everywhere = plan.everywhere;
     whole = task.units.whole && plan.cap <= 65534 && !task.always_float;
-    v.near_only = std::max({reach_of(plan, 0), reach_of(plan, 1), reach_of(plan, 2)}) <= 255;  // whatever the shape
+    // Decided without the shape, so that blocks of a volume get the same bits as the whole.
+    v.near_only = std::max({reach_of(plan, 0), reach_of(plan, 1), reach_of(plan, 2)}) <= 255;
   }
 
   std::size_t bits_bytes() const { return std::size_t((plan.n[0] * plan.n[1] * words * 4 + 63) / 64 * 64); }
   std::size_t line_bytes() const { return std::size_t((plan.n[0] * plan.n[1] + 63) / 64 * 64); }
-  std::size_t scan_bytes() const { return std::size_t((voxels * plan.scan_bytes + 128 + 63) / 64 * 64); }
+  std::size_t family_bytes() const { return std::size_t((voxels * plan.scan_bytes + 128 + 63) / 64 * 64); }
 };
 
-void scan_wave(Call& call, std::vector<Volume>& wave, std::vector<ScanTask>& tasks, unsigned char* scratch, std::size_t scratch_bytes) {
+void scan_wave(Call& call, std::vector<Volume>& wave, std::vector<ScanTask>& tasks, unsigned char* scratch,
+               std::size_t scratch_bytes) {
   tasks.assign(wave.size() * std::size_t(call.groups), ScanTask());
   call.team.run(i64(tasks.size()), [&](int worker, i64 i) {
     ScanTask& task = tasks[std::size_t(i)];
@@ -142,16 +146,20 @@ void scan_wave(Call& call, std::vector<Volume>& wave, std::vector<ScanTask>& tas
   }
 }
 
-// Many planes: one after the other per worker, C and D in its cache. Few: all workers on one plane.
+// Memory for the search of planes. Where there are many planes, each worker searches planes of its own, with C and D in
+// its cache. Where there are few, all workers share one plane at a time.
 struct PlaneBuffers {
   unsigned char* base;
-  std::size_t bytes, scratch;  // of C (and of D), of a worker's scratch
+  std::size_t bytes, scratch;  // bytes of C and of D each; bytes of a worker's scratch memory
   bool shared;
   unsigned char* c(int worker) const { return base + (shared ? 0 : std::size_t(worker) * 2 * bytes); }
-  unsigned char* own(int worker, int workers) const { return base + (shared ? 1 : std::size_t(workers)) * 2 * bytes + std::size_t(worker) * scratch; }
+  unsigned char* own(int worker, int workers) const {
+    return base + (shared ? 1 : std::size_t(workers)) * 2 * bytes + std::size_t(worker) * scratch;
+  }
 };
 
-// With a weigher, a plane's weights are written right behind its targets; `wave` is then all there is.
+// With a weigher, the weights of a plane are written right after its targets; `wave` then holds all volumes of the
+// call.
 void run_planes(Call& call, const std::vector<Volume>& wave, const PlaneBuffers& buffers, const Weigher* weigher) {
   const Level& level = *call.task.level;
   const i64 lanes = call.whole ? level.lanes_whole : level.lanes_float;
@@ -182,19 +190,21 @@ void run_planes(Call& call, const std::vector<Volume>& wave, const PlaneBuffers&
     call.team.run(strips, [&](int worker, i64 j) {
       const i64 first = j * bands / strips, last = (j + 1) * bands / strips, row = z * call.plan.n[1];
       level.bands(part(volume, z, worker, first, last), call.whole);
-      if (weigher) weigher->write(volume, i / call.plan.n[0], row + first * lanes, row + std::min(last * lanes, call.plan.n[1]));
+      if (weigher)
+        weigher->write(volume, i / call.plan.n[0], row + first * lanes, row + std::min(last * lanes, call.plan.n[1]));
     });
   }
 }
 
 }  // namespace
 
-Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArray& out, const FusedWeights* weighing, int threads) {
+Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArray& out, const FusedWeights* weighing,
+                int threads) {
   Call call(task, labels, out, weighing, threads);
   const Level& level = *task.level;
   const bool border = weighing && weighing->border;
   const std::size_t kept_bits = call.bits_bytes() * (1 + std::size_t(call.may_miss) + std::size_t(border));
-  const std::size_t per_volume = 3 * call.scan_bytes() + call.line_bytes();
+  const std::size_t per_volume = 3 * call.family_bytes() + call.line_bytes();
   const i64 in_wave = std::max<i64>(1, std::min(call.volumes, WAVE_BYTES / i64(per_volume + kept_bits)));
   const i64 bit_sets = weighing ? call.volumes : in_wave;
   PlaneBuffers buffers;
@@ -204,7 +214,8 @@ Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArra
   const std::size_t scan_scratch = std::size_t((level.scan_scratch(call.model, call.group) + 63) / 64 * 64);
   const std::size_t workers = std::size_t(call.threads);
   const std::size_t plane_total = (buffers.shared ? 1 : workers) * 2 * buffers.bytes + workers * buffers.scratch;
-  Scratch scratch(std::size_t(in_wave) * per_volume + std::size_t(bit_sets) * kept_bits + std::max(plane_total, workers * scan_scratch) + 256);
+  Scratch scratch(std::size_t(in_wave) * per_volume + std::size_t(bit_sets) * kept_bits +
+                  std::max(plane_total, workers * scan_scratch) + 256);
   unsigned char* scans = scratch.take(std::size_t(in_wave) * per_volume);
   unsigned char* bits = scratch.take(std::size_t(bit_sets) * kept_bits);
   buffers.base = scratch.take(std::max(plane_total, workers * scan_scratch));
@@ -213,8 +224,9 @@ Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArra
   std::vector<Volume> wave, all;
   std::vector<ScanTask> tasks;
   std::vector<Counted> counted;
-  const std::unique_ptr<Weigher> weigher = weighing ? std::make_unique<Weigher>(task, labels, *weighing, call.model) : nullptr;
-  const bool in_one = in_wave == call.volumes;  // counts are complete before the first plane
+  const std::unique_ptr<Weigher> weigher =
+      weighing ? std::make_unique<Weigher>(task, labels, *weighing, call.model) : nullptr;
+  const bool in_one = in_wave == call.volumes;  // then the counts are complete before the first plane is searched
   for (i64 first = 0; first < call.volumes; first += in_wave) {
     const i64 last = std::min(call.volumes, first + in_wave);
     wave.assign(std::size_t(last - first), call.model);
@@ -225,7 +237,8 @@ Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArra
       const std::size_t step = call.bits_bytes() / 4;
       v.labels.data = labels.view.data + offset_of(i, labels.view.shape, labels.view.strides, call.lead);
       v.out = out.data + offset_of(i, out.shape, out.strides, call.lead);
-      v.z = scan, v.a = scan + call.scan_bytes(), v.b = scan + 2 * call.scan_bytes(), v.swept = scan + 3 * call.scan_bytes();
+      v.z = scan, v.a = scan + call.family_bytes(), v.b = scan + 2 * call.family_bytes(),
+      v.swept = scan + 3 * call.family_bytes();
       v.inside = own;
       v.annotated = call.may_miss ? own + step : nullptr;
       v.keep = border ? own + step * (call.may_miss ? 2 : 1) : nullptr;
@@ -245,7 +258,8 @@ Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArra
   }
   if (weigher && !in_one) {
     weigher->count(all, counted, call.team);
-    const i64 rows = call.plan.n[0] * call.plan.n[1], strip = std::max<i64>(1, 16384 / call.plan.n[2]), strips = (rows + strip - 1) / strip;
+    const i64 rows = call.plan.n[0] * call.plan.n[1], strip = std::max<i64>(1, 16384 / call.plan.n[2]),
+              strips = (rows + strip - 1) / strip;
     call.team.run(call.volumes * strips, [&](int, i64 i) {
       const i64 first = i % strips * strip;
       weigher->write(all[std::size_t(i / strips)], i / strips, first, std::min(rows, first + strip));

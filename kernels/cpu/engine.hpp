@@ -1,4 +1,5 @@
-// The driver: volumes to jobs, jobs to threads, counts to weights.
+// Engine `cpu`: divides the volumes of a call among threads, runs the loops of a SIMD level, and makes weights from
+// counts.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -9,18 +10,18 @@
 
 namespace half_grid {
 
-// Memory of a caller: strides in bytes, any sign.
+// An array of the caller. Strides are in bytes and may be negative.
 struct StridedArray {
   unsigned char* data = nullptr;
   std::vector<i64> shape, strides;
   int width = 0;  // bytes of an element
 };
 
-// A task and the loops that run it.
+// A task, and the SIMD level whose loops run it.
 struct CpuTask : Task {
   CpuTask(const Task& task, const std::string& level, bool always_float);
   const Level* level;
-  bool always_float;  // never in whole squares of 16 bits
+  bool always_float;  // never use squares of 16 bits, even where they are exact
 };
 
 // Labels: spatial axes last, volumes in front.
@@ -29,38 +30,40 @@ struct LabelArray {
   ElementFormat format;
 };
 
-// What the fused call adds: weights of two classes, label = 0 and label ≠ 0.
+// What a call for target and weight needs in addition. There are two classes, label = 0 and label ≠ 0.
 struct FusedWeights {
-  StridedArray mask;                // data null: ones
+  StridedArray mask;  // `data` null stands for ones
   ElementFormat mask_format;
-  float* weights;           // [out] contiguous, the labels' shape
-  double* numerators;       // [i/o] (slabs, 2)
-  double* denominators;     // [i/o] (slabs, 2)
-  i64 slabs;                // volume i belongs to slab i % slabs
-  double low, high;         // clip of a fraction
-  bool border;              // weight 0 where the border of the array is nearer than the nearest site
+  float* weights;        // [out] contiguous, the labels' shape
+  double* numerators;    // [i/o] (slabs, 2)
+  double* denominators;  // [i/o] (slabs, 2)
+  i64 slabs;             // volume i belongs to slab i % slabs
+  double low, high;      // clip of a fraction
+  bool border;           // the weight is 0 where the border of the array is nearer than the nearest site
 };
 
-// What a pass over labels and mask noticed on the way.
+// What a call noticed in labels and mask, for a warning.
 struct Noticed {
-  i64 fractions = 0;            // annotated voxels whose label is a float with a fraction
-  bool mask_above_one = false;  // an integer mask counts a voxel more than once
+  i64 fractions = 0;            // annotated voxels whose label is not a whole number
+  bool mask_above_one = false;  // an integer mask has a value above 1
 };
 
-Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArray& out, const FusedWeights* weighing, int threads);
+Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArray& out, const FusedWeights* weighing,
+                int threads);
 
-const Level* level_named(const std::string& name);  // "auto": the widest that runs here
+const Level* level_named(const std::string& name);  // "auto" is the widest that this processor runs
 std::vector<std::string> levels();
 
-// Per slab counts and weights for any number of classes; see class_weights.cpp.
+// Weights for any number of classes, with counts per slab; see class_weights.cpp.
 struct SlabWeights {
   int classes;
-  bool foreground;          // two classes, label = 0 and label ≠ 0
-  std::vector<i64> slab;    // block extents
+  bool foreground;        // the two classes are label = 0 and label ≠ 0
+  std::vector<i64> slab;  // extents of a block of the array
   double low, high;
   double *numerators, *denominators;  // [i/o] (slabs, classes)
 };
-// Returns whether an integer mask counts a voxel more than once.
-bool class_weights(const LabelArray& labels, const StridedArray& mask, const ElementFormat& mask_format, float* weights, const SlabWeights& w, int threads);
+// Returns whether an integer mask has a value above 1.
+bool class_weights(const LabelArray& labels, const StridedArray& mask, const ElementFormat& mask_format, float* weights,
+                   const SlabWeights& w, int threads);
 
 }  // namespace half_grid

@@ -1,20 +1,21 @@
-// From squared distances to what is stored: root, tanh, sign, background, unannotated voxels, border.
+// From squared distances to targets: root, tanh, sign, background, unannotated voxels, border.
 
 struct Finish {
-  float factor;      // from units to the argument of tanh, or to world units
-  bool usual;        // tanh, background 0, nothing unannotated, no border, contiguous rows
-  float border_y_z;  // squared border distance along z and y
+  float factor;      // converts units to the argument of tanh, or to world units
+  bool usual;        // the common case: tanh, background 0, every voxel annotated, no border, contiguous rows
+  float border_y_z;  // the squared distance to the border along z and y
 };
 
 static inline Finish finish_of(const Volume& v) {
-  const bool usual = !v.plan->world_units && v.background == ZERO && !v.annotated && !v.keep && !v.has_no_site && v.out_stride[2] == 4;
+  const bool usual =
+      !v.plan->world_units && v.background == ZERO && !v.annotated && !v.keep && !v.has_no_site && v.out_stride[2] == 4;
   return {float(v.plan->factor), usual, 0};
 }
 
 static inline FloatLanes squares_at(const float* p) { return FloatLanes::load(p); }
-static inline FloatLanes squares_at(const u16* p) { return FloatLanes::widened(p); }
+static inline FloatLanes squares_at(const u16* p) { return FloatLanes::scanned(p); }
 
-// Lanes i with (square > border² and some slack), against the nearest border of each voxel.
+// Bit i is set where the square in lane i is greater than that of the distance to the border, with BORDER_SLACK.
 static inline u32 beyond_border(const Volume& v, const Finish& f, FloatLanes squares, i64 x, i64 n) {
   float border[FloatLanes::N];
   for (int i = 0; i < FloatLanes::N; ++i) {
@@ -27,8 +28,8 @@ static inline u32 beyond_border(const Volume& v, const Finish& f, FloatLanes squ
   return n < FloatLanes::N ? over & ((1u << n) - 1) : over;
 }
 
-// What nearly every row is (`usual`), the whole of it but for lanes beyond the last full ones, straight from registers
-// to memory. Where a voxel is inside, its panel holds squares.
+// Stores a row of the common case (`usual`) directly from registers, as far as it fills whole panels; returns where it
+// stopped. A panel with a voxel inside always holds squares.
 template <class V>
 static inline i64 finish_usual(const Volume& v, const Finish& f, i64 z, i64 y, const typename V::E* squares) {
   constexpr int W = FloatLanes::N;
@@ -51,7 +52,7 @@ static inline i64 finish_usual(const Volume& v, const Finish& f, i64 z, i64 y, c
   return x;
 }
 
-// Squared distance, in units, from the row's voxels to the nearest border along z and y.
+// The squared distance from the voxels of a row to the nearest border along z and y, in squared units.
 static inline float border_square(const Volume& v, i64 z, i64 y) {
   const i64 back_z = z < v.nz - 1 - z ? z : v.nz - 1 - z, back_y = y < v.ny - 1 - y ? y : v.ny - 1 - y;
   const double along_z = double(2 * back_z + 1) * v.plan->half[0], along_y = double(2 * back_y + 1) * v.plan->half[1];
@@ -61,9 +62,10 @@ static inline float border_square(const Volume& v, i64 z, i64 y) {
   return float(border < 1.8e19 ? border * border : 3.4e38);
 }
 
-// n <= V::N voxels of row y from x on; `squares` is null where there is no site.
+// Stores n <= V::N voxels of row y from x on. `squares` is null where the volume has no site.
 template <class V>
-static inline void finish_row(const Volume& v, const Finish& f, i64 z, i64 y, i64 x, i64 n, const typename V::E* squares) {
+static inline void finish_row(const Volume& v, const Finish& f, i64 z, i64 y, i64 x, i64 n,
+                              const typename V::E* squares) {
   constexpr int W = FloatLanes::N;
   const i64 row = (z * v.ny + y) * v.words + (x >> 5);
   const u32 inside = v.inside[row] >> (x & 31);
@@ -72,7 +74,10 @@ static inline void finish_row(const Volume& v, const Finish& f, i64 z, i64 y, i6
   alignas(64) float values[V::N];
   for (int i = 0; i < V::N; i += W) {
     const FloatLanes zero = FloatLanes::all(0.0f);
-    if (idle) { zero.store(values + i); continue; }
+    if (idle) {
+      zero.store(values + i);
+      continue;
+    }
     FloatLanes t = FloatLanes::all(v.plan->no_site_value);
     FloatLanes s = FloatLanes::all(v.plan->no_site_square);
     if (squares) {
@@ -96,7 +101,8 @@ static inline void finish_row(const Volume& v, const Finish& f, i64 z, i64 y, i6
   if (v.background == TIMES_LABEL && !idle) {
     const u8* p = v.labels.data + z * v.labels.stride[0] + y * v.labels.stride[1];
     for (i64 i = 0; i < n; ++i)
-      if (inside >> i & 1) values[i] = float(double(values[i]) * number_at(v.labels.format, p + (x + i) * v.labels.stride[2]));
+      if (inside >> i & 1)
+        values[i] = float(double(values[i]) * number_at(v.labels.format, p + (x + i) * v.labels.stride[2]));
   }
   if (v.annotated) {
     const u32 annotated = v.annotated[row] >> (x & 31);

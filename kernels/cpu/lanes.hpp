@@ -1,18 +1,12 @@
-// Registers of lanes, one type for whole squares (16 bits, saturating) and one for floats, at three widths.
+// Registers of lanes, at three widths: WholeLanes for squares that are whole numbers of 16 bits (sums saturate),
+// FloatLanes for floats.
 //
 //   load, store   N elements at any address        any_greater(a, b)   whether a > b in any lane
 //   at(cost)      one cost in all lanes             choose(bits, a, b)  lane i of a where bit i is set, else of b
 //   scanned(p, …) squares of N scan distances       none_to_zero(a)     NONE, the mark of idle lanes, becomes 0
 //
-// The same operations in the same order at every width, so that every width returns the same bits.
-// Included once per SIMD level, inside that level's namespace.
-
-typedef u16 Whole;
-
-template <class E> struct Costs;
-// Costs lie in memory as pairs of 16 bits: a 32-bit broadcast comes for free with the load.
-template <> struct Costs<u16> { typedef u32 type; };
-template <> struct Costs<float> { typedef float type; };
+// Every width does the same operations in the same order, so all return the same bits. This file is included once per
+// SIMD level, inside that level's namespace.
 
 #if defined(HALF_GRID_AVX512)
 
@@ -48,10 +42,13 @@ struct FloatLanes {
   void store(float* p) const { _mm512_storeu_ps(p, v); }
   static FloatLanes all(float e) { return {_mm512_set1_ps(e)}; }
   static FloatLanes at(const float* cost) { return {_mm512_set1_ps(*cost)}; }
-  static FloatLanes scanned(const u8* p) { return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)p)))}; }
-  static FloatLanes scanned(const u16* p) { return {_mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p)))}; }
+  static FloatLanes scanned(const u8* p) {
+    return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)p)))};
+  }
+  static FloatLanes scanned(const u16* p) {
+    return {_mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p)))};
+  }
   static FloatLanes scanned(const u32* p) { return {_mm512_cvtepu32_ps(_mm512_loadu_si512(p))}; }
-  static FloatLanes widened(const u16* p) { return scanned(p); }
   friend FloatLanes operator+(FloatLanes a, FloatLanes b) { return {_mm512_add_ps(a.v, b.v)}; }
   friend FloatLanes operator-(FloatLanes a, FloatLanes b) { return {_mm512_sub_ps(a.v, b.v)}; }
   friend FloatLanes operator*(FloatLanes a, FloatLanes b) { return {_mm512_mul_ps(a.v, b.v)}; }
@@ -61,13 +58,16 @@ struct FloatLanes {
   friend FloatLanes root(FloatLanes a) { return {_mm512_sqrt_ps(a.v)}; }
   friend bool any_greater(FloatLanes a, FloatLanes b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ) != 0; }
   friend u32 greater_bits(FloatLanes a, FloatLanes b) { return u32(_mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ)); }
-  static FloatLanes choose(u32 bits, FloatLanes a, FloatLanes b) { return {_mm512_mask_mov_ps(b.v, __mmask16(bits), a.v)}; }
+  static FloatLanes choose(u32 bits, FloatLanes a, FloatLanes b) {
+    return {_mm512_mask_mov_ps(b.v, __mmask16(bits), a.v)};
+  }
   static FloatLanes where_greater(FloatLanes a, FloatLanes b, FloatLanes yes, FloatLanes no) {
     return {_mm512_mask_mov_ps(no.v, _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ), yes.v)};
   }
-  // 2 to the power of a whole number that was rounded by adding 1.5 · 2²³, as the low bits of `a`.
+  // 2 to the power of the whole number in the low bits of `a`, where the addition of 1.5 · 2²³ has put it.
   static FloatLanes power_of_two(FloatLanes a) {
-    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_castps_si512(a.v), _mm512_set1_epi32(127)), 23))};
+    return {
+        _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_castps_si512(a.v), _mm512_set1_epi32(127)), 23))};
   }
 };
 
@@ -93,7 +93,8 @@ struct WholeLanes {
     return !_mm256_testz_si256(over, over);
   }
   static WholeLanes choose(u32 bits, WholeLanes a, WholeLanes b) {
-    const __m256i lane = _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, short(32768));
+    const __m256i lane =
+        _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, short(32768));
     const __m256i set = _mm256_cmpeq_epi16(_mm256_and_si256(_mm256_set1_epi16(short(bits)), lane), lane);
     return {_mm256_blendv_epi8(b.v, a.v, set)};
   }
@@ -113,14 +114,17 @@ struct FloatLanes {
   void store(float* p) const { _mm256_storeu_ps(p, v); }
   static FloatLanes all(float e) { return {_mm256_set1_ps(e)}; }
   static FloatLanes at(const float* cost) { return {_mm256_broadcast_ss(cost)}; }
-  static FloatLanes scanned(const u8* p) { return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)p)))}; }
-  static FloatLanes scanned(const u16* p) { return {_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)p)))}; }
+  static FloatLanes scanned(const u8* p) {
+    return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)p)))};
+  }
+  static FloatLanes scanned(const u16* p) {
+    return {_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)p)))};
+  }
   static FloatLanes scanned(const u32* p) {
     float f[N];
     for (int i = 0; i < N; ++i) f[i] = float(p[i]);
     return load(f);
   }
-  static FloatLanes widened(const u16* p) { return scanned(p); }
   friend FloatLanes operator+(FloatLanes a, FloatLanes b) { return {_mm256_add_ps(a.v, b.v)}; }
   friend FloatLanes operator-(FloatLanes a, FloatLanes b) { return {_mm256_sub_ps(a.v, b.v)}; }
   friend FloatLanes operator*(FloatLanes a, FloatLanes b) { return {_mm256_mul_ps(a.v, b.v)}; }
@@ -128,7 +132,9 @@ struct FloatLanes {
   friend FloatLanes min(FloatLanes a, FloatLanes b) { return {_mm256_min_ps(a.v, b.v)}; }
   friend FloatLanes max(FloatLanes a, FloatLanes b) { return {_mm256_max_ps(a.v, b.v)}; }
   friend FloatLanes root(FloatLanes a) { return {_mm256_sqrt_ps(a.v)}; }
-  friend u32 greater_bits(FloatLanes a, FloatLanes b) { return u32(_mm256_movemask_ps(_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ))); }
+  friend u32 greater_bits(FloatLanes a, FloatLanes b) {
+    return u32(_mm256_movemask_ps(_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ)));
+  }
   friend bool any_greater(FloatLanes a, FloatLanes b) { return greater_bits(a, b) != 0; }
   static FloatLanes choose(u32 bits, FloatLanes a, FloatLanes b) {
     const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
@@ -139,7 +145,8 @@ struct FloatLanes {
     return {_mm256_blendv_ps(no.v, yes.v, _mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ))};
   }
   static FloatLanes power_of_two(FloatLanes a) {
-    return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_castps_si256(a.v), _mm256_set1_epi32(127)), 23))};
+    return {
+        _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_castps_si256(a.v), _mm256_set1_epi32(127)), 23))};
   }
 };
 

@@ -1,4 +1,4 @@
-// Lanes on the compiler's own vectors of 16 bytes: SSE2, NEON, and whatever comes. See lanes.hpp.
+// Lanes as the compiler's own vectors of 16 bytes, for SSE2, NEON and every other processor. See lanes.hpp.
 
 typedef u16 Vector16 __attribute__((vector_size(16)));
 typedef short Signed16 __attribute__((vector_size(16)));
@@ -26,7 +26,7 @@ struct WholeLanes {
   static WholeLanes scanned(const u8* p) { return {Vector16{p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]}}; }
   friend WholeLanes operator+(WholeLanes a, WholeLanes b) {
     const Vector16 sum = a.v + b.v;
-    return {sum | Vector16(sum < a.v)};  // a carry leaves the sum below its parts
+    return {sum | Vector16(sum < a.v)};  // a sum that overflowed is less than its parts: saturate it
   }
   friend WholeLanes operator*(WholeLanes a, WholeLanes b) { return {a.v * b.v}; }
   static WholeLanes pick(Vector16 set, Vector16 yes, Vector16 no) { return {(yes & set) | (no & ~set)}; }
@@ -56,8 +56,9 @@ struct FloatLanes {
   void store(float* p) const { __builtin_memcpy(p, &v, 16); }
   static FloatLanes all(float e) { return {Vector32{e, e, e, e}}; }
   static FloatLanes at(const float* cost) { return all(*cost); }
-  template <class K> static FloatLanes scanned(const K* p) { return {Vector32{float(p[0]), float(p[1]), float(p[2]), float(p[3])}}; }
-  static FloatLanes widened(const u16* p) { return scanned(p); }
+  template <class K> static FloatLanes scanned(const K* p) {
+    return {Vector32{float(p[0]), float(p[1]), float(p[2]), float(p[3])}};
+  }
   friend FloatLanes operator+(FloatLanes a, FloatLanes b) { return {a.v + b.v}; }
   friend FloatLanes operator-(FloatLanes a, FloatLanes b) { return {a.v - b.v}; }
   friend FloatLanes operator*(FloatLanes a, FloatLanes b) { return {a.v * b.v}; }
@@ -68,7 +69,8 @@ struct FloatLanes {
   friend FloatLanes min(FloatLanes a, FloatLanes b) { return pick(a.v < b.v, a.v, b.v); }
   friend FloatLanes max(FloatLanes a, FloatLanes b) { return pick(a.v < b.v, b.v, a.v); }
   friend FloatLanes root(FloatLanes a) {
-    return {Vector32{__builtin_sqrtf(a.v[0]), __builtin_sqrtf(a.v[1]), __builtin_sqrtf(a.v[2]), __builtin_sqrtf(a.v[3])}};
+    return {
+        Vector32{__builtin_sqrtf(a.v[0]), __builtin_sqrtf(a.v[1]), __builtin_sqrtf(a.v[2]), __builtin_sqrtf(a.v[3])}};
   }
   friend u32 greater_bits(FloatLanes a, FloatLanes b) {
     const Signed32 over = a.v > b.v;

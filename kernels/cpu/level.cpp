@@ -1,7 +1,7 @@
-// The loops of one SIMD level. Compiled once per level, each time with that level's flags and definition.
+// The loops of one SIMD level. This file is compiled once per level, each time with that level's flags and macro.
 //
-// Everything lives in an unnamed namespace and nothing comes from the standard library: an inline function compiled here
-// with wider instructions must never be the copy that the linker keeps for everybody.
+// Everything is in an unnamed namespace and nothing comes from the standard library. Otherwise the linker might keep a
+// copy of an inline function that was compiled here with wide instructions, and use it on every processor.
 #include "simd.hpp"
 #include "tanh.hpp"
 #include "volume.hpp"
@@ -15,6 +15,8 @@ namespace {
 #include "transpose.hpp"
 #include "finish.hpp"
 #include "plane.hpp"
+#include "panels.hpp"
+#include "bands.hpp"
 
 void panels_of(const PlaneTask& task, bool whole) {
   if (whole) return panels<WholeLanes, u8>(task);
@@ -30,16 +32,22 @@ void bands_of(const PlaneTask& task, bool whole) {
   else bands<FloatLanes>(task);
 }
 
-i64 plane_scratch(const Volume& v, bool whole) { return whole ? plane_scratch_of<WholeLanes>(v) : plane_scratch_of<FloatLanes>(v); }
+i64 plane_scratch(const Volume& v, bool whole) {
+  return whole ? plane_scratch_of<WholeLanes>(v) : plane_scratch_of<FloatLanes>(v);
+}
 
 template <class V> i64 plane_bytes_of(const Volume& v) {
   const PlaneShape<V> s(v);
   return filled_at<V>(v) + up64(s.bands * s.panels());
 }
-i64 plane_bytes(const Volume& v, bool whole) { return whole ? plane_bytes_of<WholeLanes>(v) : plane_bytes_of<FloatLanes>(v); }
+i64 plane_bytes(const Volume& v, bool whole) {
+  return whole ? plane_bytes_of<WholeLanes>(v) : plane_bytes_of<FloatLanes>(v);
+}
 
-// n weights from bits, starting at a word: `foreground` where inside, 0 where not kept or not annotated (null: all are).
-void weigh(const u32* inside, const u32* keep, const u32* annotated, float background, float foreground, float* out, i64 n) {
+// Writes n weights from bits, starting at a word: `foreground` where the voxel is inside, otherwise `background`, and 0
+// where it is not kept or not annotated. `keep` or `annotated` is null where every voxel is.
+void weigh(const u32* inside, const u32* keep, const u32* annotated, float background, float foreground, float* out,
+           i64 n) {
   constexpr int W = FloatLanes::N;
   const FloatLanes zero = FloatLanes::all(0.0f), low = FloatLanes::all(background), high = FloatLanes::all(foreground);
   for (i64 x = 0; x < n; x += 32, ++inside) {
@@ -57,8 +65,8 @@ void weigh(const u32* inside, const u32* keep, const u32* annotated, float backg
   }
 }
 
-const Level level = {HALF_GRID_LEVEL_NAME, scan, panels_of, bands_of, scan_scratch, plane_scratch, plane_bytes,
-                     WholeLanes::N, FloatLanes::N, weigh};
+const Level level = {scan,        panels_of,     bands_of,      scan_scratch, plane_scratch,
+                     plane_bytes, WholeLanes::N, FloatLanes::N, weigh};
 }  // namespace
 
 const Level* HALF_GRID_LEVEL() { return &level; }

@@ -1,4 +1,4 @@
-// The scan: one sweep down and one up along z, for a group of rows at a time.
+// The scan: for a group of rows at a time, one sweep down and one sweep up along z.
 //
 //   labels  [inp]  (nz, ny, nx), any width, strides and byte order
 //   z, a, b [out]  (nz, ny, nx) distances along z in voxels, saturated at Scan<K>::none; see half_grid.hpp
@@ -7,24 +7,27 @@
 //   swept   [out]  (nz, ny) whether z, a and b hold anything there; see quiet rows below
 //   scratch [buf]  two z-levels of the group's label rows and the running distances; scan_scratch() bytes
 //
-// Rows are copied and lengthened by their last label, so that the end of a row is no face; likewise the first
-// plane has itself, and the last row itself, as a neighbour.
+// Rows are copied and padded with their last label, so that the end of a row is no face. In the same way the first
+// plane is its own predecessor, and the last row is its own neighbour.
 //
-// Quiet rows: where neither a row nor the rows below and before it hold foreground there is no face, and no sample that a
-// foreground voxel could want. Unless background voxels ask too, such rows are not swept. When one is swept again, what
-// runs on from before is too short, and harmless: a voxel that is foreground now has a z-face since, nearer by half a voxel.
+// Quiet rows: a background row whose next row and previous plane are background has no face, and no sample that is the
+// best one of a foreground voxel. It is skipped, unless distances of background are needed too. Running distances are
+// then too small when sweeping resumes; this is harmless, since the new foreground voxel has a z-face half a voxel
+// away.
 
 static inline i64 padded(i64 nx) { return (nx + 1 + 63) / 64 * 64; }
 
-// Rows of different planes lie too far apart for the processor to see them coming.
+// Rows of different planes lie too far apart for the processor to prefetch them by itself.
 template <class T> static inline void fetch_row(const Volume& v, i64 z, i64 y) {
   if (v.labels.stride[2] != i64(sizeof(T))) return;
   const u8* p = v.labels.data + z * v.labels.stride[0] + y * v.labels.stride[1];
   for (i64 i = 0; i < v.nx * i64(sizeof(T)); i += 64) __builtin_prefetch(p + i);
 }
 
-// One row of labels, as codes whose bits are equal where the labels are; `missing` (0 or 255) where unannotated.
-template <class T> static void read_row(const Volume& v, i64 z, i64 y, T* __restrict__ codes, u8* __restrict__ missing) {
+// Reads one row of labels as codes, whose bits are equal exactly where the labels are. `missing` becomes 255 where a
+// voxel is unannotated, otherwise 0.
+template <class T> static void read_row(const Volume& v, i64 z, i64 y, T* __restrict__ codes,
+                                        u8* __restrict__ missing) {
   const ElementFormat& format = v.labels.format;
   const u8* p = v.labels.data + z * v.labels.stride[0] + y * v.labels.stride[1];
   const i64 nx = v.nx, step = v.labels.stride[2];
@@ -53,9 +56,9 @@ template <class T> static void read_row(const Volume& v, i64 z, i64 y, T* __rest
     for (i64 x = nx, end = padded(nx); x < end; ++x) missing[x] = missing[nx - 1];
 }
 
-// How many codes of floats are no whole numbers. Above 2^23 (float32) or 2^52 (float64) there are no fractions; below,
-// adding and subtracting that number rounds to a whole one. NaN and infinity compare false. A half float's bits are
-// moved to where float32 has them; its infinity and NaN become whole numbers.
+// How many floats, given as codes, are no whole numbers. From 2^23 (float32) or 2^52 (float64) on there are no
+// fractions; below, adding and subtracting that number rounds to a whole one. NaN and infinity compare false. The bits
+// of a half float are moved to where float32 has them; its infinity and NaN then count as whole numbers.
 template <class T> static i64 count_fractions(const T* __restrict__ codes, i64 nx) {
   i64 count = 0;
   if constexpr (sizeof(T) == 8) {
@@ -69,7 +72,7 @@ template <class T> static i64 count_fractions(const T* __restrict__ codes, i64 n
     }
   } else if constexpr (sizeof(T) >= 2) {
     constexpr float whole = 8388608.0f;
-    constexpr i64 block = i64(1) << 16;  // 32 bits count that far
+    constexpr i64 block = i64(1) << 16;  // a counter of 32 bits suffices for a block
     for (i64 first = 0; first < nx; first += block) {
       const i64 last = nx - first < block ? nx : first + block;
       u32 some = 0;
@@ -77,7 +80,9 @@ template <class T> static i64 count_fractions(const T* __restrict__ codes, i64 n
         const u32 bits = sizeof(T) == 4 ? u32(float_magnitude(codes[x])) : u32(float_magnitude(codes[x])) << 13;
         float value;
         __builtin_memcpy(&value, &bits, 4);
-        if (sizeof(T) == 2) value *= 5192296858534827628530496329220096.0f;  // 2^112, between the two biases
+        if (sizeof(T) == 2)
+          // 2^112: the difference between the biases of the two exponents.
+          value *= 5192296858534827628530496329220096.0f;
         const float rounded = (value + whole) - whole;
         some += (value < whole) & (rounded != value);
       }
@@ -87,7 +92,7 @@ template <class T> static i64 count_fractions(const T* __restrict__ codes, i64 n
   return count;
 }
 
-// The same for one row of labels, without those that `ignored` marks as unannotated.
+// The same for one row of labels, without those that are unannotated because they equal `ignored`.
 template <class T> static i64 row_fractions(const ElementFormat& format, const T* codes, i64 nx) {
   i64 count = count_fractions(codes, nx);
   const T ignored = T(format.ignored);
@@ -102,7 +107,7 @@ template <class T> static inline bool holds_foreground(const T* codes, i64 nx) {
   return any != 0;
 }
 
-// Bytes -> bits, 32 at a time; bits beyond nx are 0. Returns how many are set.
+// Packs bytes into bits, 32 at a time; bits beyond nx are 0. Returns how many are set.
 static inline i64 pack_row(const u8* bytes, i64 nx, u32* words) {
   i64 count = 0;
   for (i64 x = 0, w = 0; x < nx; x += 32, ++w) {
@@ -110,7 +115,7 @@ static inline i64 pack_row(const u8* bytes, i64 nx, u32* words) {
 #if defined(HALF_GRID_AVX2) || defined(HALF_GRID_AVX512)
     bits = u32(_mm256_movemask_epi8(_mm256_loadu_si256((const __m256i*)(bytes + x))));
 #else
-    for (int i = 0; i < 4; ++i) {  // the top bits of eight bytes, gathered by one multiplication
+    for (int i = 0; i < 4; ++i) {  // the lowest bits of eight bytes, gathered by one multiplication
       u64 eight = 0;
       for (int j = 0; j < 8; ++j) eight |= u64(bytes[x + 8 * i + j] & 1) << (8 * j);
       bits |= u32((eight * 0x0102040810204080ull) >> 56) << (8 * i);
@@ -125,8 +130,8 @@ static inline i64 pack_row(const u8* bytes, i64 nx, u32* words) {
 
 template <class K> static inline K grown(K k) { return K(k + (k != Scan<K>::none)); }
 
-// One row of the way down. A running distance starts again at 0 on a face; `flags` says where label ≠ 0. Returns whether
-// there was a face.
+// One row of the sweep down. A running distance starts again at 0 on a face; `flags` becomes 255 where label ≠ 0.
+// Returns whether there was a face.
 template <class T, class K>
 static inline bool sweep_row(const T* __restrict__ here, const T* __restrict__ before, const T* __restrict__ below,
                              K* __restrict__ run_z, K* __restrict__ run_a, K* __restrict__ run_b, K* __restrict__ z,
@@ -135,7 +140,8 @@ static inline bool sweep_row(const T* __restrict__ here, const T* __restrict__ b
   for (i64 x = 0; x < nx; ++x) {
     const T label = here[x];
     const T z_face = T(label ^ before[x]), a_face = T(label ^ below[x]), b_face = T(label ^ here[x + 1]);
-    const K kz = z_face ? K(0) : grown(run_z[x]), ka = a_face ? K(0) : grown(run_a[x]), kb = b_face ? K(0) : grown(run_b[x]);
+    const K kz = z_face ? K(0) : grown(run_z[x]), ka = a_face ? K(0) : grown(run_a[x]),
+            kb = b_face ? K(0) : grown(run_b[x]);
     run_z[x] = kz, run_a[x] = ka, run_b[x] = kb;
     z[x] = kz, a[x] = ka, b[x] = kb;
     flags[x] = label ? 255 : 0;
@@ -144,7 +150,7 @@ static inline bool sweep_row(const T* __restrict__ here, const T* __restrict__ b
   return differ != 0;
 }
 
-// The same where labels can be unannotated: a face needs two that are not.
+// The same for one family where labels can be unannotated: a face needs two annotated voxels.
 template <class T, class K>
 static inline bool sweep_faces(const T* __restrict__ here, const T* __restrict__ there, const u8* missing_here,
                                const u8* missing_there, K* __restrict__ run, K* __restrict__ out, i64 nx) {
@@ -159,16 +165,21 @@ static inline bool sweep_faces(const T* __restrict__ here, const T* __restrict__
   return any;
 }
 
-template <class T> static i64 scan_bytes(const Volume& v, i64 rows) {
+template <class T> static i64 scan_scratch_of(const Volume& v, i64 rows) {
   const i64 row = padded(v.nx);
-  return 2 * (rows + 1) * row * i64(sizeof(T) + 1) + 4 * rows * row * v.plan->scan_bytes + 4 * row + 2 * (rows + 1) + 256;
+  return 2 * (rows + 1) * row * i64(sizeof(T) + 1) + 4 * rows * row * v.plan->scan_bytes + 4 * row + 2 * (rows + 1) +
+         256;
 }
 
 template <class T, class K> static void sweep_down(ScanTask& task) {
   const Volume& v = *task.volume;
   const i64 row = padded(v.nx), rows = task.y1 - task.y0, nx = v.nx;
   u8* s = task.scratch;
-  const auto take = [&s](i64 bytes) { u8* p = s; s += bytes; return p; };
+  const auto take = [&s](i64 bytes) {
+    u8* p = s;
+    s += bytes;
+    return p;
+  };
   T* level[2] = {(T*)take((rows + 1) * row * i64(sizeof(T))), (T*)take((rows + 1) * row * i64(sizeof(T)))};
   K* run = (K*)take(3 * rows * row * i64(sizeof(K)));
   u8* missing[2] = {take((rows + 1) * row), take((rows + 1) * row)};
@@ -187,7 +198,8 @@ template <class T, class K> static void sweep_down(ScanTask& task) {
       if (z + 1 < v.nz) fetch_row<T>(v, z + 1, task.y0 + r);
       read_row<T>(v, z, task.y0 + r, here + r * row, miss ? miss + r * row : nullptr);
       some[r] = !may_rest || holds_foreground(here + r * row, nx);
-      if (v.labels.format.kind >= FLOATING && r < rows) task.fractions += row_fractions(v.labels.format, here + r * row, nx);
+      if (v.labels.format.kind >= FLOATING && r < rows)
+        task.fractions += row_fractions(v.labels.format, here + r * row, nx);
     }
     for (i64 r = 0; r < rows; ++r) {
       const i64 below = r + 1 < read ? r + 1 : r, line = z * v.ny + task.y0 + r, at = line * nx, bits = line * v.words;
@@ -220,8 +232,8 @@ template <class T, class K> static void sweep_down(ScanTask& task) {
   }
 }
 
-// The way back needs no labels: a 0 in a plane's own distance down is a face between it and the plane before. The running
-// distances are those that the plane before will see; z's is kept as the least of both ways.
+// The sweep up needs no labels: where a plane's distance z from the sweep down is 0, there is a face between it and the
+// plane before. The running distances are those that the plane before will use; that of z is the least of both sweeps.
 template <class K>
 static inline void sweep_rows_up(K* __restrict__ up_z, K* __restrict__ up_a, K* __restrict__ up_b, K* __restrict__ z,
                                  K* __restrict__ a, K* __restrict__ b, i64 n) {
@@ -243,10 +255,11 @@ template <class K> static void sweep_up(const ScanTask& task) {
   for (i64 z = v.nz - 1; z >= 0; --z) {
     const i64 line = z * v.ny + task.y0;
     for (i64 r = 0; r < rows; ++r) {
-      const i64 first = r;  // as many rows at once as were swept
+      const i64 first = r;  // neighbouring rows that were swept are handled together
       while (r < rows && v.swept[line + r]) ++r;
       const i64 at = (line + first) * v.nx, from = first * v.nx;
-      sweep_rows_up(up_z + from, up_a + from, up_b + from, (K*)v.z + at, (K*)v.a + at, (K*)v.b + at, (r - first) * v.nx);
+      sweep_rows_up(up_z + from, up_a + from, up_b + from, (K*)v.z + at, (K*)v.a + at, (K*)v.b + at,
+                    (r - first) * v.nx);
     }
   }
 }
@@ -276,9 +289,9 @@ static void scan(ScanTask& task) {
 
 static i64 scan_scratch(const Volume& v, i64 rows) {
   switch (v.labels.format.width) {
-    case 1: return scan_bytes<u8>(v, rows);
-    case 2: return scan_bytes<u16>(v, rows);
-    case 4: return scan_bytes<u32>(v, rows);
-    default: return scan_bytes<u64>(v, rows);
+    case 1: return scan_scratch_of<u8>(v, rows);
+    case 2: return scan_scratch_of<u16>(v, rows);
+    case 4: return scan_scratch_of<u32>(v, rows);
+    default: return scan_scratch_of<u64>(v, rows);
   }
 }

@@ -1,82 +1,91 @@
-// The bounded search along one axis: N independent lines side by side, one per lane.
+// The bounded search along one axis. It handles N independent lines side by side, one per lane.
 //
 //   whole  [inp]  (rows, N) squares sampled at whole positions; rows padded to a multiple of 4 with NONE
 //   half   [inp]  (rows, N) squares sampled half a step further on; null where there are none
 //   least  [buf]  (rows / 4, N) chunk minima: the least of the 4 + 4 samples of a chunk
 //   cost   [inp]  squared length of i half steps, at costs[i]
 //
-// Each output is min over samples of (sample + cost of the way). The search goes outward from four outputs at
-// once, chunk by chunk, and ends when the way and the least sample of all, `floor`, cost as much as the worst of them;
-// a chunk whose own least sample plus the shortest way cannot improve any of them is skipped. Both are exact:
-// rounding is monotone.
+// An output is the minimum over all samples of (sample + cost of the distance along the axis). The search goes outward
+// from four outputs at once, chunk by chunk. It ends where the least of all samples, `floor`, plus the cost of the
+// distance reaches the worst of the four outputs. It skips a chunk whose least sample plus the cost to reach it
+// improves none of them. Both are exact, because rounding is monotone.
 
-static constexpr int TILE = 4;
+static constexpr int ROWS_PER_CHUNK = 4;
 
-template <class V> static inline V greatest(const V (&b)[TILE]) { return max(max(b[0], b[1]), max(b[2], b[3])); }
+template <class V> static inline V greatest(const V (&b)[ROWS_PER_CHUNK]) {
+  return max(max(b[0], b[1]), max(b[2], b[3]));
+}
 
-// The chunk the outputs lie in. A row's own whole sample is where its search starts.
+// Searches the chunk in which the outputs lie. The whole sample of an output's own row is where its search starts.
 template <class V, bool HALF>
-static inline void search_own(V (&b)[TILE], const typename V::E* whole, const typename V::E* half, const typename V::Cost* cost) {
-  for (int r = 0; r < TILE; ++r) {
+static inline void search_own(V (&b)[ROWS_PER_CHUNK], const typename V::E* whole, const typename V::E* half,
+                              const typename V::Cost* cost) {
+  for (int r = 0; r < ROWS_PER_CHUNK; ++r) {
     const V sample = V::load(whole + r * V::N);
-    for (int i = 0; i < TILE; ++i)
+    for (int i = 0; i < ROWS_PER_CHUNK; ++i)
       if (i != r) b[i] = min(b[i], sample + V::at(cost + 2 * (r > i ? r - i : i - r)));
   }
   if (HALF)
-    for (int r = 0; r < TILE; ++r) {
+    for (int r = 0; r < ROWS_PER_CHUNK; ++r) {
       const V sample = V::load(half + r * V::N);
-      for (int i = 0; i < TILE; ++i) b[i] = min(b[i], sample + V::at(cost + (r >= i ? 2 * (r - i) + 1 : 2 * (i - r) - 1)));
+      for (int i = 0; i < ROWS_PER_CHUNK; ++i)
+        b[i] = min(b[i], sample + V::at(cost + (r >= i ? 2 * (r - i) + 1 : 2 * (i - r) - 1)));
     }
 }
 
-// A chunk before (SIDE = -1) or behind (+1); `cost` is that of the way between the chunks' first rows.
+// Searches a chunk before (SIDE = -1) or behind (+1). `cost` is that of the distance between the first rows of the two
+// chunks.
 template <class V, bool HALF, int SIDE>
-static inline void search_chunk(V (&b)[TILE], const typename V::E* whole, const typename V::E* half, const typename V::Cost* cost) {
-  for (int r = 0; r < TILE; ++r) {
+static inline void search_chunk(V (&b)[ROWS_PER_CHUNK], const typename V::E* whole, const typename V::E* half,
+                                const typename V::Cost* cost) {
+  for (int r = 0; r < ROWS_PER_CHUNK; ++r) {
     const V sample = V::load(whole + r * V::N);
-    for (int i = 0; i < TILE; ++i) b[i] = min(b[i], sample + V::at(cost + SIDE * 2 * (r - i)));
+    for (int i = 0; i < ROWS_PER_CHUNK; ++i) b[i] = min(b[i], sample + V::at(cost + SIDE * 2 * (r - i)));
   }
   if (HALF)
-    for (int r = 0; r < TILE; ++r) {
+    for (int r = 0; r < ROWS_PER_CHUNK; ++r) {
       const V sample = V::load(half + r * V::N);
-      for (int i = 0; i < TILE; ++i) b[i] = min(b[i], sample + V::at(cost + SIDE * (2 * (r - i) + 1)));
+      for (int i = 0; i < ROWS_PER_CHUNK; ++i) b[i] = min(b[i], sample + V::at(cost + SIDE * (2 * (r - i) + 1)));
     }
 }
 
-// Chunk `at` of `chunks`, out to `reach` chunks on either side.
+// Searches for the outputs of chunk `at` of `chunks`, up to `reach` chunks away on either side.
 template <class V, bool HALF>
-static inline void search_tile(V (&b)[TILE], const typename V::E* whole, const typename V::E* half, const typename V::E* least,
-                               V floor, i64 at, i64 chunks, i64 reach, const typename V::Cost* cost) {
-  constexpr int N = V::N, STEP = 2 * TILE;
+static inline void search_outputs(V (&b)[ROWS_PER_CHUNK], const typename V::E* whole, const typename V::E* half,
+                                  const typename V::E* least, V floor, i64 at, i64 chunks, i64 reach,
+                                  const typename V::Cost* cost) {
+  constexpr int N = V::N, STEP = 2 * ROWS_PER_CHUNK;
   V worst = greatest(b);
   if (!any_greater(worst, floor + V::at(cost + (HALF ? 1 : 2)))) return;
-  search_own<V, HALF>(b, whole + at * TILE * N, half + at * TILE * N, cost);
+  search_own<V, HALF>(b, whole + at * ROWS_PER_CHUNK * N, half + at * ROWS_PER_CHUNK * N, cost);
   worst = greatest(b);
   const i64 last = at > chunks - 1 - at ? at : chunks - 1 - at;
   for (i64 j = 1; j <= last && j <= reach; ++j) {
     const typename V::Cost* way = cost + STEP * j;
-    const V nearest = V::at(way - (STEP - (HALF ? 1 : 2)));  // the last half sample of the chunk before is the nearest
+    // The last half sample of the chunk before is the nearest sample.
+    const V nearest = V::at(way - (STEP - (HALF ? 1 : 2)));
     if (!any_greater(worst, floor + nearest)) return;
     const i64 before = at - j, behind = at + j;
     if (before >= 0 && any_greater(worst, V::load(least + before * N) + nearest)) {
-      search_chunk<V, HALF, -1>(b, whole + before * TILE * N, half + before * TILE * N, way);
+      search_chunk<V, HALF, -1>(b, whole + before * ROWS_PER_CHUNK * N, half + before * ROWS_PER_CHUNK * N, way);
       worst = greatest(b);
     }
     if (behind < chunks && any_greater(worst, V::load(least + behind * N) + V::at(way - (STEP - 2)))) {
-      search_chunk<V, HALF, 1>(b, whole + behind * TILE * N, half + behind * TILE * N, way);
+      search_chunk<V, HALF, 1>(b, whole + behind * ROWS_PER_CHUNK * N, half + behind * ROWS_PER_CHUNK * N, way);
       worst = greatest(b);
     }
   }
 }
 
-// The least of each chunk, for both kinds of samples; returns the least of them and `floor`.
+// Stores the least sample of each chunk, of both kinds; returns the least of them and `floor`.
 template <class V>
-static inline V chunk_minima(const typename V::E* whole, const typename V::E* half, typename V::E* least, i64 chunks, V floor) {
+static inline V chunk_minima(const typename V::E* whole, const typename V::E* half, typename V::E* least, i64 chunks,
+                             V floor) {
   constexpr int N = V::N;
   for (i64 c = 0; c < chunks; ++c) {
-    V m = V::load(whole + c * TILE * N);
-    for (int r = 1; r < TILE; ++r) m = min(m, V::load(whole + (c * TILE + r) * N));
-    for (int r = 0; r < TILE; ++r) m = min(m, V::load(half + (c * TILE + r) * N));
+    V m = V::load(whole + c * ROWS_PER_CHUNK * N);
+    for (int r = 1; r < ROWS_PER_CHUNK; ++r) m = min(m, V::load(whole + (c * ROWS_PER_CHUNK + r) * N));
+    for (int r = 0; r < ROWS_PER_CHUNK; ++r) m = min(m, V::load(half + (c * ROWS_PER_CHUNK + r) * N));
     m.store(least + c * N);
     floor = min(floor, m);
   }

@@ -1,4 +1,4 @@
-// Which instructions this translation unit may use: the build names the level, the flags come with it.
+// The SIMD level of this translation unit. The build defines it together with the compiler flags.
 #pragma once
 #include <stddef.h>
 
@@ -8,11 +8,11 @@
 
 #if defined(HALF_GRID_AVX512)
 #define HALF_GRID_LEVEL level_avx512
-#define HALF_GRID_LEVEL_NAME "avx512"
 #elif defined(HALF_GRID_AVX2)
 #define HALF_GRID_LEVEL level_avx2
-#define HALF_GRID_LEVEL_NAME "avx2"
 #else
 #define HALF_GRID_LEVEL level_baseline
-#define HALF_GRID_LEVEL_NAME "baseline"
 #endif
+
+// For the parts of a loop that pass their variables on in registers.
+#define ALWAYS_INLINE static inline __attribute__((always_inline))

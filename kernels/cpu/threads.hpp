@@ -1,4 +1,4 @@
-// Threads that live as long as one call: no pool, no runtime, nothing that a fork could leave locked.
+// Threads that live as long as one call. There is no pool and no runtime, so a fork can leave nothing locked.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -13,8 +13,9 @@
 
 namespace half_grid {
 
-// The threads of one call: started when there is first something to share, ended with the call. A thread that comes late
-// (waking an idle core can take longer than the work) is not waited for, and finds what is left.
+// The threads of one call. They start when there is work to share for the first time, and end with the call. Nobody
+// waits for a thread that starts late, since waking an idle core can take longer than the work; it joins in whatever
+// work is left.
 class Team {
  public:
   explicit Team(int threads) : threads_(threads) {}
@@ -30,14 +31,18 @@ class Team {
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
 
-  // Calls work(worker, i) for every i in [0, n), each once, on up to `threads` threads, this one (worker 0) included. The
-  // first exception is raised here when all have stopped. Where the system gives no more threads, those there are do it.
+  // Calls work(worker, i) once for every i in [0, n), on up to `threads` threads; the calling thread is worker 0. The
+  // first exception is thrown here after all have stopped. Where the system gives no more threads, the existing ones do
+  // the work.
   template <class Work> void run(std::int64_t n, const Work& work) {
     if (threads_ < 2 || n < 2) {
       for (std::int64_t i = 0; i < n; ++i) work(0, i);
       return;
     }
-    Shared shared{{0}, n, nullptr, {}, &work, [](const void* erased, int worker, std::int64_t i) { (*static_cast<const Work*>(erased))(worker, i); }};
+    const auto call = [](const void* erased, int worker, std::int64_t i) {
+      (*static_cast<const Work*>(erased))(worker, i);
+    };
+    Shared shared{{0}, n, nullptr, {}, &work, call};
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       shared_ = &shared;
@@ -77,14 +82,12 @@ class Team {
       try {
         others_.reserve(std::size_t(others));
         others_.emplace_back(&Team::serve, this, int(others_.size()) + 1);
-      } catch (const std::system_error&) {
-        return;
-      }
+      } catch (const std::system_error&) { return; }
     }
   }
 
   void serve(int worker) {
-    constexpr int SPINS = 20000;  // some ten microseconds: the next round mostly begins at once
+    constexpr int SPINS = 20000;  // about ten microseconds, since the next round mostly begins at once
     int seen = 0;
     for (;;) {
       for (int i = 0; i < SPINS && round_.load(std::memory_order_acquire) == seen; ++i) {}
@@ -107,24 +110,26 @@ class Team {
   std::mutex mutex_;
   std::condition_variable begun_, done_;
   std::atomic<int> round_{0};
-  Shared* shared_ = nullptr;  // what is being shared; null between rounds
-  int busy_ = 0;              // threads at work on it, but for this one
+  Shared* shared_ = nullptr;  // the work that is being shared; null between rounds
+  int busy_ = 0;              // other threads at work on it
   bool ended_ = false;
 };
 
-// Memory that could not be had, with its size.
+// Thrown where memory cannot be allocated; says how much was asked for.
 class OutOfMemory : public std::bad_alloc {
  public:
-  explicit OutOfMemory(std::size_t bytes) { std::snprintf(text_, sizeof text_, "%zu bytes of scratch memory were asked for", bytes); }
+  explicit OutOfMemory(std::size_t bytes) {
+    std::snprintf(text_, sizeof text_, "%zu bytes of scratch memory were asked for", bytes);
+  }
   const char* what() const noexcept override { return text_; }
 
  private:
   char text_[64];
 };
 
-// Memory of one call, 64-byte aligned. The last blocks are kept for the next calls, up to `kept` bytes in all, one for each
-// of a few threads that call at the same time: fresh pages cost more than the work on them. Atomic pointers and no lock,
-// so a fork finds them whole.
+// The memory of one call, aligned to 64 bytes. A few blocks, of `kept` bytes in all, are kept for the next calls,
+// because fresh pages cost more than the work on them. Several threads may call at the same time; each takes a block of
+// its own. The blocks are held by atomic pointers and no lock, so a fork always finds them in a valid state.
 class Scratch {
  public:
   explicit Scratch(std::size_t bytes) {
@@ -161,14 +166,13 @@ class Scratch {
   }
 
  private:
-  struct alignas(64) Block {
-    std::size_t bytes;
-  };
+  struct alignas(64) Block { std::size_t bytes; };
   static void release(Block* block) { ::operator delete(block, std::align_val_t(alignof(Block))); }
   static constexpr int places = 4;
   static constexpr std::size_t kept = std::size_t(256) << 20;
-  static std::atomic<Block*> (&spares())[places] {
-    static std::atomic<Block*> blocks[places]{};
+  typedef std::atomic<Block*> Spares[places];
+  static Spares& spares() {
+    static Spares blocks{};
     return blocks;
   }
   Block* block_;

@@ -1,11 +1,11 @@
-// Blocks of lanes turned around, so that the search along x finds its lines side by side as the one along y does.
+// Transposes blocks of lanes, so that the search along x finds its lines side by side, as the search along y does.
 //
 //   in   [inp]  (N, N) elements, rows `in_stride` apart
 //   out  [out]  (N, N) elements, rows `out_stride` apart: out[j][i] = in[i][j]
 
 #if defined(__SSE2__)
 
-static inline void transpose_tile(const u16* in, i64 in_stride, u16* out, i64 out_stride) {  // 8 × 8
+static inline void transpose_block(const u16* in, i64 in_stride, u16* out, i64 out_stride) {  // 8 × 8
   __m128i a[8], b[8];
   for (int i = 0; i < 8; ++i) a[i] = _mm_loadu_si128((const __m128i*)(in + i * in_stride));
   for (int i = 0; i < 4; ++i) {
@@ -22,9 +22,9 @@ static inline void transpose_tile(const u16* in, i64 in_stride, u16* out, i64 ou
   }
   for (int i = 0; i < 8; ++i) _mm_storeu_si128((__m128i*)(out + i * out_stride), b[i]);
 }
-static constexpr int TURNED_WHOLE = 8;
+static constexpr int BLOCK_WHOLE = 8;
 
-static inline void transpose_tile(const float* in, i64 in_stride, float* out, i64 out_stride) {  // 4 × 4
+static inline void transpose_block(const float* in, i64 in_stride, float* out, i64 out_stride) {  // 4 × 4
   __m128 a = _mm_loadu_ps(in), b = _mm_loadu_ps(in + in_stride);
   __m128 c = _mm_loadu_ps(in + 2 * in_stride), d = _mm_loadu_ps(in + 3 * in_stride);
   _MM_TRANSPOSE4_PS(a, b, c, d);
@@ -33,21 +33,22 @@ static inline void transpose_tile(const float* in, i64 in_stride, float* out, i6
   _mm_storeu_ps(out + 2 * out_stride, c);
   _mm_storeu_ps(out + 3 * out_stride, d);
 }
-static constexpr int TURNED_FLOAT = 4;
+static constexpr int BLOCK_FLOAT = 4;
 
 #else
 
-template <class E> static inline void transpose_tile(const E* in, i64 in_stride, E* out, i64 out_stride) {
+template <class E> static inline void transpose_block(const E* in, i64 in_stride, E* out, i64 out_stride) {
   for (int i = 0; i < 4; ++i)
     for (int j = 0; j < 4; ++j) out[j * out_stride + i] = in[i * in_stride + j];
 }
-static constexpr int TURNED_WHOLE = 4, TURNED_FLOAT = 4;
+static constexpr int BLOCK_WHOLE = 4, BLOCK_FLOAT = 4;
 
 #endif
 
 template <class V>
 static inline void transpose(const typename V::E* in, i64 in_stride, typename V::E* out, i64 out_stride) {
-  constexpr int T = sizeof(typename V::E) == 2 ? TURNED_WHOLE : TURNED_FLOAT;
+  constexpr int T = sizeof(typename V::E) == 2 ? BLOCK_WHOLE : BLOCK_FLOAT;
   for (int i = 0; i < V::N; i += T)
-    for (int j = 0; j < V::N; j += T) transpose_tile(in + i * in_stride + j, in_stride, out + j * out_stride + i, out_stride);
+    for (int j = 0; j < V::N; j += T)
+      transpose_block(in + i * in_stride + j, in_stride, out + j * out_stride + i, out_stride);
 }

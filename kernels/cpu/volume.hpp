@@ -1,68 +1,70 @@
-// What one volume needs to be computed: plain data, shared by the driver and the loops of every SIMD level.
+// What one volume needs to be computed. The structs hold nothing but data, because the engine and the loops of every
+// SIMD level share them.
 #pragma once
 #include "volume_plan.hpp"
 
 namespace half_grid {
 
-// Labels as they lie in memory. Strides are in bytes and may be anything, alignment too.
+// Labels as they lie in memory. Strides are in bytes; strides and alignment are arbitrary.
 struct Labels {
   const u8* data;
-  i64 stride[3];     // of z, y, x
+  i64 stride[3];  // for z, y, x
   ElementFormat format;
 };
 
 struct Volume {
   const VolumePlan* plan;
   i64 nz, ny, nx;
-  i64 words;           // 32-bit words per row of bits
+  i64 words;  // 32-bit words per row of bits
   Labels labels;
-  u8* out;             // [out] float32 [nz, ny, nx], any strides
-  i64 out_stride[3];   //
-  void *z, *a, *b;     // [buf] scan distances [nz, ny, nx], plan->scan_bytes each, 64 bytes to spare
-  u8* swept;           // [buf] [nz, ny] 0: a row of background where z, a and b hold nothing
-  u32* inside;         // [buf] bits [nz, ny, words]: annotated and label ≠ 0
-  u32* annotated;      // [buf] bits [nz, ny, words]: annotated; null where every voxel is
-  u32* keep;           // [out] bits [nz, ny, words]: not beyond the border; null where nobody asks
-  bool everywhere;     // search for background voxels and across unannotated ones too
-  bool near_only;      // reach is short: the bounded search alone is exact and cheap
-  bool has_no_site;    // the whole volume: every distance is the plan's
+  u8* out;            // [out] float32 (nz, ny, nx), any strides
+  i64 out_stride[3];  //
+  void *z, *a, *b;    // [buf] (nz, ny, nx) scan distances of plan->scan_bytes; 64 bytes more are readable
+  u8* swept;          // [buf] (nz, ny) 0 for a row of background that was skipped: z, a and b are not set there
+  u32* inside;        // [buf] (nz, ny, words) bits: the voxel is annotated and its label is not 0
+  u32* annotated;     // [buf] (nz, ny, words) bits: the voxel is annotated; null where every voxel is
+  // [out] (nz, ny, words) bits: the nearest site is not further than the border; null where this is not needed.
+  u32* keep;
+  bool everywhere;   // search in full: for background voxels too, and across unannotated ones
+  bool near_only;    // the reach is short, so the bounded search is fast enough and the envelope is never needed
+  bool has_no_site;  // the volume has no site: every distance is that of the plan
   int background;
   float fill;
 };
 
-// One group of rows [y0, y1) of a scan, all z. `scratch`: see scan_scratch().
+// The scan of a group of rows [y0, y1), for all z. `scratch` holds scan_scratch() bytes.
 struct ScanTask {
   const Volume* volume;
   i64 y0, y1;
   u8* scratch;
-  bool may_miss;       // [in] labels can be unannotated
-  bool site;           // [out] there is a site
-  bool missing;        // [out] there is an unannotated voxel
-  i64 count_inside, count_annotated;  // [out] voxels
-  i64 fractions;       // [out] annotated voxels whose label has a fraction
+  bool may_miss;                      // [inp] labels can be unannotated
+  bool site;                          // [out] there is a site
+  bool missing;                       // [out] there is an unannotated voxel
+  i64 count_inside, count_annotated;  // [out] numbers of voxels
+  i64 fractions;                      // [out] annotated voxels whose label is not a whole number
 };
 
-// Panels of columns or bands of rows of one plane.
+// The search of some panels of columns, or of some bands of rows, of one plane.
 struct PlaneTask {
   const Volume* volume;
   i64 z;
-  i64 first, last;     // panels or bands
-  u8* c;               // [buf] [bands, nx padded, lanes] C, transposed
-  u8* d;               // [buf] the same for D
-  u8* scratch;         // see panel_scratch(), band_scratch()
+  i64 first, last;  // panels, or bands
+  u8* c;            // [buf] (bands, nx padded, lanes) C, transposed
+  u8* d;            // [buf] the same for D
+  u8* scratch;      // [buf] plane_scratch() bytes of this worker
 };
 
 // The loops of one SIMD level.
 struct Level {
-  const char* name;
   void (*scan)(ScanTask&);
   void (*panels)(const PlaneTask&, bool whole);
   void (*bands)(const PlaneTask&, bool whole);
   i64 (*scan_scratch)(const Volume&, i64 rows);
-  i64 (*plane_scratch)(const Volume&, bool whole);  // panels and bands share it
-  i64 (*plane_bytes)(const Volume&, bool whole);    // of C, and of D
+  i64 (*plane_scratch)(const Volume&, bool whole);  // for panels and for bands
+  i64 (*plane_bytes)(const Volume&, bool whole);    // of C, and as many of D
   int lanes_whole, lanes_float;
-  void (*weigh)(const u32* inside, const u32* keep, const u32* annotated, float background, float foreground, float* out, i64 n);
+  void (*weigh)(const u32* inside, const u32* keep, const u32* annotated, float background, float foreground,
+                float* out, i64 n);
 };
 
 const Level* level_baseline();

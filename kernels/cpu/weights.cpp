@@ -1,4 +1,4 @@
-// The fused call's weights: mask / (2 × clip(numerator / denominator)), for label = 0 and label ≠ 0.
+// The weights of a call for target and weight: mask / (2 × clip(numerator / denominator)), for label = 0 and label ≠ 0.
 //
 //   inside, annotated, keep  [inp]  bits of the scan and of the border; see volume.hpp
 //   mask                 [inp]  the labels' shape, any strides; null: ones
@@ -26,8 +26,8 @@ i64 volume_offset(i64 volume, const StridedArray& view, int lead) {
 }
 
 struct RowSum {
-  MaskSum all;               // over annotated voxels
-  i64 counted[2] = {0, 0};   // of them with mask ≠ 0: label = 0, label ≠ 0
+  MaskSum all;              // the mask, over annotated voxels
+  i64 counted[2] = {0, 0};  // voxels among them with mask ≠ 0: those with label = 0, those with label ≠ 0
 };
 
 template <class M> RowSum sum_row(const u8* p, i64 step, i64 n, const u32* inside, const u32* annotated) {
@@ -51,7 +51,8 @@ template <class M> RowSum sum_row(const u8* p, i64 step, i64 n, const u32* insid
 }
 
 template <class M>
-void weigh_row(const u8* p, i64 step, i64 n, const u32* inside, const u32* keep, const u32* annotated, const double* weight, float* out) {
+void weigh_row(const u8* p, i64 step, i64 n, const u32* inside, const u32* keep, const u32* annotated,
+               const double* weight, float* out) {
   for (i64 x = 0; x < n; ++x, p += step) {
     const i64 w = x >> 5;
     const int bit = int(x & 31);
@@ -73,7 +74,7 @@ Weigher::Weigher(const CpuTask& p, const LabelArray& labels, const FusedWeights&
     : task(p), w(weighing), lead(int(labels.view.shape.size() - p.voxel_size.size())), ny(model.ny), nx(model.nx),
       rows(model.nz * model.ny), weight(std::size_t(2 * weighing.slabs)) {
   if (!w.mask.data) return;
-  int to = 2;  // rows are those of the shape without one-voxel axes
+  int to = 2;  // rows are counted in the shape without axes of one voxel
   for (int a = int(p.voxel_size.size()) - 1; a >= 0; --a)
     if (labels.view.shape[std::size_t(lead + a)] > 1) step[to--] = w.mask.strides[std::size_t(lead + a)];
 }
@@ -84,7 +85,8 @@ const u8* Weigher::mask_row(i64 volume, i64 row) const {
 
 void Weigher::count(const std::vector<Volume>& volumes, const std::vector<Counted>& counted, Team& team) {
   const i64 count = i64(volumes.size());
-  std::vector<double> numerators(std::size_t(2 * w.slabs)), denominators(std::size_t(2 * w.slabs));  // of this call
+  // What this call adds.
+  std::vector<double> numerators(std::size_t(2 * w.slabs)), denominators(std::size_t(2 * w.slabs));
   if (!w.mask.data) {
     for (i64 i = 0; i < count; ++i) {
       const Counted& seen = counted[std::size_t(i)];
@@ -100,7 +102,8 @@ void Weigher::count(const std::vector<Volume>& volumes, const std::vector<Counte
       const i64 at = i % rows * v.words;
       const u8* p = mask_row(i / rows, i % rows);
       with_mask_type(w.mask_format, [&](auto type) {
-        sums[std::size_t(i)] = sum_row<decltype(type)>(p, step[2], nx, v.inside + at, v.annotated ? v.annotated + at : nullptr);
+        sums[std::size_t(i)] =
+            sum_row<decltype(type)>(p, step[2], nx, v.inside + at, v.annotated ? v.annotated + at : nullptr);
       });
     });
     std::vector<MaskSum> per_slab(static_cast<std::size_t>(w.slabs));
@@ -109,17 +112,19 @@ void Weigher::count(const std::vector<Volume>& volumes, const std::vector<Counte
       const i64 slab = i / rows % w.slabs;
       per_slab[std::size_t(slab)].add(row.all);
       for (int c = 0; c < 2; ++c) numerators[std::size_t(2 * slab + c)] += double(row.counted[c]);
-      mask_above_one |= row.all.whole > row.counted[0] + row.counted[1];  // 0 of a float mask
+      mask_above_one |= row.all.whole > row.counted[0] + row.counted[1];  // `whole` is 0 for a float mask
     }
     for (i64 i = 0; i < 2 * w.slabs; ++i) denominators[std::size_t(i)] = per_slab[std::size_t(i / 2)].total();
   }
-  // Calls of other threads may add to the same counts. Nothing behind this can fail, so counts that changed stay true.
+  // Calls of other threads may add to the same counts. Nothing after this can fail, so counts never change for a call
+  // that ends in an error.
   const std::lock_guard<std::recursive_mutex> lock(counts_mutex());
   for (i64 i = 0; i < 2 * w.slabs; ++i) {
     w.numerators[i] += numerators[std::size_t(i)];
     w.denominators[i] += denominators[std::size_t(i)];
   }
-  for (i64 s = 0; s < 2 * w.slabs; s += 2) weights_of(w.numerators + s, w.denominators + s, 2, w.low, w.high, &weight[std::size_t(s)]);
+  for (i64 s = 0; s < 2 * w.slabs; s += 2)
+    weights_of(w.numerators + s, w.denominators + s, 2, w.low, w.high, &weight[std::size_t(s)]);
 }
 
 void Weigher::write(const Volume& v, i64 volume, i64 first, i64 last) const {
@@ -133,9 +138,8 @@ void Weigher::write(const Volume& v, i64 volume, i64 first, i64 last) const {
       continue;
     }
     const u8* p = mask_row(volume, row);
-    with_mask_type(w.mask_format, [&](auto type) {
-      weigh_row<decltype(type)>(p, step[2], nx, v.inside + at, keep, seen, own, out);
-    });
+    with_mask_type(w.mask_format,
+                   [&](auto type) { weigh_row<decltype(type)>(p, step[2], nx, v.inside + at, keep, seen, own, out); });
   }
 }
 

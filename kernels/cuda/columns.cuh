@@ -1,24 +1,24 @@
-// Reading labels column by column: the faces of 32 steps along z as the bits of a word, per family.
+// Reads labels column by column. The faces of 32 steps along z become the bits of a word, one word per family.
 #pragma once
 #include "job.cuh"
 
 namespace half_grid {
 
-// Where a column is read: a voxel, the one below it along y and the one beside it along x; itself at the border.
+// Where a column is read: its first voxel, the neighbour below (y + 1) and the one beside (x + 1). At the border the
+// neighbour is the voxel itself, so that there is no face.
 struct Column {
   const u8 *here, *below, *beside;
   i64 step;
-  int steps;  // voxels of the segment
-  bool last;  // no voxel behind them
-  bool real;  // not beyond the end of the row
+  int steps;  // of the segment, along z
+  bool last;  // no segment follows
+  bool real;  // the column lies within the volume
 };
 
-// What a lane has read: the faces of its column, and of the row of its number which voxels are inside and annotated.
-struct Segment {
-  u32 z, a, b, inside, annotated;
-};
+// What a lane holds. z, a, b: bit i is the face at step i of this lane's column. inside, annotated: bit x is voxel x of
+// the row at step `lane`.
+struct Segment { u32 z, a, b, inside, annotated; };
 
-// A warp reads 32 neighbours along x.
+// The lanes of a warp read 32 neighbours along x.
 template <class T, bool MAY_MISS> DEVICE_FN Segment read_columns(const ElementFormat& format, const Column& column) {
   const int lane = int(threadIdx.x), end = column.last ? column.steps - 1 : column.steps;
   const u8 *p = column.here, *q = column.below, *r = column.beside;
@@ -46,28 +46,26 @@ template <class T, bool MAY_MISS> DEVICE_FN Segment read_columns(const ElementFo
   return found;
 }
 
-// Bit 7 of each byte that differs.
+// Sets bit 7 of each byte in which a and b differ.
 DEVICE_FN u32 differing(u32 a, u32 b) {
   const u32 off = a ^ b;
   return (((off & 0x7F7F7F7Fu) + 0x7F7F7F7Fu) | off) & 0x80808080u;
 }
 
 // Four words of four bytes, transposed: byte i of word j becomes byte j of word i.
-DEVICE_FN void turn_bytes(u32 (&w)[4]) {
+DEVICE_FN void transpose_bytes(u32 (&w)[4]) {
   const u32 a = __byte_perm(w[0], w[1], 0x5140), b = __byte_perm(w[2], w[3], 0x5140);
   const u32 c = __byte_perm(w[0], w[1], 0x7362), d = __byte_perm(w[2], w[3], 0x7362);
   w[0] = __byte_perm(a, b, 0x5410), w[1] = __byte_perm(a, b, 0x7632);
   w[2] = __byte_perm(c, d, 0x5410), w[3] = __byte_perm(c, d, 0x7632);
 }
 
-// The last of four that were put: a variable index would take them out of registers.
+// Moves three words down and puts `last` at the end. An array that is indexed by a variable would leave the registers.
 DEVICE_FN void put_last(u32 (&w)[4], u32 last) { w[0] = w[1], w[1] = w[2], w[2] = w[3], w[3] = last; }
 
-// The same for four neighbours along x at once, of labels of one byte that lie side by side at an address that is a
-// multiple of four. `beside` points at the neighbour of the last one. Words of the four columns.
-struct FourColumns {
-  u32 z[4], a[4], b[4], inside[4];
-};
+// As `Segment`, for four neighbours along x that are read at once: labels of one byte, side by side, at an address that
+// is a multiple of four. `beside` then points at the neighbour of the last one.
+struct FourColumns { u32 z[4], a[4], b[4], inside[4]; };
 
 DEVICE_FN void read_four_columns(const Column& column, FourColumns& found) {
   found = {};
@@ -79,7 +77,7 @@ DEVICE_FN void read_four_columns(const Column& column, FourColumns& found) {
     if (group * 8 < column.steps) {
 #pragma unroll 4
       for (int i = group * 8; i < group * 8 + 8; ++i) {
-        // Beyond the segment the last voxel is read again; those bits are taken off below.
+        // Beyond the segment the last voxel is read again; those bits are cleared below.
         const u32 below = *reinterpret_cast<const u32*>(q), next = *r;
         if (i + 1 < column.steps) q += column.step, r += column.step;
         if (i + 1 < column.steps + (column.last ? 0 : 1)) p += column.step;
@@ -93,19 +91,21 @@ DEVICE_FN void read_four_columns(const Column& column, FourColumns& found) {
     }
     put_last(found.z, z), put_last(found.a, a), put_last(found.b, b), put_last(found.inside, inside);
   }
-  turn_bytes(found.z), turn_bytes(found.a), turn_bytes(found.b), turn_bytes(found.inside);
+  transpose_bytes(found.z), transpose_bytes(found.a), transpose_bytes(found.b), transpose_bytes(found.inside);
   const u32 there = column.real ? column.steps < STEPS ? (1u << column.steps) - 1 : ~0u : 0;
 #pragma unroll
   for (int i = 0; i < 4; ++i) found.z[i] &= there, found.a[i] &= there, found.b[i] &= there, found.inside[i] &= there;
 }
 
-// 32 × 32 bits, a row per lane, transposed: bit i of lane j becomes bit j of lane i (Warren 2012, "Hacker's Delight", 7-3).
+// Transposes 32 × 32 bits, one row per lane: bit i of lane j becomes bit j of lane i (Warren 2012, "Hacker's Delight",
+// 7-3).
 DEVICE_FN u32 transposed(u32 word) {
   u32 mask = 0x0000FFFFu;
 #pragma unroll
   for (int apart = 16; apart; apart /= 2, mask ^= mask << apart) {
     const u32 other = __shfl_xor_sync(~0u, word, apart);
-    word = (int(threadIdx.x) & apart) ? (word & ~mask) | (other >> apart & mask) : (word & mask) | (other << apart & ~mask);
+    word = (int(threadIdx.x) & apart) ? (word & ~mask) | (other >> apart & mask)
+                                      : (word & mask) | (other << apart & ~mask);
   }
   return word;
 }

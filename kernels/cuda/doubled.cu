@@ -1,9 +1,10 @@
-// The doubled grid for engine `cucim`: sites in, distances out.
+// The doubled grid for engine `cucim`: it receives the sites, and distances are read from it.
 //
 //   mark    labels -> (2nz - 1, 2ny - 1, 2nx - 1) bytes: 0 at the centre of a face that is a site, else 1
 //   sample  distances on the doubled grid (float32, in units) -> target, and weight 0 beyond the border
 //
-// `mark` takes all volumes of a job, one behind the other; `sample` one, since the EDT in between takes one.
+// `mark` handles all volumes of a job. `sample` handles one, since the distance transform between the two takes one
+// volume.
 #include "finish.cuh"
 
 namespace half_grid {
@@ -12,7 +13,7 @@ template <class T> DEVICE_FN bool is_site(const Job& job, const u8* p, const int
   int odd = -1;
   for (int a = 0; a < 3; ++a) {
     if (!(at[a] & 1)) continue;
-    if (odd >= 0) return false;  // an edge or a corner
+    if (odd >= 0) return false;  // an edge or a corner of voxels, not a face
     odd = a;
   }
   if (odd < 0) return false;
@@ -28,11 +29,12 @@ template <class T> __global__ void mark(BY_VALUE Doubled doubled) {
     const i64 row = divided(point, n[2]), level = divided(row, n[1]), volume = divided(level, n[0]);
     const int at[3] = {int(level - volume * n[0]), int(row - level * n[1]), int(point - row * n[2])};
     const View& view = job.labels;
-    const u8* p = view.data + offset_of(view, job.leading, volume) + (at[0] >> 1) * view.step[0] + (at[1] >> 1) * view.step[1] +
-                  (at[2] >> 1) * view.step[2];
+    const u8* p = view.data + offset_of(view, job.leading, volume) + (at[0] >> 1) * view.step[0] +
+                  (at[1] >> 1) * view.step[1] + (at[2] >> 1) * view.step[2];
     const bool site = is_site<T>(job, p, at);
     doubled.grid[point] = site ? 0 : 1;
-    if (site && !(*static_cast<volatile u32*>(job.flags + volume) & HAS_SITE)) atomicOr(job.flags + volume, u32(HAS_SITE));
+    if (site && !(*static_cast<volatile u32*>(job.flags + volume) & HAS_SITE))
+      atomicOr(job.flags + volume, u32(HAS_SITE));
   }
 }
 
@@ -44,7 +46,8 @@ __global__ void sample(BY_VALUE Doubled doubled) {
   for (i64 voxel = i64(blockIdx.x) * blockDim.x + threadIdx.x; voxel < voxels; voxel += i64(gridDim.x) * blockDim.x) {
     const i64 row = divided(voxel, nx), level = divided(row, ny);
     Voxel v = {doubled.volume, int(level), int(row - level * ny), int(voxel - row * nx), false, false};
-    const int side = class_of(job.label, 2, true, any_label_at(job.label, job.labels.data + at.label + along(job.labels, v)));
+    const int side =
+        class_of(job.label, 2, true, any_label_at(job.label, job.labels.data + at.label + along(job.labels, v)));
     v.annotated = side >= 0;
     v.inside = side > 0;
     float value = job.no_site_value, square = job.no_site_square;

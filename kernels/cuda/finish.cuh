@@ -1,4 +1,5 @@
-// From a squared distance to what is stored: root, tanh, sign, background, unannotated voxels, border, weight.
+// From a squared distance to the target and the weight of a voxel: root, tanh, sign, background, unannotated voxels,
+// border.
 #pragma once
 #include "job.cuh"
 #include "tanh.hpp"
@@ -11,7 +12,7 @@ DEVICE_FN float unsigned_value(const Job& job, float square) {
   return job.factor_is_normal ? root * job.factor : float(double(root) * job.unit);
 }
 
-// Squared distance from a voxel's centre to the nearest border, with some slack: ties are no "larger".
+// The squared distance from a voxel's centre to the nearest border, increased by BORDER_SLACK.
 DEVICE_FN float border_square(const Job& job, int z, int y, int x) {
   const int at[3] = {z, y, x};
   float nearest = job.border_least;
@@ -23,19 +24,19 @@ DEVICE_FN float border_square(const Job& job, int z, int y, int x) {
   return nearest < 1.8e19f ? nearest * nearest * float(1 + 2 * BORDER_SLACK) : 3.4e38f;
 }
 
-// One voxel: `value` is its target before the sign, `square` its squared distance in squared units.
+// One voxel of a volume.
 struct Voxel {
   i64 volume;
   int z, y, x;
   bool inside, annotated;
 };
 
-DEVICE_FN i64 along(const View& view, const Voxel& v) { return v.z * view.step[0] + v.y * view.step[1] + v.x * view.step[2]; }
+DEVICE_FN i64 along(const View& view, const Voxel& v) {
+  return v.z * view.step[0] + v.y * view.step[1] + v.x * view.step[2];
+}
 
-// `label`, `target`, `weight` and `mask` are offsets of the volume's first voxel.
-struct Offsets {
-  i64 label, mask, target, weight;
-};
+// Byte offsets of the first voxel of a volume, in each array.
+struct Offsets { i64 label, mask, target, weight; };
 
 DEVICE_FN Offsets offsets_of(const Job& job, i64 volume) {
   return {offset_of(job.labels, job.leading, volume), job.mask.data ? offset_of(job.mask, job.leading, volume) : 0,
@@ -59,17 +60,18 @@ DEVICE_FN void store(const Job& job, const Offsets& at, const Voxel& v, float va
 
 DEVICE_FN bool bit_at(const u32* words, int x) { return words[x >> 5] >> (x & 31) & 1; }
 
-// A band of rows in one z-plane: what all its voxels have in common.
-struct Place {
+// A band of rows in one z-plane: what its voxels have in common.
+struct Band {
   Offsets at;
-  i64 volume, bits;  // bits: words from the first row of all to the band's
+  i64 volume, bits;  // bits: words of bits in front of the band's first row
   int z, y;
-  float outside, inside;  // weights of label = 0 and label ≠ 0, without a mask
-  bool plain;        // sign and class alone decide what a voxel gets
+  float outside, inside;   // the weights of label = 0 and of label ≠ 0, where there is no mask
+  bool by_sign_and_class;  // sign and class alone decide what a voxel receives; no border, mask or fill does
 
-  DEVICE_MEMBER Place(const Job& job, i64 volume_, int z_, int y_) : at(offsets_of(job, volume_)), volume(volume_), z(z_), y(y_) {
+  DEVICE_MEMBER Band(const Job& job, i64 volume_, int z_, int y_)
+      : at(offsets_of(job, volume_)), volume(volume_), z(z_), y(y_) {
     bits = ((volume * job.n[0] + z) * job.n[1] + y) * job.words;
-    plain = job.background != TIMES_LABEL && !job.annotated && !job.bordered && !job.mask.data;
+    by_sign_and_class = job.background != TIMES_LABEL && !job.annotated && !job.bordered && !job.mask.data;
     outside = inside = 0.0f;
     if (job.weight.data) {
       const double* own = job.class_weight + (volume - divided(volume, job.slabs) * job.slabs) * 2;
@@ -78,19 +80,17 @@ struct Place {
   }
 };
 
-struct alignas(8) TwoFloats {
-  float x, y;
-};
+struct alignas(8) TwoFloats { float x, y; };
 
-// Where the voxels x and x + 1 of a band are written, row after row.
+// Writes the voxels x and x + 1 of a band, row after row.
 struct Output {
   u8 *target, *weight;
-  int x, voxels;  // one where x is the last
+  int x, voxels;  // one where x is the last of its row
 
-  DEVICE_MEMBER Output(const Job& job, const Place& place, int x_) : x(x_), voxels(x_ + 1 < job.n[2] ? 2 : 1) {
-    const Voxel v = {place.volume, place.z, place.y, x, false, false};
-    target = job.target.data + place.at.target + along(job.target, v);
-    weight = job.weight.data ? job.weight.data + place.at.weight + along(job.weight, v) : nullptr;
+  DEVICE_MEMBER Output(const Job& job, const Band& band, int x_) : x(x_), voxels(x_ + 1 < job.n[2] ? 2 : 1) {
+    const Voxel v = {band.volume, band.z, band.y, x, false, false};
+    target = job.target.data + band.at.target + along(job.target, v);
+    weight = job.weight.data ? job.weight.data + band.at.weight + along(job.weight, v) : nullptr;
   }
   DEVICE_MEMBER void next_row(const Job& job) {
     target += job.target.step[1];
@@ -106,22 +106,26 @@ struct Output {
     if (voxels == 2) *reinterpret_cast<float*>(p + step) = second;
   }
 
-  // Values are targets before the sign. For plain places.
-  DEVICE_MEMBER void two(const Job& job, const Place& place, bool inside, float first, bool second_inside, float second) const {
+  // Only for a band that is `by_sign_and_class`. Values are targets before the sign.
+  DEVICE_MEMBER void store_pair(const Job& job, const Band& band, bool inside, float first, bool second_inside,
+                                float second) const {
     const bool both = job.background == SIGNED;
-    put(target, job.target.step[2], inside ? first : both ? 0.0f - first : 0.0f, second_inside ? second : both ? 0.0f - second : 0.0f, voxels);
-    if (weight) put(weight, job.weight.step[2], inside ? place.inside : place.outside, second_inside ? place.inside : place.outside, voxels);
+    const float outside = both ? 0.0f - first : 0.0f, second_outside = both ? 0.0f - second : 0.0f;
+    put(target, job.target.step[2], inside ? first : outside, second_inside ? second : second_outside, voxels);
+    if (!weight) return;
+    put(weight, job.weight.step[2], inside ? band.inside : band.outside, second_inside ? band.inside : band.outside,
+        voxels);
   }
-  DEVICE_MEMBER void one(const Job& job, const Place& place, bool is_inside, float value) const {
+  DEVICE_MEMBER void store_one(const Job& job, const Band& band, bool is_inside, float value) const {
     *reinterpret_cast<float*>(target) = is_inside ? value : job.background == SIGNED ? 0.0f - value : 0.0f;
-    if (weight) *reinterpret_cast<float*>(weight) = is_inside ? place.inside : place.outside;
+    if (weight) *reinterpret_cast<float*>(weight) = is_inside ? band.inside : band.outside;
   }
 };
 
-// The same for a voxel of any place.
-DEVICE_FN void store_at(const Job& job, const Place& place, int row, int x, bool inside, float value, float square) {
-  const bool annotated = !job.annotated || bit_at(job.annotated + place.bits + i64(row) * job.words, x);
-  store(job, place.at, {place.volume, place.z, place.y + row, x, inside, annotated}, value, square);
+// For a voxel of any band. `value` is its target before the sign, `square` its squared distance in squared units.
+DEVICE_FN void store_at(const Job& job, const Band& band, int row, int x, bool inside, float value, float square) {
+  const bool annotated = !job.annotated || bit_at(job.annotated + band.bits + i64(row) * job.words, x);
+  store(job, band.at, {band.volume, band.z, band.y + row, x, inside, annotated}, value, square);
 }
 
 }  // namespace half_grid

@@ -1,185 +1,37 @@
-// One z-plane at a time, as plane.cu, on packed squares (tiles.cuh), two per register: for voxel sizes with a common unit
-// and a reach that 16 bits hold. The answer is the same to the last bit, since both are exact.
+// Kernel `pairs`: does what kernel `plane` does, but on packed squares (tiles.cuh), two per register. It is for voxel
+// sizes with a common unit and caps that 16 bits hold. Both kernels are exact, so they return the same bits.
 //
 //   scans    [inp]  Square, see tiles.cuh
 //   inside   [inp]  (volumes, nz, ny, words) bits, and annotated
 //   values   [inp]  (limit + 1) float32: the target of a packed square, before its sign
-//   C, D     [buf]  (2, pairs) of ROWS squares in shared memory
+//   C, D     [buf]  (2, pairs) of PAIR_ROWS squares in shared memory
 //   target   [out]  (volumes, nz, ny, nx) float32, any steps; weight the same
 //
-// A thread takes two neighbours along x and all ROWS rows of a band. Along y a register holds both neighbours, as the
-// scan stored them; along x it holds two rows, since samples that are one step apart lie in different registers then.
-// Either search goes outward and ends where the way alone costs as much as the worst of its outputs; costs of ways come
-// from a table. Idle lanes, D from C and bounds are as in plane.cu: idle lanes start at 0 and leave NO_SQUARE in C.
-// Block (x / 2); any grid, bands go round.
+// A thread computes two neighbours along x for all PAIR_ROWS rows of a band (pairs_search.cuh). As in plane.cu, idle
+// lanes start at 0, and they leave NO_SQUARE in C. A block is a row of threads, one for each pair along x. The grid may
+// have any size: blocks take the bands in turns.
 #include "finish.cuh"
-#include "tiles.cuh"
+#include "pairs_search.cuh"
 
 namespace half_grid {
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-constexpr int PAIR_BLOCKS = 4;  // of a multiprocessor: two minima take more registers where they are no instruction
+// Blocks per multiprocessor; before sm_90 the two-lane minimum is emulated and needs more registers.
+constexpr int PAIR_BLOCKS = 4;
 #else
 constexpr int PAIR_BLOCKS = 5;
 #endif
-constexpr u32 NONE_TWICE = NO_SQUARE | NO_SQUARE << 16;
 
-// C or D of a band: the pairs' left voxels, then their right ones, so that neighbouring threads read neighbouring memory;
-// before the first and behind the last one more that holds NO_SQUARE.
-struct Samples {
-  Rows *left, *right;
-  DEVICE_MEMBER static int entries(int pairs) { return pairs + 2; }
-  DEVICE_MEMBER Samples(Rows* at, int pairs) : left(at + 1), right(at + 1 + entries(pairs)) {}
-};
-
-DEVICE_FN Rows no_rows() {
-  Rows none;
-#pragma unroll
-  for (int i = 0; i < PAIR_ROWS / 2; ++i) none.two[i] = NONE_TWICE;
-  return none;
-}
-
-DEVICE_FN Cost cost_of(const Job& job, int axis, u32 m) {
-  const u32 twice = u32(job.twice[axis]), even = packed_even(twice, m), odd = packed_odd(twice, packed_square(twice / 2), m);
-  return {twice_over(even < NO_SQUARE ? even : NO_SQUARE), twice_over(odd < NO_SQUARE ? odd : NO_SQUARE)};
-}
-
-// The greatest of all halves, twice over, so that it compares with a cost.
-template <int N> DEVICE_FN u32 worst_of(const u32 (&best)[N]) {
-  u32 worst = best[0];
-#pragma unroll
-  for (int i = 1; i < N; ++i) worst = most_of_two(worst, best[i]);
-  return most_of_two(worst, worst << 16 | worst >> 16);
-}
-
-// The greatest of each half alone.
-DEVICE_FN u32 worst_by_column(const u32 (&best)[PAIR_ROWS]) {
-  u32 worst = best[0];
-#pragma unroll
-  for (int i = 1; i < PAIR_ROWS; ++i) worst = most_of_two(worst, best[i]);
-  return worst;
-}
-
-// Four rows of samples, rows `near` and on from the band: row r of the band is near + i + r whole steps away where
-// `reversed`, else near + i + ROWS - 1 - r.
-template <bool HALF, bool BEFORE> DEVICE_FN void search_chunk(u32 (&best)[PAIR_ROWS], const u32* samples, i64 step, const Cost (&costs)[PAIR_ROWS + CHUNK], int rows) {
-  constexpr int N = PAIR_ROWS;
-  u32 whole[CHUNK], half[CHUNK];
-#pragma unroll
-  for (int i = 0; i < CHUNK; ++i) {
-    const u32* p = samples + (BEFORE ? -i : i) * step;
-    whole[i] = half[i] = NONE_TWICE;
-    if (i < rows) {
-      whole[i] = p[HALF ? 0 : 32];
-      if (HALF) half[i] = p[16];
-    }
-  }
-#pragma unroll
-  for (int i = 0; i < CHUNK; ++i) {
-#pragma unroll
-    for (int r = 0; r < N; ++r) {
-      const int away = BEFORE ? i + r : i + N - 1 - r;  // steps beyond the first
-      best[r] = add_least(whole[i], costs[away + 1].even, best[r]);
-      if (HALF) best[r] = add_least(half[i], BEFORE ? costs[away].odd : costs[away + 1].odd, best[r]);
-    }
-  }
-}
-
-// Along y for two columns: `first` points at their squares in row y0, `least` at those of its chunk; rows are `step` and
-// `least_step` words apart. For C the families z and a, for D family b. Goes outward in chunks of rows, and leaves a chunk
-// out whose least square and the way to it cost as much as what is there already.
-template <bool HALF>
-DEVICE_FN void search_columns(u32 (&best)[PAIR_ROWS], const u32* first, i64 step, const u32* least, i64 least_step, const Cost* costs, int y0, int ny) {
-  constexpr int N = PAIR_ROWS;
-  {
-    Cost own[N];
-#pragma unroll
-    for (int m = 0; m < N; ++m) own[m] = costs[m];
-    // All samples are on their way before the first is used.
-    u32 whole[N], half[N];
-#pragma unroll
-    for (int i = 0; i < N; ++i) {
-      const u32* p = first + i * step;
-      whole[i] = half[i] = NONE_TWICE;
-      if (y0 + i < ny) {
-        whole[i] = p[HALF ? 0 : 32];
-        if (HALF) half[i] = p[16];
-      }
-    }
-#pragma unroll
-    for (int i = 0; i < N; ++i) {
-#pragma unroll
-      for (int r = 0; r < N; ++r) {
-        best[r] = add_least(whole[i], own[i > r ? i - r : r - i].even, best[r]);
-        if (HALF) best[r] = add_least(half[i], own[i >= r ? i - r : r - i - 1].odd, best[r]);
-      }
-    }
-  }
-  const u32 *before = first - step, *behind = first + N * step;
-  const u32 *least_before = least - least_step, *least_behind = least + N / CHUNK * least_step;
-  const i64 far = CHUNK * step;
-  for (int j = 0;; j += CHUNK, before -= far, behind += far, least_before -= least_step, least_behind += least_step) {
-    const int rows_before = y0 - j, rows_behind = ny - (y0 + N + j);  // that there still are
-    if (rows_before <= 0 && rows_behind <= 0) return;
-    const u32 worst = worst_by_column(best), nearest = HALF ? costs[j].odd : costs[j + 1].even;
-    if (!(most_of_two(worst, worst << 16 | worst >> 16) > nearest)) return;
-    const u32 bound_before = rows_before > 0 ? least_before[HALF ? 0 : 16] : NONE_TWICE;
-    const u32 bound_behind = rows_behind > 0 ? least_behind[HALF ? 0 : 16] : NONE_TWICE;
-    // Behind the band the nearest half step is one further on.
-    const bool into_before = add_least(bound_before, nearest, worst) != worst;
-    const bool into_behind = add_least(bound_behind, costs[j + 1].even, worst) != worst;
-    if (!into_before && !into_behind) continue;
-    Cost own[N + CHUNK];
-#pragma unroll
-    for (int m = 0; m < N + CHUNK; ++m) own[m] = costs[j + m];
-    if (into_before) search_chunk<HALF, true>(best, before, step, own, rows_before);
-    if (into_behind) search_chunk<HALF, false>(best, behind, step, own, rows_behind);
-  }
-}
-
-DEVICE_FN void add_sample(u32* best, const Rows& sample, u32 cost) {
-#pragma unroll
-  for (int i = 0; i < PAIR_ROWS / 2; ++i) best[i] = add_least(sample.two[i], cost, best[i]);
-}
-
-// Along x for the voxels x = 2t and x + 1: C at whole steps, D half a step further on. `best` has the rows of x, then
-// those of x + 1, which looks at the same samples a step later to the left, and a step earlier to the right.
-DEVICE_FN void search_along_x(u32 (&best)[PAIR_ROWS], const Samples& c, const Samples& d, const Cost* costs, int t, int pairs) {
-  constexpr int N = PAIR_ROWS / 2;
-  Rows left_c = c.left[t], left_d = d.left[t], right_c = c.right[t], right_d = left_d;
-  const int last = t > pairs - 1 - t ? t : pairs - 1 - t;
-  for (int q = 0; q <= last; ++q) {
-#pragma unroll
-    for (int step = 1; step <= 2; ++step) {  // k = 2q + step: samples x - k, x + k and x + k + 1
-      const u32 odd = costs[2 * q + step - 1].odd, even = costs[2 * q + step].even;
-      if (!(worst_of(best) > odd)) return;
-      add_sample(best + N, left_d, odd);
-      add_sample(best + N, left_c, even);
-      add_sample(best, right_d, odd);
-      add_sample(best, right_c, even);
-      const int low = t - q - 1 > -1 ? t - q - 1 : -1, here = t + q < pairs ? t + q : pairs, high = t + q + 1 < pairs ? t + q + 1 : pairs;
-      left_d = step == 1 ? d.right[low] : d.left[low];
-      left_c = step == 1 ? c.right[low] : c.left[low];
-      right_d = step == 1 ? d.right[here] : d.left[high];
-      right_c = step == 1 ? c.left[high] : c.right[high];
-      add_sample(best, left_d, odd);
-      add_sample(best, left_c, even);
-      add_sample(best + N, right_d, odd);
-      add_sample(best + N, right_c, even);
-    }
-  }
-}
-
-// Registers that hold two columns -> those that hold two rows, of the left column and of the right one.
-DEVICE_FN void turn_to_rows(const u32 (&columns)[PAIR_ROWS], Rows& left, Rows& right) {
+// Turns registers that hold two columns into registers that hold two rows, for the left column and for the right one.
+DEVICE_FN void columns_to_rows(const u32 (&columns)[PAIR_ROWS], PackedRows& left, PackedRows& right) {
 #pragma unroll
   for (int i = 0; i < PAIR_ROWS / 2; ++i) {
-    left.two[i] = low_halves(columns[2 * i], columns[2 * i + 1]);
-    right.two[i] = high_halves(columns[2 * i], columns[2 * i + 1]);
+    left.word[i] = low_halves(columns[2 * i], columns[2 * i + 1]);
+    right.word[i] = high_halves(columns[2 * i], columns[2 * i + 1]);
   }
 }
 
-// Bits 2r and 2r + 1: what `words` says of the voxels x and x + 1 in row r of the band.
+// Bits 2r and 2r + 1 are the bits in `words` of the voxels x and x + 1 in row r of the band.
 DEVICE_FN u32 bits_of_pair(const Job& job, const u32* words, int y0, int x) {
   u32 bits = 0;
 #pragma unroll
@@ -189,82 +41,86 @@ DEVICE_FN u32 bits_of_pair(const Job& job, const u32* words, int y0, int x) {
   return bits;
 }
 
-constexpr u32 LEFT = 0x5555, RIGHT = 0xAAAA;  // of such bits
+constexpr u32 LEFT = 0x5555, RIGHT = 0xAAAA;  // the bits of the left and of the right voxels of such pairs
 
-// The voxels of the pair that there are.
+// The bits of those voxels of the pair that lie within the volume.
 DEVICE_FN u32 real_bits(const Job& job, int y0, int x) {
   const int nx = job.n[2], rows = job.n[1] - y0;
   const u32 all = rows < PAIR_ROWS ? (1u << (2 * rows)) - 1 : 0xFFFF;
   return all & ((x < nx ? LEFT : 0) | (x + 1 < nx ? RIGHT : 0));
 }
 
-// A band in shared memory.
-struct BandOfPairs {
+// What a block keeps in shared memory for a band, and where it reads the band's samples.
+struct SharedBand {
   Samples c, d;
   int pairs;
-  u32* inside;  // (pairs) bits as above
+  u32* inside;  // (pairs) bits of `bits_of_pair`
   const u32 *scans, *chunks;
-  i64 step, chunk_step;  // words from row to row
+  i64 step, chunk_step;  // words from row to row, and from chunk to chunk
   int y0;
   bool everywhere;
 };
 
-DEVICE_FN void fill_pairs_of_c(const Job& job, const BandOfPairs& band, const u32* inside, const Cost* costs) {
-  for (int t = int(threadIdx.x); t < band.pairs; t += int(blockDim.x)) {
-    const u32 own = bits_of_pair(job, inside, band.y0, 2 * t), wanted = band.everywhere ? real_bits(job, band.y0, 2 * t) : own;
-    band.inside[t] = own;
+DEVICE_FN void fill_pairs_of_c(const Job& job, const SharedBand& shared, const u32* inside, const Cost* costs) {
+  for (int t = int(threadIdx.x); t < shared.pairs; t += int(blockDim.x)) {
+    const u32 own = bits_of_pair(job, inside, shared.y0, 2 * t),
+              wanted = shared.everywhere ? real_bits(job, shared.y0, 2 * t) : own;
+    shared.inside[t] = own;
     u32 best[PAIR_ROWS];
 #pragma unroll
     for (int r = 0; r < PAIR_ROWS; ++r) best[r] = halves_of(wanted >> (2 * r)) & twice_over(u32(job.limit));
-    if (wanted) search_columns<true>(best, band.scans + tile_at(2 * t) / 2, band.step, band.chunks + chunk_tile_at(2 * t) / 2, band.chunk_step, costs, band.y0, job.n[1]);
+    if (wanted)
+      search_columns<true>(best, shared.scans + tile_at(2 * t) / 2, shared.step,
+                           shared.chunks + chunk_tile_at(2 * t) / 2, shared.chunk_step, costs, shared.y0, job.n[1]);
 #pragma unroll
     for (int r = 0; r < PAIR_ROWS; ++r) best[r] |= ~halves_of(wanted >> (2 * r)) & NONE_TWICE;
-    turn_to_rows(best, band.c.left[t], band.c.right[t]);
+    columns_to_rows(best, shared.c.left[t], shared.c.right[t]);
   }
 }
 
-DEVICE_FN void fill_pairs_of_d(const Job& job, const BandOfPairs& band, const Cost* costs) {
-  const int pairs = band.pairs;
+DEVICE_FN void fill_pairs_of_d(const Job& job, const SharedBand& shared, const Cost* costs) {
+  const int pairs = shared.pairs;
   for (int t = int(threadIdx.x); t < pairs; t += int(blockDim.x)) {
     const int x = 2 * t;
-    const u32 own = band.inside[t], next = t + 1 < pairs ? band.inside[t + 1] : 0;
+    const u32 own = shared.inside[t], next = t + 1 < pairs ? shared.inside[t + 1] : 0;
     const u32 asked = ((own | own >> 1) & LEFT) | ((own | next << 1) & RIGHT);
-    const u32 there = real_bits(job, band.y0, x + 1);  // pairs of neighbours: none beyond the last voxel
-    const u32 wanted = (band.everywhere ? ~0u : asked) & there;
+    const u32 there = real_bits(job, shared.y0, x + 1);  // there is no pair beyond the last voxel
+    const u32 wanted = (shared.everywhere ? ~0u : asked) & there;
     u32 best[PAIR_ROWS];
     if (wanted) {
-      const Rows a = band.c.left[t], b = band.c.right[t], c = band.c.left[t + 1];
+      const PackedRows a = shared.c.left[t], b = shared.c.right[t], c = shared.c.left[t + 1];
 #pragma unroll
       for (int i = 0; i < PAIR_ROWS / 2; ++i) {
-        const u32 left = most_of_two(a.two[i], b.two[i]), right = most_of_two(b.two[i], c.two[i]);
+        const u32 left = most_of_two(a.word[i], b.word[i]), right = most_of_two(b.word[i], c.word[i]);
         best[2 * i] = low_halves(left, right);
         best[2 * i + 1] = high_halves(left, right);
       }
 #pragma unroll
       for (int r = 0; r < PAIR_ROWS; ++r)
         best[r] = add_least(best[r], 0, twice_over(u32(job.limit))) & halves_of(wanted >> (2 * r));
-      search_columns<false>(best, band.scans + tile_at(x) / 2, band.step, band.chunks + chunk_tile_at(x) / 2, band.chunk_step, costs, band.y0, job.n[1]);
+      search_columns<false>(best, shared.scans + tile_at(x) / 2, shared.step, shared.chunks + chunk_tile_at(x) / 2,
+                            shared.chunk_step, costs, shared.y0, job.n[1]);
     } else {
 #pragma unroll
       for (int r = 0; r < PAIR_ROWS; ++r) best[r] = 0;
     }
 #pragma unroll
     for (int r = 0; r < PAIR_ROWS; ++r) best[r] |= ~halves_of(wanted >> (2 * r)) & NONE_TWICE;
-    turn_to_rows(best, band.d.left[t], band.d.right[t]);
+    columns_to_rows(best, shared.d.left[t], shared.d.right[t]);
   }
 }
 
-// Idle lanes of C are NO_SQUARE, all others at most `limit`, which is less.
+// 0xFFFF in the halves of C that are idle. These hold NO_SQUARE; all others hold at most `limit`, which is less.
 DEVICE_FN u32 idle_halves(u32 two) { return ((two + 0x00010001u) >> 15 & 0x00010001u) * 0xFFFFu; }
 
-// Row r of two columns, as `search_along_x` leaves them.
+// The square in row r of a column, as `search_along_x` leaves them.
 DEVICE_FN u32 square_of(const u32* best, int r) { return (r & 1) ? best[r / 2] >> 16 : best[r / 2] & 0xFFFF; }
 
-DEVICE_FN void store_pairs(const Job& job, const Place& place, int x, u32 inside, const u32 (&best)[PAIR_ROWS]) {
+DEVICE_FN void store_pairs(const Job& job, const Band& band, int x, u32 inside, const u32 (&best)[PAIR_ROWS]) {
   constexpr int N = PAIR_ROWS / 2;
-  const int rows = job.n[1] - place.y;
-  if (place.plain) {
-    Output output(job, place, x);
+  const int rows = job.n[1] - band.y;
+  if (band.by_sign_and_class) {
+    Output output(job, band, x);
 #pragma unroll
     for (int r = 0; r < PAIR_ROWS; ++r, output.next_row(job)) {
       if (r >= rows) break;
@@ -272,11 +128,14 @@ DEVICE_FN void store_pairs(const Job& job, const Place& place, int x, u32 inside
       float a = 0.0f, b = 0.0f;
       if (first || second || job.background == SIGNED)
         a = job.values[square_of(best, r)], b = job.values[square_of(best + N, r)];
-      output.two(job, place, first, a, second, b);
+      output.store_pair(job, band, first, a, second, b);
     }
     return;
   }
-  u32 left[N], right[N];  // the row in hand is the low half of the first: a variable index would take them out of registers
+  u32 left[N],
+      // The current row is always the low half of the first word: an array that is indexed by a variable would leave
+      // the registers.
+      right[N];
 #pragma unroll
   for (int i = 0; i < N; ++i) left[i] = best[i], right[i] = best[N + i];
 #pragma unroll 1
@@ -284,7 +143,7 @@ DEVICE_FN void store_pairs(const Job& job, const Place& place, int x, u32 inside
 #pragma unroll 1
     for (int column = 0; column < 2 && x + column < job.n[2]; ++column) {
       const u32 packed = (column ? right[0] : left[0]) & 0xFFFF;
-      store_at(job, place, r, x + column, inside >> (2 * r + column) & 1, job.values[packed], unpacked(packed));
+      store_at(job, band, r, x + column, inside >> (2 * r + column) & 1, job.values[packed], unpacked(packed));
     }
     if (r & 1) {
 #pragma unroll
@@ -295,67 +154,80 @@ DEVICE_FN void store_pairs(const Job& job, const Place& place, int x, u32 inside
   }
 }
 
-DEVICE_FN void store_without_site(const Job& job, const Place& place, int x, u32 inside) {
-  Output output(job, place, x);
+DEVICE_FN void store_without_site(const Job& job, const Band& band, int x, u32 inside) {
+  Output output(job, band, x);
 #pragma unroll 1
-  for (int r = 0; r < PAIR_ROWS && r < job.n[1] - place.y; ++r, output.next_row(job), inside >>= 2) {
-    if (place.plain) {
-      output.two(job, place, inside & 1, job.no_site_value, inside & 2, job.no_site_value);
+  for (int r = 0; r < PAIR_ROWS && r < job.n[1] - band.y; ++r, output.next_row(job), inside >>= 2) {
+    if (band.by_sign_and_class) {
+      output.store_pair(job, band, inside & 1, job.no_site_value, inside & 2, job.no_site_value);
       continue;
     }
 #pragma unroll 1
-    for (int i = 0; i < output.voxels; ++i) store_at(job, place, r, x + i, inside >> i & 1, job.no_site_value, job.no_site_square);
+    for (int i = 0; i < output.voxels; ++i)
+      store_at(job, band, r, x + i, inside >> i & 1, job.no_site_value, job.no_site_square);
   }
 }
 
-DEVICE_FN void finish_pairs(const Job& job, const BandOfPairs& band, const Place& place, const Cost* costs) {
-  for (int t = int(threadIdx.x); t < band.pairs; t += int(blockDim.x)) {
+DEVICE_FN void finish_pairs(const Job& job, const SharedBand& shared, const Band& band, const Cost* costs) {
+  for (int t = int(threadIdx.x); t < shared.pairs; t += int(blockDim.x)) {
     const int x = 2 * t;
     if (x >= job.n[2]) break;
-    const Rows left = band.c.left[t], right = band.c.right[t];
+    const PackedRows left = shared.c.left[t], right = shared.c.right[t];
     u32 best[PAIR_ROWS];
 #pragma unroll
     for (int i = 0; i < PAIR_ROWS / 2; ++i) {
-      best[i] = left.two[i] & ~idle_halves(left.two[i]);
-      best[PAIR_ROWS / 2 + i] = right.two[i] & ~idle_halves(right.two[i]);
+      best[i] = left.word[i] & ~idle_halves(left.word[i]);
+      best[PAIR_ROWS / 2 + i] = right.word[i] & ~idle_halves(right.word[i]);
     }
-    search_along_x(best, band.c, band.d, costs, t, band.pairs);
-    store_pairs(job, place, x, band.inside[t], best);
+    search_along_x(best, shared.c, shared.d, costs, t, shared.pairs);
+    store_pairs(job, band, x, shared.inside[t], best);
   }
 }
 
 __global__ void __launch_bounds__(PAIR_THREADS, PAIR_BLOCKS) pairs(BY_VALUE Job job) {
   const int nz = job.n[0], ny = job.n[1], bands = (ny + PAIR_ROWS - 1) / PAIR_ROWS, width = job.words * PAIRS;
   const i64 tasks = job.volumes * nz * bands;
-  Rows* const samples = reinterpret_cast<Rows*>(dynamic_shared());
+  PackedRows* const samples = reinterpret_cast<PackedRows*>(dynamic_shared());
   const int entries = 2 * Samples::entries(width);
   Cost *along_y = reinterpret_cast<Cost*>(samples + 2 * entries), *along_x = along_y + COSTS;
-  BandOfPairs band = {Samples(samples, width), Samples(samples + entries, width), width, reinterpret_cast<u32*>(along_x + COSTS), nullptr, nullptr, 0, 0, 0, false};
-  if (threadIdx.x < 8) samples[(threadIdx.x >> 1) * Samples::entries(width) + (threadIdx.x & 1 ? width + 1 : 0)] = no_rows();
-  for (int m = int(threadIdx.x); m < COSTS; m += int(blockDim.x)) along_y[m] = cost_of(job, 1, u32(m)), along_x[m] = cost_of(job, 2, u32(m));
+  SharedBand shared = {Samples(samples, width),
+                       Samples(samples + entries, width),
+                       width,
+                       reinterpret_cast<u32*>(along_x + COSTS),
+                       nullptr,
+                       nullptr,
+                       0,
+                       0,
+                       0,
+                       false};
+  if (threadIdx.x < 8)
+    samples[(threadIdx.x >> 1) * Samples::entries(width) + (threadIdx.x & 1 ? width + 1 : 0)] = no_rows();
+  for (int m = int(threadIdx.x); m < COSTS; m += int(blockDim.x))
+    along_y[m] = cost_of(job, 1, u32(m)), along_x[m] = cost_of(job, 2, u32(m));
   __syncthreads();
   for (i64 task = blockIdx.x; task < tasks; task += gridDim.x) {
     const i64 level = divided(task, bands), volume = divided(level, nz);
-    band.y0 = int(task - level * bands) * PAIR_ROWS;
-    const i64 row = level * ny + band.y0;
+    shared.y0 = int(task - level * bands) * PAIR_ROWS;
+    const i64 row = level * ny + shared.y0;
     const u32* inside = job.inside + row * job.words;
     const u32 flags = job.flags[volume];
-    const Place place(job, volume, int(level - volume * nz), band.y0);
+    const Band band(job, volume, int(level - volume * nz), shared.y0);
     if (flags & HAS_SITE) {
-      band.everywhere = job.everywhere || (flags & HAS_MISSING);
-      band.scans = static_cast<const u32*>(job.scans) + row_at(job, row) / 2;
-      band.chunks = static_cast<const u32*>(job.chunks) + chunk_row_at(job, level * chunks_of(job) + band.y0 / CHUNK) / 2;
-      band.step = row_at(job, 1) / 2, band.chunk_step = chunk_row_at(job, 1) / 2;
-      fill_pairs_of_c(job, band, inside, along_y);
+      shared.everywhere = job.everywhere || (flags & HAS_MISSING);
+      shared.scans = static_cast<const u32*>(job.scans) + row_at(job, row) / 2;
+      shared.chunks = static_cast<const u32*>(job.chunks) +
+                      chunk_row_at(job, level * chunks_of(job) + shared.y0 / ROWS_PER_CHUNK) / 2;
+      shared.step = row_at(job, 1) / 2, shared.chunk_step = chunk_row_at(job, 1) / 2;
+      fill_pairs_of_c(job, shared, inside, along_y);
       __syncthreads();
-      fill_pairs_of_d(job, band, along_y);
+      fill_pairs_of_d(job, shared, along_y);
       __syncthreads();
-      finish_pairs(job, band, place, along_x);
-      __syncthreads();  // before the next band overwrites C
+      finish_pairs(job, shared, band, along_x);
+      __syncthreads();  // the next band overwrites C
     } else {
       for (int t = int(threadIdx.x); 2 * t < job.n[2]; t += int(blockDim.x)) {
-        const u32 bits = bits_of_pair(job, inside, band.y0, 2 * t);
-        store_without_site(job, place, 2 * t, bits);
+        const u32 bits = bits_of_pair(job, inside, shared.y0, 2 * t);
+        store_without_site(job, band, 2 * t, bits);
       }
     }
   }

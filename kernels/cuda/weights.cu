@@ -1,16 +1,17 @@
-// Class-balanced weights: mask / (classes × clip(numerator / denominator)), with counts per slab.
+// Class-balanced weights: mask / (classes × clip(numerator / denominator)), with one set of counts per slab.
 //
 //   count   labels and mask -> per slab and class the voxels counted (integers), per part of a slab the mask's sum
 //   settle  counts and sums -> new numerators and denominators, and the weight of each class
 //   weigh   labels, mask and the weights of the classes -> weights
 //
-// Float masks are summed in a fixed order: a slab is cut into parts of PART voxels, one block sums a part thread by
-// thread and then in a tree, and one block adds up the parts. Integers are summed exactly, as high and low halves.
+// Float masks are summed in a fixed order, so that the result does not depend on the device: a slab is cut into parts
+// of PART voxels; the threads of one block sum a part, first each for itself and then in a tree; one block adds up the
+// parts. Integers are summed exactly, as high and low halves.
 #include "job.cuh"
 
 namespace half_grid {
 
-// Voxels of a class, over all replicas.
+// The voxels counted at one slab and class, over all replicas.
 DEVICE_FN u64 counted_of(const Weighing& w, i64 at) {
   u64 voxels = 0;
   for (i64 replica = 0; replica < w.replicas; ++replica) voxels += w.counted[replica * w.slabs * w.classes + at];
@@ -20,11 +21,11 @@ DEVICE_FN u64 counted_of(const Weighing& w, i64 at) {
 DEVICE_FN Sum plus(const Sum& a, const Sum& b) { return {a.real + b.real, a.high + b.high, a.low + b.low}; }
 
 DEVICE_FN double total_of(const Sum& sum) {
-  const i64 carry = sum.low >> 32;  // arithmetic
+  const i64 carry = sum.low >> 32;  // an arithmetic shift
   return sum.real + (double(sum.high + carry) * 4294967296.0 + double(sum.low - carry * 4294967296ll));
 }
 
-// The mask's value as a Sum; `counts` whether it is not 0.
+// The value of the mask as a Sum; `counts` receives whether it is not 0.
 DEVICE_FN Sum mask_at(const ElementFormat& m, const u8* p, bool& counts) {
   const u64 bits = any_bits_at(m, p);
   if (m.kind >= FLOATING) {
@@ -34,11 +35,14 @@ DEVICE_FN Sum mask_at(const ElementFormat& m, const u8* p, bool& counts) {
   }
   counts = bits != 0;
   if (m.kind == UNSIGNED_INTEGER) return {0, i64(bits >> 32), i64(bits & 0xFFFFFFFFu)};
-  const i64 value = m.width == 1 ? i64((signed char)bits) : m.width == 2 ? i64(short(bits)) : m.width == 4 ? i64(int(bits)) : i64(bits);
+  const i64 value = m.width == 1   ? i64((signed char)bits)
+                    : m.width == 2 ? i64(short(bits))
+                    : m.width == 4 ? i64(int(bits))
+                                   : i64(bits);
   return {0, value >> 32, value & 0xFFFFFFFFll};
 }
 
-// All threads of the block get the sum of `own`, added up in the order of the threads' numbers.
+// Returns to every thread of the block the sum of all `own`, added in an order that the number of threads fixes.
 DEVICE_FN Sum sum_of_block(Sum own, Sum* buffer) {
   const int thread = int(threadIdx.x);
   buffer[thread] = own;
@@ -59,7 +63,8 @@ __global__ void count(BY_VALUE Weighing w) {
     const i64 slab = divided(task, w.parts), part = task - slab * w.parts;
     i64 extent[AXES], voxels = 1, label_start = 0, mask_start = 0, rest = slab;
     for (int a = AXES - 1; a >= 0; --a) {
-      const i64 blocks = divided(w.shape[a] + w.slab[a] - 1, w.slab[a]), next = divided(rest, blocks), start = (rest - next * blocks) * w.slab[a];
+      const i64 blocks = divided(w.shape[a] + w.slab[a] - 1, w.slab[a]), next = divided(rest, blocks),
+                start = (rest - next * blocks) * w.slab[a];
       extent[a] = smaller(w.slab[a], w.shape[a] - start);
       voxels *= extent[a];
       label_start += start * w.label_step[a];
@@ -109,10 +114,10 @@ __global__ void settle(BY_VALUE Weighing w) {
       const i64 at = slab * w.classes + c;
       const double numerator = w.numerators[at] + double(counted_of(w, at));
       const double denominator = w.denominators[at] + total;
-      double fraction = numerator / denominator;
-      fraction = fraction < w.low ? w.low : fraction > w.high ? w.high : fraction;
       w.numerators[at] = numerator;
       w.denominators[at] = denominator;
+      double fraction = numerator / denominator;
+      fraction = fraction < w.low ? w.low : fraction > w.high ? w.high : fraction;
       w.class_weight[at] = 1 / (w.classes * fraction);
     }
   }

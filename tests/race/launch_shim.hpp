@@ -1,17 +1,13 @@
-// CUDA's words for kernels under the race detector, in place of tests/launch_shim.hpp; runtime.cpp does what they say.
+// CUDA's names for kernels under the race detector, in place of tests/launch_shim.hpp; runtime.cpp implements them.
 #pragma once
 #include "cuda_words.hpp"
 
 #include <stddef.h>
 
-struct Dim3 {
-  unsigned x, y, z;
-};
+struct Dim3 { unsigned x, y, z; };
 
-// Addresses of a shared library: all of it, and its variables in __shared__ memory.
-struct Module {
-  unsigned long begin, end, shared_begin, shared_end;
-};
+// Addresses of a shared library: those of the whole library, and those of its variables in __shared__ memory.
+struct Module { unsigned long begin, end, shared_begin, shared_end; };
 
 extern "C" {
 Dim3 race_thread();
@@ -43,5 +39,9 @@ inline void* dynamic_shared_memory() { return race_dynamic_shared(); }
 #define __ballot_sync(lanes, predicate) race_ballot(lanes, predicate, __FILE__, __LINE__)
 #define __shfl_xor_sync(lanes, value, apart) race_shuffle_xor(lanes, value, unsigned(apart), __FILE__, __LINE__)
 
-template <class T> __attribute__((always_inline)) inline T atomicAdd(T* at, T value) { return T(race_atomic_add(at, sizeof(T), value)); }
-template <class T> __attribute__((always_inline)) inline T atomicOr(T* at, T value) { return T(race_atomic_or(at, sizeof(T), value)); }
+template <class T> __attribute__((always_inline)) inline T atomicAdd(T* at, T value) {
+  return T(race_atomic_add(at, sizeof(T), value));
+}
+template <class T> __attribute__((always_inline)) inline T atomicOr(T* at, T value) {
+  return T(race_atomic_or(at, sizeof(T), value));
+}

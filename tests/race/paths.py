@@ -99,7 +99,7 @@ def _of_weights(name, launch, w, grid):
 
 def _of_job(name, launch, job, doubled, grid):
     nz, ny, nx = job.n
-    planes, chunks = job.volumes * nz, -(-ny // cuda_records.CHUNK)
+    planes, chunks = job.volumes * nz, -(-ny // cuda_records.ROWS_PER_CHUNK)
     tasks = {
         "scan": job.volumes * chunks * job.words,
         "plane": planes * -(-ny // cuda_records.ROWS),

@@ -11,11 +11,15 @@ __global__ void sound(BY_VALUE Weighing w) {
   w.weights[threadIdx.x] = float(shared[blockDim.x - 1 - threadIdx.x]);
 }
 
-__global__ void read_beyond(BY_VALUE Weighing w) { w.weights[threadIdx.x] = float(load<u32>(w.labels + 4 * threadIdx.x + 4)); }
+__global__ void read_beyond(BY_VALUE Weighing w) {
+  w.weights[threadIdx.x] = float(load<u32>(w.labels + 4 * threadIdx.x + 4));
+}
 
 __global__ void write_before(BY_VALUE Weighing w) { w.weights[int(threadIdx.x) - 1] = 1; }
 
-__global__ void read_between(BY_VALUE Weighing w) { w.weights[threadIdx.x] = float(load<u8>(w.mask + 2 * threadIdx.x + 1)); }
+__global__ void read_between(BY_VALUE Weighing w) {
+  w.weights[threadIdx.x] = float(load<u8>(w.mask + 2 * threadIdx.x + 1));
+}
 
 __global__ void beyond_shared(BY_VALUE Weighing w) {
   reinterpret_cast<u32*>(dynamic_shared())[threadIdx.x + 1] = w.labels[0];
@@ -63,6 +67,8 @@ __global__ void ballot_race(BY_VALUE Weighing w) {
   w.weights[threadIdx.x] = float(shared[threadIdx.x ^ 1] + all);
 }
 
-__global__ void far_shift(BY_VALUE Weighing w) { w.weights[threadIdx.x] = float(1u << (32 + (threadIdx.x & w.labels[0]))); }
+__global__ void far_shift(BY_VALUE Weighing w) {
+  w.weights[threadIdx.x] = float(1u << (32 + (threadIdx.x & w.labels[0])));
+}
 
 }  // namespace half_grid

@@ -1,61 +1,19 @@
-// The runtime behind kernels that were compiled with -fsanitize=thread: one fiber per thread of a block, and for every
-// access that the compiler reports a look at the shadow memory. The kernels' side of it is launch_shim.hpp.
+// The runtime of kernels that were compiled with -fsanitize=thread. The compiler reports every access to memory, and
+// the runtime checks it against the shadow memory. Threads of a block are fibers (fibers.hpp); launch_shim.hpp is what
+// kernels see.
 //
 // __ballot_sync and __shfl_xor_sync make lanes wait for each other, but order no memory: only __syncwarp does. Volatile
 // accesses count as atomic.
 #include "launch_shim.hpp"
-#include "shadow.hpp"
-
-#include <setjmp.h>
-#include <sys/mman.h>
-#include <ucontext.h>
+#include "fibers.hpp"
 
 using namespace race;
 
 namespace {
 
-constexpr size_t STACK = 256 << 10, SHARED = 1 << 20;
-
-// Started once by ucontext, then switched by setjmp, which leaves the signal mask alone.
-struct Fiber {
-  ucontext_t context;
-  jmp_buf place;
-  Dim3 index;
-  bool started, done;
-  u32 rounds, warp_rounds;  // of the barriers it has passed, counted from 1
-};
-
-struct Barrier {
-  u32 arrived;
-  u64 round;
-  const char* file;
-  int line;
-};
-
 Shadow shadow;
-Findings findings;
 u64 accesses;
-Module module;
-Dim3 grid_size, block_size, block_index;
-void (*body)(const void*);
-const void* record;
-Fiber* fibers;
-char *stacks, *dynamic;
-std::vector<Barrier> warps;
-std::vector<u32> ballots, exchanged;
-Barrier all;
-u32 current, threads, live;
-bool moved;
-jmp_buf scheduler;
-
-std::string base_name(const char* file) {
-  const char* slash = strrchr(file, '/');
-  return slash ? slash + 1 : file;
-}
-
-std::string by_whom() {
-  return "by block " + std::to_string(block_index.x) + ", thread " + std::to_string(current);
-}
+std::string by_whom() { return "by block " + std::to_string(block_index.x) + ", thread " + std::to_string(current); }
 
 void report(const char* kind, u64 at, u64 other, u64 address, u32 size) {
   const Cell& c = shadow.cell(address);
@@ -80,7 +38,8 @@ void look(u64 address, u32 size, bool writes, bool reads, bool atomic, u64 at) {
   const u32 here = u32(at - module.begin);
   for (u64 byte = address; byte < address + size; ++byte) {
     Cell& c = shadow.cell(byte);
-    if (c.launch != shadow.launch || c.region != first.region) return report("access across an end", at, 0, address, size);
+    if (c.launch != shadow.launch || c.region != first.region)
+      return report("access across an end", at, 0, address, size);
     if (reads && !c.initialised) report("uninitialised read", at, 0, address, size);
     if (unordered(c.written, now)) report("race", at, module.begin + c.written_at, address, size);
     if (writes && unordered(c.read, now)) report("race", at, module.begin + c.read_at, address, size);
@@ -103,107 +62,21 @@ void look(u64 address, u32 size, bool writes, bool reads, bool atomic, u64 at) {
   }
 }
 
-// A thread's own variables lie on its stack.
+// A thread's own variables lie on its stack, where nobody else accesses them.
 inline void access(const volatile void* p, size_t size, bool writes, bool reads, bool atomic, void* at) {
   const char* address = const_cast<const char*>(static_cast<const volatile char*>(p));
-  if (address < stacks || address >= stacks + MOST_THREADS * STACK) look(u64(address), u32(size), writes, reads, atomic, u64(at));
-}
-
-void yield() {
-  if (!_setjmp(fibers[current].place)) _longjmp(scheduler, 1);
-}
-
-void wait(Barrier& barrier, u32 expected, const char* file, int line) {
-  const u64 round = barrier.round;
-  moved = true;
-  if (barrier.arrived && (barrier.line != line || strcmp(barrier.file, file)))
-    findings.add("barriers at different lines", 0, 0, base_name(file) + ":" + std::to_string(line) + " and " + base_name(barrier.file) + ":" + std::to_string(barrier.line));
-  barrier.file = file, barrier.line = line;
-  if (++barrier.arrived == expected) {
-    barrier.arrived = 0;
-    ++barrier.round;
-    return;
-  }
-  while (barrier.round == round) yield();
-  moved = true;
+  if (address < stacks || address >= stacks + MOST_THREADS * STACK)
+    look(u64(address), u32(size), writes, reads, atomic, u64(at));
 }
 
 void count_round(u32& rounds) {
-  if (++rounds == MOST_ROUNDS) fprintf(stderr, "a block waits %u times: too often for the shadow memory\n", rounds), abort();
+  if (++rounds == MOST_ROUNDS)
+    fprintf(stderr, "a block waits %u times: too often for the shadow memory\n", rounds), abort();
 }
 
 void wait_for_warp(u32 lanes, const char* file, int line) {
   if (lanes != ~0u || threads % 32) findings.add("part of a warp", 0, 0, base_name(file) + ":" + std::to_string(line));
   wait(warps[current / 32], threads - current / 32 * 32 < 32 ? threads % 32 : 32, file, line);
-}
-
-void entry() {
-  for (;;) {
-    body(record);
-    fibers[current].done = moved = true;
-    --live;
-    yield();
-  }
-}
-
-__attribute__((noinline)) void resume(Fiber& fiber) {
-  if (_setjmp(scheduler)) return;
-  if (fiber.started) _longjmp(fiber.place, 1);
-  fiber.started = true;
-  setcontext(&fiber.context);
-}
-
-void* memory(size_t bytes) {
-  void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (p == MAP_FAILED) perror("mmap"), abort();
-  return p;
-}
-
-void make_fibers() {
-  if (!fibers) {
-    fibers = new Fiber[MOST_THREADS]();
-    stacks = static_cast<char*>(memory(MOST_THREADS * STACK));
-    dynamic = static_cast<char*>(memory(SHARED));
-  }
-  for (u32 i = 0; i < MOST_THREADS; ++i) {
-    Fiber& fiber = fibers[i];
-    getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = stacks + i * STACK;
-    fiber.context.uc_stack.ss_size = STACK;
-    fiber.context.uc_link = nullptr;
-    makecontext(&fiber.context, entry, 0);
-    fiber.started = false;
-  }
-}
-
-// Whether all threads came to their end. Orders as in tests/launch_shim.hpp.
-bool run_block(int order) {
-  enum { FORWARDS, BACKWARDS, WARP_BY_WARP };
-  all = Barrier();
-  warps.assign((threads + 31) / 32, Barrier());
-  ballots.assign(warps.size(), 0);
-  exchanged.assign(threads, 0);
-  live = threads;
-  for (u32 t = 0; t < threads; ++t) {
-    Fiber& fiber = fibers[t];
-    fiber.index = {t % block_size.x, t / block_size.x % block_size.y, t / block_size.x / block_size.y};
-    fiber.done = false, fiber.rounds = fiber.warp_rounds = 1;
-  }
-  for (bool any = true; live && any;) {
-    any = false;
-    for (u32 i = 0; i < warps.size(); ++i) {
-      const u32 warp = order == BACKWARDS ? u32(warps.size()) - 1 - i : i;
-      do {
-        moved = false;
-        for (u32 j = 0; j < 32; ++j) {
-          current = warp * 32 + (order == BACKWARDS ? 31 - j : j);
-          if (current < threads && !fibers[current].done) resume(fibers[current]);
-        }
-        any |= moved;
-      } while (moved && order == WARP_BY_WARP);
-    }
-  }
-  return live == 0;
 }
 
 template <class T> u64 exchange(void* at, T value) {
@@ -215,6 +88,7 @@ template <class T> u64 exchange(void* at, T value) {
 }  // namespace
 
 #define HERE __builtin_return_address(0)
+// clang-format off
 #define ACCESSES(n)                                                                                   \
   void __tsan_read##n(void* p) { access(p, n, false, true, false, HERE); }                            \
   void __tsan_write##n(void* p) { access(p, n, true, false, false, HERE); }                           \
@@ -224,8 +98,9 @@ template <class T> u64 exchange(void* at, T value) {
   void __tsan_volatile_write##n(void* p) { access(p, n, true, false, true, HERE); }                   \
   void __tsan_unaligned_volatile_read##n(void* p) { access(p, n, false, true, true, HERE); }          \
   void __tsan_unaligned_volatile_write##n(void* p) { access(p, n, true, false, true, HERE); }
+// clang-format on
 
-// As gcc's libubsan has them.
+// As in gcc's libubsan.
 struct SourceLocation {
   const char* file;
   u32 line, column;
@@ -236,8 +111,12 @@ static void report_undefined(const char* kind, const void* data) {
 }
 
 extern "C" {
+// clang-format off
 ACCESSES(1) ACCESSES(2) ACCESSES(4) ACCESSES(8) ACCESSES(16)
-void __tsan_read_range(void* p, size_t size) { access(p, size, false, true, false, HERE); }
+    // clang-format on
+    void __tsan_read_range(void* p, size_t size) {
+  access(p, size, false, true, false, HERE);
+}
 void __tsan_write_range(void* p, size_t size) { access(p, size, true, false, false, HERE); }
 void __tsan_init() {}
 void __tsan_func_entry(void*) {}
@@ -279,17 +158,19 @@ unsigned race_shuffle_xor(unsigned lanes, unsigned value, unsigned apart, const 
 }
 unsigned long long race_atomic_add(void* at, size_t size, unsigned long long value) {
   access(at, size, true, true, true, HERE);
-  return size == 4 ? exchange<u32>(at, *static_cast<u32*>(at) + u32(value)) : exchange<u64>(at, *static_cast<u64*>(at) + value);
+  return size == 4 ? exchange<u32>(at, *static_cast<u32*>(at) + u32(value))
+                   : exchange<u64>(at, *static_cast<u64*>(at) + value);
 }
 unsigned long long race_atomic_or(void* at, size_t size, unsigned long long value) {
   access(at, size, true, true, true, HERE);
-  return size == 4 ? exchange<u32>(at, *static_cast<u32*>(at) | u32(value)) : exchange<u64>(at, *static_cast<u64*>(at) | value);
+  return size == 4 ? exchange<u32>(at, *static_cast<u32*>(at) | u32(value))
+                   : exchange<u64>(at, *static_cast<u64*>(at) | value);
 }
 
-// What the host says: all memory of the next launch, region by region, then the launch itself.
+// The host first names all memory of the next launch, region by region, and then launches.
 void race_begin() { shadow.begin_launch(); }
 void race_region(const char* name, bool writable) { shadow.regions.push_back({name, writable}); }
-// An array of the region named last: its elements and no byte between them; steps in bytes.
+// Adds an array to the region named last: its elements, but no byte between them. Steps are in bytes.
 void race_array(u64 data, int axes, const int64_t* extents, const int64_t* steps, int64_t width, int content) {
   if (axes == 0) return shadow.mark(data, data + u64(width), u16(shadow.regions.size() - 1), Content(content));
   for (int64_t i = 0; i < *extents; ++i) {
@@ -299,10 +180,13 @@ void race_array(u64 data, int axes, const int64_t* extents, const int64_t* steps
 }
 void race_initialised(u64 begin, u64 end, bool initialised) { shadow.set_initialised(begin, end, initialised); }
 
-bool race_run(void (*kernel)(const void*), const void* argument, const Module* of, u32 blocks, const u32* block, size_t shared_bytes, int order) {
-  module = *of, body = kernel, record = argument, grid_size = {blocks, 1, 1}, block_size = {block[0], block[1], block[2]};
+bool race_run(void (*kernel)(const void*), const void* argument, const Module* of, u32 blocks, const u32* block,
+              size_t shared_bytes, int order) {
+  module = *of, body = kernel, record = argument, grid_size = {blocks, 1, 1},
+  block_size = {block[0], block[1], block[2]};
   threads = block_size.x * block_size.y * block_size.z;
-  if (threads > MOST_THREADS || blocks > MOST_BLOCKS || shared_bytes + 4096 > SHARED) fprintf(stderr, "the launch is too large for the shadow memory\n"), abort();
+  if (threads > MOST_THREADS || blocks > MOST_BLOCKS || shared_bytes + 4096 > SHARED)
+    fprintf(stderr, "the launch is too large for the shadow memory\n"), abort();
   if (!fibers) make_fibers();
   race_region("shared memory", true);
   const u16 shared = u16(shadow.regions.size() - 1);
@@ -311,7 +195,7 @@ bool race_run(void (*kernel)(const void*), const void* argument, const Module* o
     shadow.mark(u64(dynamic), u64(dynamic) + shared_bytes, shared, FRESH);
     shadow.mark(module.shared_begin, module.shared_end, shared, FRESH);
     if (!run_block(order)) {
-      make_fibers();  // those that wait begin anew
+      make_fibers();  // fibers that still wait are made anew
       return false;
     }
   }

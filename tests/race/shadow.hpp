@@ -22,7 +22,12 @@ typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
 
-enum Content { KEPT = 0, FILLED = 1, FRESH = 2 };  // what the host left in a region: as it was, written, not written
+enum Content {
+  KEPT = 0,
+  FILLED = 1,
+  // What the host left in a region: its content as before, all of it written, none of it written.
+  FRESH = 2
+};
 
 struct Region {
   std::string name;
