@@ -25,7 +25,7 @@ PROCESSES ?= 2
 PYTEST := $(BIN)/pytest -n $(PROCESSES) --dist worksteal
 test: check
 	$(PYTEST)
-	$(PYTEST) --engines-on-host --ignore=tests/race $(ALIKE:%=--ignore-glob=*/test_%.py)
+	$(PYTEST) --engines-on-host --ignore=tests/kernels/race $(ALIKE:%=--ignore-glob=*/test_%.py)
 
 # For the edit-run loop: those files of which each test is fast. No file that starts processes or compiles for devices.
 SLOW := benchmarks blockwise cpu_bits cpu_engine cpu_threads device_compiler device_kernels device_packed every_keyword \
@@ -33,7 +33,7 @@ SLOW := benchmarks blockwise cpu_bits cpu_engine cpu_threads device_compiler dev
 	surroundings volume_cluster volume_errors volume_ownership volume_resume volume_write workers zarr
 quick: .venv/ready
 	$(BIN)/ruff check --quiet .
-	$(PYTEST) -q --ignore=tests/race $(SLOW:%=--ignore-glob=*/test_%.py)
+	$(PYTEST) -q --ignore=tests/kernels/race $(SLOW:%=--ignore-glob=*/test_%.py)
 
 # C++ and CUDA, laid out by .clang-format
 CPP = $(shell find kernels tests -name '*.[ch]pp' -o -name '*.cu' -o -name '*.cuh')
@@ -70,7 +70,7 @@ fuzz: .venv/ready
 # CALLS random calls of every CUDA kernel under the race detector; kernels and their ways end up in race.md
 CALLS ?= 2000
 race: .venv/ready
-	RACE_CALLS=$(CALLS) RACE_REPORT=$(CURDIR)/race.md $(BIN)/pytest tests/race
+	RACE_CALLS=$(CALLS) RACE_REPORT=$(CURDIR)/race.md $(BIN)/pytest tests/kernels/race
 
 # The oldest torch that pyproject.toml accepts and the newest, as the package index has them, and the installed wheel.
 TORCH_ENDS := 2.6.0 2.14.1

@@ -17,7 +17,7 @@ import pytest
 from inner_distance_gpu.engines.cuda import compiler
 
 RACE = Path(__file__).parent
-TESTS, KERNELS = RACE.parent, RACE.parent.parent / "kernels"
+TESTS, KERNELS = RACE.parents[1], RACE.parents[2] / "kernels"
 FLAGS = ["-std=c++17", "-O1", "-g", "-ffp-contract=off", "-Wall", "-Wextra", "-Wno-unknown-pragmas", "-Werror", "-fPIC"]
 INSTRUMENTED = ["-fsanitize=thread,shift-exponent,bounds,alignment", "--param", "tsan-distinguish-volatile=1"]
 RECORDS = {"doubled.cu": "Doubled", "weights.cu": "Weighing"}  # all others take a Job

@@ -12,7 +12,7 @@ from zarr_stores import FORMATS
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.parametrize("version", FORMATS)
 def test_kills_at_random_file_events(version):
-    program = Path(__file__).with_name("kills.py")
+    program = Path(__file__).parents[1] / "kills.py"
     command = [sys.executable, program, "--kills", "12", "--version", str(version), "--seed", str(version)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr

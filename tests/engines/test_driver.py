@@ -100,7 +100,7 @@ esac
 
 @pytest.mark.skipif(not (shutil.which("make") and shutil.which("gcc")), reason="needs make, and gcc to make a driver")
 def test_the_environment_is_made_anew_for_another_index_or_driver(tmp_path):
-    tree = Path(__file__).parents[1]
+    tree = Path(__file__).parents[2]
     for name in (
         "Makefile",
         "pyproject.toml",
@@ -144,7 +144,7 @@ def test_the_environment_is_made_anew_for_another_index_or_driver(tmp_path):
 def test_the_extras_are_those_of_the_package():
     offered = importlib.metadata.metadata("inner_distance_gpu").get_all("Provides-Extra")
     assert {driver.extra_for((major, 0))[0] for major in (12, 13)} <= set(offered)
-    makefile = (Path(__file__).parents[1] / "Makefile").read_text()
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text()
     assert SCRIPT.is_file()
     assert "$$($(BIN)/python inner_distance_gpu/engines/cuda/driver.py)" in makefile
     assert re.search(r"\$\$\{extra:-(\w+)\}", makefile)[1] in offered

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 NONE = np.float32(np.inf)
 
 

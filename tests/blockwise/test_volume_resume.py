@@ -22,7 +22,7 @@ from inner_distance_gpu.blockwise.journal import Journal
 KILLS = int(os.environ.get("KILLS", "2"))
 SMALL = {"chunks": (2, 5, 5), "blocks": (2, 5, 5), "workers": 2}
 OPTIONS = {"voxel_size": VOXEL, "scale": SCALE, "background": "signed"} | SMALL
-PROGRAM = Path(__file__).with_name("write_counted.py")
+PROGRAM = Path(__file__).parents[1] / "write_counted.py"
 
 
 class Killed(BaseException):

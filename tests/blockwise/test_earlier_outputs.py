@@ -11,7 +11,7 @@ from zarr_stores import FORMATS, attributes, digests, values
 
 from inner_distance_gpu import blockwise, inner_distance
 
-EARLIER = sorted(Path(__file__).with_name("outputs").glob("*.zip"))
+EARLIER = sorted((Path(__file__).parents[1] / "outputs").glob("*.zip"))
 assert EARLIER
 
 
