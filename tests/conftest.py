@@ -3,12 +3,20 @@ import sys
 import pytest
 from devices import cuda_devices
 from engines_on_host import own_driver, pytest_addoption, pytest_configure, pytest_pyfunc_call, pytest_report_header
+from host_launcher import on_host
 
 from inner_distance_gpu.cli import program as cli
 from inner_distance_gpu.engines import notices
 from inner_distance_gpu.engines.cuda import driver
 
-__all__ = ["own_driver", "pytest_addoption", "pytest_configure", "pytest_pyfunc_call", "pytest_report_header"]
+__all__ = [
+    "on_host",
+    "own_driver",
+    "pytest_addoption",
+    "pytest_configure",
+    "pytest_pyfunc_call",
+    "pytest_report_header",
+]
 
 
 def pytest_collection_modifyitems(items):

@@ -8,7 +8,7 @@ import inspect
 import numpy as np
 import pytest
 import torch
-from host_launcher import HostLauncher, on_host  # noqa: F401
+from host_launcher import HostLauncher
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import assert_target
@@ -214,7 +214,7 @@ SETTINGS = {"deadline": None, "suppress_health_check": [HealthCheck.function_sco
 @pytest.mark.parametrize("name", list(FUNCTIONS)[:3])
 @settings(max_examples=150, **SETTINGS)
 @given(data=st.data())
-def test_engines_agree(on_host, name, data):  # noqa: F811
+def test_engines_agree(on_host, name, data):
     """`cuda` and `cucim` run their kernels on the host."""
     on_host(HostLauncher())
     check_all(name, data, HOST + DEVICE)
@@ -311,7 +311,7 @@ HEEDED = [(name, key) for name in FUNCTIONS for key in sorted(keywords_of(name) 
 
 @pytest.mark.parametrize("engine", ["reference", *HOST, *DEVICE])
 @pytest.mark.parametrize(("name", "key"), HEEDED)
-def test_every_keyword_is_heeded(on_host, name, key, engine):  # noqa: F811
+def test_every_keyword_is_heeded(on_host, name, key, engine):
     on_host(HostLauncher())
     before = result_of(name, engine, {"ignore_label": 3} if key == "fill" else {})
     if key in SAME:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from host_launcher import HostLauncher, on_host  # noqa: F401
+from host_launcher import HostLauncher
 
 from inner_distance_gpu.engines.cuda import run as cuda
 
@@ -25,7 +25,7 @@ def script():
 
 
 @pytest.fixture
-def visit(on_host, monkeypatch, tmp_path):  # noqa: F811
+def visit(on_host, monkeypatch, tmp_path):
     """Runs the script; returns its exit code and the report it wrote."""
     launcher = on_host(HostLauncher())
     module = script()

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from host_launcher import HostLauncher, on_host  # noqa: F401
+from host_launcher import HostLauncher
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch._subclasses import FakeTensorMode
 
@@ -87,7 +87,7 @@ def test_registration(device, kind):
 
 
 @pytest.mark.parametrize("kind", ["target", "first step", "moving, mask", "slabs"])
-def test_registration_with_the_kernels_of_cuda(on_host, kind):  # noqa: F811
+def test_registration_with_the_kernels_of_cuda(on_host, kind):
     """Run on the host: a device engine lets counts grow in place, an operator must not."""
     on_host(HostLauncher())
     operator, given = arguments("cpu", kind)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from host_launcher import HostLauncher, on_host  # noqa: F401
+from host_launcher import HostLauncher
 
 from inner_distance_gpu import InnerDistanceTransform, inner_distance
 from inner_distance_gpu.engines import cucim
@@ -12,7 +12,7 @@ PADDED = 32  # cuCIM's kernels work in blocks of that many points
 
 
 @pytest.fixture
-def launcher(on_host):  # noqa: F811
+def launcher(on_host):
     return on_host(HostLauncher())
 
 

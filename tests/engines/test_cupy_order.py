@@ -10,7 +10,7 @@ import types
 import numpy as np
 import pytest
 import torch
-from host_launcher import HostLauncher, on_host  # noqa: F401
+from host_launcher import HostLauncher
 
 from inner_distance_gpu import InnerDistanceTransform, arrays, balanced_weights, inner_distance
 from inner_distance_gpu.engines import memory
@@ -88,7 +88,7 @@ class Noting(HostLauncher):
 
 
 @pytest.fixture
-def cupy(monkeypatch, on_host):  # noqa: F811
+def cupy(monkeypatch, on_host):
     """CuPy's and torch's current streams have names and handles; device memory is host memory."""
     NOTES.clear()
     fake, known = types.ModuleType("cupy"), {}

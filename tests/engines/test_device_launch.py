@@ -7,7 +7,7 @@ import types
 import numpy as np
 import pytest
 import torch
-from host_launcher import on_host, record_at  # noqa: F401
+from host_launcher import record_at
 
 from inner_distance_gpu import InnerDistanceTransform, balanced_weights, engines, inner_distance
 from inner_distance_gpu.engines.cuda import compiler, driver, plans
@@ -37,7 +37,7 @@ class Recorder:
 
 
 @pytest.fixture
-def recorder(on_host):  # noqa: F811
+def recorder(on_host):
     return on_host(Recorder())
 
 
@@ -90,7 +90,7 @@ def test_grids_beyond_what_a_launch_takes_are_cut(recorder):
     assert [launch.grid for launch in prepared.launches] == [2**26, 1, 2**31 - 1]
 
 
-def test_long_rows_and_columns_leave_shared_memory(on_host):  # noqa: F811
+def test_long_rows_and_columns_leave_shared_memory(on_host):
     recorder = on_host(Recorder(227 << 10))
     for shape, long, segmented in (
         ((8, 4, 7264), False, False),

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from device_calls import MASKS, TORCH, blobs, calls, packed_calls, views
 from hypothesis import given, settings
 from oracle import assert_target, golden
-from test_device_kernels import MASKS, TORCH, blobs, calls
-from test_device_packed import calls as packed_calls
-from test_device_packed import views
 
 from inner_distance_gpu import InnerDistanceTransform, balanced_weights, engines, inner_distance
 

@@ -5,10 +5,10 @@ import threading
 import numpy as np
 import pytest
 import torch
+from device_calls import blobs
 from devices import call_bytes, no_synchronisation
 from host_launcher import record_at
 from oracle import assert_target
-from test_device_kernels import blobs
 
 from inner_distance_gpu import InnerDistanceTransform, engines, inner_distance
 from inner_distance_gpu import arrays as seam

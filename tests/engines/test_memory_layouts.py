@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from host_launcher import HostLauncher, on_host  # noqa: F401
+from host_launcher import HostLauncher
 
 from inner_distance_gpu import ClassCounts, InnerDistanceTransform, inner_distance
 
@@ -11,13 +11,13 @@ LABELS = torch.tensor([[0, 0, 1, 1, 2, 2, 2]] * 3, dtype=torch.uint8)
 
 
 @pytest.fixture(params=["reference", "cpu", "cuda", "cucim"])
-def engine(request, on_host):  # noqa: F811
+def engine(request, on_host):
     on_host(HostLauncher())
     return request.param
 
 
 @pytest.fixture
-def launcher(on_host):  # noqa: F811
+def launcher(on_host):
     return on_host(HostLauncher())
 
 

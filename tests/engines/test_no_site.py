@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from host_launcher import HostLauncher, on_host  # noqa: F401
+from host_launcher import HostLauncher
 
 from inner_distance_gpu import inner_distance
 
@@ -11,7 +11,7 @@ SHAPES = ((2, 2, 2), (1, 5, 9), (3, 1, 33))
 
 
 @pytest.fixture(params=["cpu", "cuda", "cucim"])
-def engine(request, on_host):  # noqa: F811
+def engine(request, on_host):
     on_host(HostLauncher())
     return request.param
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import record_known_answers
 import torch
-from host_launcher import HostLauncher, on_host  # noqa: F401
+from host_launcher import HostLauncher
 
 from inner_distance_gpu import InnerDistanceTransform, balanced_weights, inner_distance
 from inner_distance_gpu.engines.cuda import compiler, self_test
@@ -20,7 +20,7 @@ HOST = torch.device("cpu")
 
 
 @pytest.fixture
-def launcher(on_host):  # noqa: F811
+def launcher(on_host):
     return on_host(HostLauncher())
 
 

@@ -8,7 +8,7 @@ import types
 import numpy as np
 import pytest
 import torch
-from host_launcher import HostLauncher, on_host  # noqa: F401
+from host_launcher import HostLauncher
 
 from inner_distance_gpu import InnerDistanceTransform, balanced_weights, inner_distance
 from inner_distance_gpu.engines.cuda import cache, compiler, self_test
@@ -18,7 +18,7 @@ HOST, DEVICE = torch.device("cpu"), torch.device("cuda", 0)
 
 
 @pytest.fixture
-def launcher(on_host):  # noqa: F811
+def launcher(on_host):
     return on_host(HostLauncher())
 
 

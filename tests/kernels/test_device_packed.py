@@ -6,11 +6,10 @@ Sums of packed squares that do not fit 16 bits stop the process: the launch shim
 import numpy as np
 import pytest
 import torch
-from host_launcher import HostLauncher, on_host  # noqa: F401
+from device_calls import blobs, packed_calls, views
+from host_launcher import HostLauncher
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from oracle import assert_target
-from scipy.ndimage import gaussian_filter
 
 from inner_distance_gpu import InnerDistanceTransform, inner_distance
 
@@ -24,13 +23,8 @@ LAUNCHERS = {
 
 
 @pytest.fixture(params=LAUNCHERS.values(), ids=LAUNCHERS.keys())
-def launcher(request, on_host):  # noqa: F811
+def launcher(request, on_host):
     return on_host(HostLauncher(**request.param))
-
-
-@pytest.fixture
-def default(on_host):  # noqa: F811
-    return on_host(HostLauncher())
 
 
 def kernels_of(launcher):
@@ -51,37 +45,8 @@ def both(launcher, labels, voxel_size, **keywords):
     return packed, floats
 
 
-def blobs(shape, seed, fraction, sigma):
-    noise = np.random.default_rng(seed).standard_normal(shape)
-    noise = gaussian_filter(noise, sigma, axes=range(len(shape) - 3, len(shape))) if sigma else noise
-    return (noise > np.quantile(noise, 1 - fraction)).astype(np.uint8)
-
-
-@st.composite
-def calls(draw):
-    extents = st.one_of(st.integers(1, 12), st.integers(29, 40), st.integers(60, 70))
-    spatial = [draw(extents), draw(extents), draw(st.one_of(extents, st.integers(1, 20).map(lambda n: 4 * n)))]
-    leading = draw(st.sampled_from([[], [2], [2, 2]]))
-    while np.prod(leading + spatial) > 30_000:
-        spatial[spatial.index(max(spatial))] //= 2
-    fraction, sigma = draw(st.sampled_from([0.001, 0.05, 0.5, 0.95, 0.999])), draw(st.sampled_from([0, 1, 4]))
-    labels = blobs(leading + spatial, draw(st.integers(0, 2**32 - 1)), fraction, sigma)
-    if draw(st.booleans()):
-        labels = labels * np.random.default_rng(0).integers(1, 3, labels.shape, dtype=np.uint8)
-    voxel_size = draw(st.sampled_from([(1, 1, 1), (8, 8, 8), (10, 1, 1), (1, 10, 2), (5, 4, 4), (1, 2, 3), (1, 1, 90)]))
-    # Half the common divisor of the voxel sizes.
-    unit = np.gcd.reduce(voxel_size) / 2
-    keywords = {
-        "scale": draw(st.sampled_from([0.1, 1, 4, 12, 20, 28.2])) * unit,  # 28.2: squares up to 64,706
-        "background": draw(st.sampled_from(["zero", "signed", "times_label"])),
-        "ignore_label": draw(st.sampled_from([None, None, 1, 2])),
-        "fill": 0.25,
-    }
-    return labels, voxel_size, keywords
-
-
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(calls())
+@given(packed_calls())
 def test_bits_are_those_of_floats(launcher, call):
     labels, voxel_size, keywords = call
     packed, floats = both(launcher, labels, voxel_size, **keywords)
@@ -118,27 +83,12 @@ def test_only_what_fits_is_packed(default):
         assert_target(result, inner_distance(labels, voxel_size, scale=scale, engine="reference"), scale=scale)
 
 
-def test_rows_that_shared_memory_does_not_hold_are_searched_in_floats(on_host):  # noqa: F811
+def test_rows_that_shared_memory_does_not_hold_are_searched_in_floats(on_host):
     launcher = on_host(HostLauncher(shared_bytes=8 << 10))
     labels = blobs((2, 9, 200), 0, 0.5, 2)
     result = inner_distance(labels, (1, 1, 1), scale=5, engine="cuda")
     assert kernels_of(launcher) == ["scan", "plane"]
     assert_target(result, inner_distance(labels, (1, 1, 1), scale=5, engine="reference"), scale=5)
-
-
-def views():
-    """Bytes that lie in fours, and some that do not."""
-    whole = torch.from_numpy(blobs((3, 35, 13, 44), 1, 0.5, 2))
-    yield "contiguous", whole
-    yield "planes apart", whole[:, ::2]
-    yield "columns", whole[..., 4:40]
-    yield "one further on", whole[..., 1:41]
-    yield "an odd row", torch.nn.functional.pad(whole, (0, 1))[..., :-1]
-    yield "every other voxel", whole[..., ::2]
-    yield "turned", whole.transpose(-1, -2)
-    yield "one label for all", whole[:1].expand(3, 35, 13, 44)
-    yield "bool", whole.bool()
-    yield "signed", -whole.char()
 
 
 @pytest.mark.parametrize(("name", "labels"), list(views()))

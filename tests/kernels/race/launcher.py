@@ -8,7 +8,7 @@ import ctypes
 from typing import NamedTuple
 
 import pytest
-from host_launcher import on_host, record_at  # noqa: F401
+from host_launcher import record_at
 from race import build, paths
 from race.regions import Regions, Scratch
 
@@ -76,7 +76,7 @@ class RaceLauncher:
 
 
 @pytest.fixture
-def under_detector(on_host, monkeypatch):  # noqa: F811
+def under_detector(on_host, monkeypatch):
     """Call it with a launcher: from then on the device engines run under the detector, and say that they can."""
 
     def start(launcher):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from race import build, calls
-from race.launcher import RaceLauncher, on_host, under_detector  # noqa: F401
+from race.launcher import RaceLauncher
 
 from inner_distance_gpu import balanced_weights
 
@@ -34,7 +34,7 @@ def barriers():
 
 
 @pytest.mark.parametrize(("file", "number"), list(barriers()))
-def test_a_barrier_that_is_gone_is_reported(file, number, tmp_path, under_detector):  # noqa: F811
+def test_a_barrier_that_is_gone_is_reported(file, number, tmp_path, under_detector):
     copy = tmp_path / "kernels"
     shutil.copytree(build.KERNELS, copy)
     path = copy / "cuda" / file

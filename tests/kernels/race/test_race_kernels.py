@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 from race import calls, paths
-from race.launcher import RaceLauncher, on_host, under_detector  # noqa: F401
+from race.launcher import RaceLauncher
 
 # By hand: RACE_CALLS as many random calls as there is time for, RACE_SEED for others, RACE_REPORT a file for the table.
 RANDOM_CALLS = int(os.environ.get("RACE_CALLS", "40"))
@@ -14,7 +14,7 @@ REPORT = os.environ.get("RACE_REPORT")
 
 
 @pytest.fixture
-def launcher(under_detector, request):  # noqa: F811
+def launcher(under_detector, request):
     """A launcher that has found nothing when the test ends."""
     started = under_detector(RaceLauncher())
     yield started
