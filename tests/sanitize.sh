@@ -38,7 +38,7 @@ rm -rf "$build/tree"
 mkdir -p "$build/tree"
 cp -r inner_distance_gpu "$build/tree/"
 cp -r kernels "$build/tree/inner_distance_gpu/"
-cp "$build"/_host*.so "$build/tree/inner_distance_gpu/"
+cp "$build"/_host*.so "$build/tree/inner_distance_gpu/engines/"
 export LD_PRELOAD="$libraries"
 # Leaks: the interpreter's own. Allocations that fail are for the caller to see.
 export ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1" UBSAN_OPTIONS="print_stacktrace=1"
@@ -49,7 +49,7 @@ exec $aligned "$python" -I -c '
 import sys
 sys.meta_path = [finder for finder in sys.meta_path if not type(finder).__module__.startswith("_editable")]
 sys.path.insert(0, sys.argv.pop(1))
-import inner_distance_gpu._host as host
+import inner_distance_gpu.engines._host as host
 import pytest
 assert host.__file__.startswith(sys.path[0]), host.__file__
 raise SystemExit(pytest.main(sys.argv[1:]))

@@ -19,7 +19,7 @@ from ..labels import as_label
 from ..parameters import TargetParameters
 
 try:
-    _imported = importlib.import_module(f"{__package__.rpartition('.')[0]}._host")
+    _imported = importlib.import_module("._host", __package__)
 except ImportError as error:
     module: ModuleType | None = None
     _missing: ImportError | None = error
@@ -69,7 +69,7 @@ def _installed_elsewhere(package: Path) -> Path | None:
     """Another folder on Python's path with this package and its extension module, for this Python."""
     for entry in dict.fromkeys(sys.path):
         folder = Path(entry or ".").resolve() / package.name
-        built = importlib.machinery.PathFinder.find_spec(f"{package.name}._host", [str(folder)])
+        built = importlib.machinery.PathFinder.find_spec("_host", [str(folder / "engines")])
         if folder != package.resolve() and built is not None and (folder / "__init__.py").is_file():
             return folder.parent
     return None

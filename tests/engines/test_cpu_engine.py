@@ -250,8 +250,8 @@ def test_an_extension_that_was_never_built(tree):
 
 def test_an_extension_that_the_source_tree_hides(tree):
     installed = tree / "site" / "inner_distance_gpu"
-    installed.mkdir(parents=True)
-    (installed / f"_host{importlib.machinery.EXTENSION_SUFFIXES[0]}").touch()
+    (installed / "engines").mkdir(parents=True)
+    (installed / "engines" / f"_host{importlib.machinery.EXTENSION_SUFFIXES[0]}").touch()
     assert "never built" in native._why_no_extension()  # no package, only a module
     (installed / "__init__.py").touch()
     native._why_no_extension.cache_clear()
