@@ -157,7 +157,7 @@ def machine(own_driver, monkeypatch, tmp_path):
     module = tmp_path / "version"
     module.write_text("580.65.06\n")
     versions = {"cupy-cuda13x": "14.2.0", "cucim-cu13": "26.10.0", "nvidia-cuda-nvrtc": "13.0.88"}
-    monkeypatch.setattr(report, "_KERNEL_MODULE", module)
+    monkeypatch.setattr(driver, "_KERNEL_MODULE", module)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)

@@ -38,7 +38,7 @@ def machine(launcher, monkeypatch, tmp_path):
     properties = types.SimpleNamespace(name="Some GPU", major=9, minor=0)
     monkeypatch.setattr(self_test, "difference", run)
     monkeypatch.setattr(self_test, "_settled", {})
-    monkeypatch.setattr(self_test.report, "driver_text", lambda: state.driver)
+    monkeypatch.setattr(self_test.driver, "text", lambda: state.driver)
     monkeypatch.setattr(cache, "kernels_version", lambda: (compiler.OPTIONS, state.version, "0123456789abcdef"))
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: state.capturing)
     monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: state.debug)

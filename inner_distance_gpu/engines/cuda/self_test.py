@@ -22,8 +22,8 @@ import numpy.typing as npt
 import torch
 
 from ...parameters import TargetParameters, Task, WeightParameters
-from .. import Arrays
-from . import cache, launcher, plans, report
+from .. import Arrays, available
+from . import cache, driver, launcher, plans
 
 VARIABLE = "INNER_DISTANCE_GPU_SELF_TEST"
 FILE = resources.files(__package__) / "known_answers.npz"
@@ -170,9 +170,7 @@ def _mode() -> str:
 
 
 def _message(identity: str, found: str) -> str:
-    from ... import engines
-
-    others = [name for name, reason in engines.available().items() if reason is None and name != "cuda"]
+    others = [name for name, reason in available().items() if reason is None and name != "cuda"]
     return (
         f"engine='cuda' does not compute what it should on {identity}. {found}. Engines that can be used instead: "
         f"{', '.join(map(repr, others))}. Please report this message; {VARIABLE}=0 skips the test"
@@ -185,7 +183,7 @@ def _identity(device: torch.device) -> str:
     options, nvrtc, sources = cache.kernels_version()
     return (
         f"{found.name} ({getattr(found, 'uuid', 'no uuid')}), compute capability {found.major}.{found.minor}, NVIDIA "
-        f"driver {report.driver_text()}, NVRTC {'.'.join(map(str, nvrtc))}, kernels {sources[:12]} {' '.join(options)}"
+        f"driver {driver.text()}, NVRTC {'.'.join(map(str, nvrtc))}, kernels {sources[:12]} {' '.join(options)}"
     )
 
 
