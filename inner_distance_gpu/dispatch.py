@@ -6,6 +6,7 @@ Every call ends here: the functions, the transform, the predictors and the opera
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -203,22 +204,29 @@ def _check_mask(values: npt.NDArray[Any]) -> None:
         raise ValueError(f"mask of shape {values.shape} holds {values[wrong][0].item()!r}: expected finite values >= 0")
 
 
-def check_counts(counts: ClassCounts | None, labels: Array, parameters: WeightParameters) -> tuple[int, int]:
-    """The shape (slabs, classes) of the counts of these labels; raises where given counts have another."""
-    shape = (math.prod(slab_grid(parameters.slab, labels.shape)), parameters.num_classes)
+def shape_of_counts(labels: tuple[int, ...], parameters: WeightParameters) -> tuple[int, int]:
+    """(slabs, classes) for labels of that shape."""
+    return math.prod(slab_grid(parameters.slab, labels)), parameters.num_classes
+
+
+_shape_of_counts = functools.lru_cache(maxsize=256)(shape_of_counts)  # where no extent is symbolic
+
+
+def check_counts(counts: ClassCounts | None, labels: Array, shape: tuple[int, int]) -> None:
+    """Raise where the counts of these labels have another shape (slabs, classes)."""
     if counts is None:
-        return shape
+        return
     if not isinstance(counts, ClassCounts):
         raise TypeError(f"counts={counts!r}: expected ClassCounts (ClassCounts.from_dicts takes DaCapo's list) or None")
     if counts.shape != shape:
         raise ValueError(
             f"counts have shape {counts.shape}: expected (slabs, classes) = {shape} for labels of shape {labels.shape}"
         )
-    return shape
 
 
 def _before(counts: ClassCounts | None, labels: Array, parameters: WeightParameters) -> ClassCounts:
-    shape = check_counts(counts, labels, parameters)
+    shape = _shape_of_counts(labels.shape, parameters)
+    check_counts(counts, labels, shape)
     if counts is None:
         return ClassCounts.start(*shape, device=arrays.device_of(labels))
     if not counts.is_on_host and counts.device.type == "cuda":

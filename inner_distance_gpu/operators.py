@@ -107,7 +107,8 @@ def _fake_target_and_weights(
     check_choice("border", border, ("keep", "mask"))
     _check_run(array, engine, threads)
     dispatch.accept_mask(mask, array, len(voxel_size), check=False)
-    dispatch.check_counts(_counts(numerators, denominators), array, weighing)
+    shape = dispatch.shape_of_counts(array.shape, weighing)
+    dispatch.check_counts(_counts(numerators, denominators), array, shape)
     return _float32(labels), _float32(labels), _float64(labels, channels, 2), _float64(labels, channels, 2)
 
 
@@ -131,7 +132,8 @@ def _fake_weights(
     dispatch.for_labels(Task(weighing=parameters), array)
     _check_run(array, engine, threads)
     dispatch.accept_mask(mask, array, 2, check=False)
-    shape = dispatch.check_counts(_counts(numerators, denominators), array, parameters)
+    shape = dispatch.shape_of_counts(array.shape, parameters)
+    dispatch.check_counts(_counts(numerators, denominators), array, shape)
     return _float32(labels), _float64(labels, *shape), _float64(labels, *shape)
 
 

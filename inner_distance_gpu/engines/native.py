@@ -10,7 +10,6 @@ import importlib
 import importlib.machinery
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from ..parameters import TargetParameters
 try:
     _imported = importlib.import_module("._host", __package__)
 except ImportError as error:
-    module: ModuleType | None = None
+    module: Any = None
     _missing: ImportError | None = error
 else:
     module = _imported
@@ -75,7 +74,7 @@ def _installed_elsewhere(package: Path) -> Path | None:
     return None
 
 
-def extension() -> ModuleType:
+def extension() -> Any:
     if module is None:
         raise ImportError(why_not())
     return module
