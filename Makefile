@@ -29,8 +29,8 @@ test: check
 
 # For the edit-run loop: those files of which each test is fast. No file that starts processes or compiles for devices.
 SLOW := benchmarks blockwise cpu_bits cpu_engine cpu_threads device_compiler device_kernels device_packed device_weights \
-	every_keyword gpu gpu_streams imports kills leftovers loader loader_like_a_dataloader operators packaging ranks site suite_itself \
-	surroundings volume_cluster volume_errors volume_ownership volume_resume volume_write workers zarr
+	every_keyword gpu gpu_streams imports kills leftovers loader loader_like_a_dataloader operators packaging ranks \
+	site suite_itself surroundings volume_cluster volume_errors volume_ownership volume_resume volume_write workers zarr
 quick: .venv/ready
 	$(BIN)/ruff check --quiet .
 	$(PYTEST) -q --ignore=tests/kernels/race $(SLOW:%=--ignore-glob=*/test_%.py)
@@ -81,7 +81,7 @@ torch-ends: $(TORCH_ENDS:%=build/torch-%)
 	cp -r tests pyproject.toml README.md docs Makefile kernels benchmarks CMakeLists.txt constraints.txt build/ends
 	failed=; for version in $(TORCH_ENDS); do python=$(CURDIR)/build/torch-$$version/bin/python; \
 		$$python -m pip install --quiet --no-deps --force-reinstall build/ends/*.whl && \
-		(cd build/ends && PYTHONPATH=tests $$python -m pytest -q -n $(PROCESSES) $(ENDS_TESTS:%=tests/test_%.py)) || \
+		(cd build/ends && PYTHONPATH=tests $$python -m pytest -q -n $(PROCESSES) $(foreach name,$(ENDS_TESTS),$$(find tests -name test_$(name).py))) || \
 		failed="$$failed $$version"; done; test -z "$$failed"
 
 build/torch-%: pyproject.toml .venv/ready
