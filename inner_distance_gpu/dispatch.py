@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from . import arrays, engines
 from .arrays import Array
@@ -114,7 +115,7 @@ def run(
             finally:
                 memory.settle()
         elif before is not None and not in_place:
-            after = before.with_numbers(*before.copied(memory.device), arrays.device_of(labels))
+            after = before.with_numbers(*_copied(before, memory), arrays.device_of(labels))
         if destination is not None and in_out is None:
             memory.to_out(target, destination)
         elif destination is None and target is not None:
@@ -128,7 +129,7 @@ def _count(
     work: Callable[..., None], before: ClassCounts, labels: Array, memory: Memory, in_place: bool
 ) -> ClassCounts:
     """Call `work` with numbers to count on from, and return the counts afterwards."""
-    own = before.shared(memory.device) if in_place and before.is_on_host == labels.on_host else None
+    own = _shared(before, memory) if in_place and before.is_on_host == labels.on_host else None
     if own is not None and before.is_on_host:
         work(*own)  # the engine locks where it counts
         return before
@@ -137,13 +138,37 @@ def _count(
             work(*own)
             return before
     with counting.on_device() if in_place else contextlib.nullcontext():
-        numbers = before.copied(memory.device)
+        numbers = _copied(before, memory)
         work(*numbers)
         after = before.with_numbers(*numbers, arrays.device_of(labels))
         if not in_place:
             return after
         before.take(after)
         return before
+
+
+def _shared(counts: ClassCounts, memory: Memory) -> tuple[Any, Any] | None:
+    """The numbers themselves, in C order, where an engine can add to them; None where it cannot."""
+    if memory.device is None:  # a host engine, which adds under its own lock
+        views = counts.host_views()
+        return views if views is not None and all(view.flags.c_contiguous for view in views) else None
+    numbers = (counts.numerators, counts.denominators)
+    there = counts.device == memory.device and all(n.is_contiguous() and not n.is_neg() for n in numbers)
+    return numbers if there else None
+
+
+def _copied(counts: ClassCounts, memory: Memory) -> tuple[Any, Any]:
+    """Copies of the numbers, in C order, for an engine to add to."""
+    if memory.device is not None:
+        own = (n.resolve_neg() for n in (counts.numerators, counts.denominators))
+        dense = torch.contiguous_format
+        numerators, denominators = (n.to(memory.device, copy=True, memory_format=dense) for n in own)
+        return numerators, denominators
+    views = counts.host_views()
+    if views is None:
+        return counts.numerators.cpu().numpy(), counts.denominators.cpu().numpy()
+    with counting.on_host:
+        return views[0].copy(), views[1].copy()
 
 
 def for_labels(task: Task, labels: Array) -> Task:

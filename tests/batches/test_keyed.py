@@ -4,11 +4,10 @@ import collections
 import dataclasses
 import pickle
 import types
-from typing import Any
 
-import attrs
 import pytest
 import torch
+from batch_kinds import FIELDS, Grouped, Growing, Plain
 
 from inner_distance_gpu import InnerDistanceTransform
 
@@ -67,32 +66,6 @@ def test_other_mappings():
     assert set(TRANSFORM.keyed(0, target=1, weight=2)({0: LABELS})) == {0, 1, 2}
 
 
-class Grouped:
-    """Iterates over its samples, as a TensorDict does, and is no `Mapping`."""
-
-    def __init__(self, entries):
-        self.entries = dict(entries)
-
-    def keys(self):
-        return self.entries.keys()
-
-    def __getitem__(self, key):
-        if not isinstance(key, str):
-            raise IndexError(key)
-        return self.entries[key]
-
-    def __iter__(self):
-        return iter(["one sample"])
-
-    def __copy__(self):
-        return type(self)(self.entries)
-
-
-class Growing(Grouped):
-    def __setitem__(self, key, value):
-        self.entries[key] = value
-
-
 @pytest.mark.parametrize(("kind", "returned"), [(Growing, Growing), (Grouped, dict)])
 def test_mappings_that_iterate_otherwise(kind, returned):
     """One that takes no new entries comes back as a dict."""
@@ -104,48 +77,6 @@ def test_mappings_that_iterate_otherwise(kind, returned):
     assert list(batch.keys()) == ["raw", "labels"]
     with pytest.raises(KeyError, match=r"'gt' is not in the batch; it has \['raw', 'labels'\]"):
         TRANSFORM.keyed("gt")(batch)
-
-
-@dataclasses.dataclass
-class Plain:
-    labels: Any
-    target: Any = None
-    weight: Any = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Frozen:
-    labels: Any
-    target: Any = None
-    weight: Any = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Slots:
-    labels: Any
-    target: Any = None
-    weight: Any = None
-
-
-@attrs.define
-class Attrs:
-    labels: Any
-    target: Any = None
-    weight: Any = None
-
-
-@attrs.frozen
-class FrozenAttrs:
-    labels: Any
-    target: Any = None
-    weight: Any = None
-
-
-class Named(collections.namedtuple("Named", "labels target weight", defaults=(None, None))):
-    pass
-
-
-FIELDS = [Plain, Frozen, Slots, Attrs, FrozenAttrs, Named]
 
 
 @pytest.mark.parametrize("kind", FIELDS)
