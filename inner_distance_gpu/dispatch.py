@@ -20,7 +20,7 @@ from .arrays import Array
 from .counts import ClassCounts
 from .engines import counting, notices
 from .engines.memory import DeviceMemory, HostMemory, Memory
-from .labels import annotated, check_classes, check_ignored
+from .labels import check_classes, check_ignored, is_annotated
 from .parameters import Task, WeightParameters, check_clip, check_count, check_ignore_label, check_slab, slab_grid
 
 
@@ -191,7 +191,7 @@ def _look(labels: Array, mask: Array | None, task: Task, memory: Memory) -> None
     if isinstance(memory, HostMemory):
         return
     values = arrays.to_host(labels)
-    there = annotated(values, task.ignore_label)
+    there = is_annotated(values, task.ignore_label)
     notices.look_for_fractions(values, there)
     if mask is not None and weighing is not None:
         notices.look_at_mask(arrays.to_host(mask), there, weighing.clip)

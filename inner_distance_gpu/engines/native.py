@@ -1,6 +1,6 @@
 """The extension module, which plans the calls of both native engines and runs those of `cpu`.
 
-What the bytes of an array mean and what decides a target are said to it here, once for both engines.
+How the bytes of an array are read and what decides a target are translated for it here, once for both engines.
 """
 
 from __future__ import annotations

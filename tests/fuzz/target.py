@@ -126,13 +126,13 @@ def one_input(data):
         threaded(source) if source.bytes(1) == b"\xff" else source.choice(called)(source)
 
 
-def both(call, known=REFUSED):
+def both(call, refusals=REFUSED):
     """What `cpu` and `reference` return, or None where both refuse."""
     found = []
     for engine in ("cpu", "reference"):
         try:
             found.append(call(engine))
-        except known as error:
+        except refusals as error:
             found.append(type(error))
     refused = [isinstance(result, type) for result in found]
     if any(refused):

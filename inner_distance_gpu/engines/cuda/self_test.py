@@ -82,7 +82,7 @@ def check(device: torch.device) -> None:
 
 
 def state(device: torch.device) -> str:
-    """In words for `info`: what is known of the device, without running anything."""
+    """In words for `info`: whether the device passed, without running anything."""
     if _mode() == "0":
         return f"switched off by {VARIABLE}=0"
     wrong = settled.get(device.index)
@@ -147,9 +147,9 @@ def _settle(device: torch.device) -> str:
     if mode == "0" or torch.cuda.is_current_stream_capturing() or torch.cuda.get_sync_debug_mode():
         return ""  # results are read back, which neither a capture nor torch's synchronisation check allows
     with _lock:  # threads that come second wait for the answer
-        known = settled.get(device.index)
-        if known is not None:
-            return known
+        wrong = settled.get(device.index)
+        if wrong is not None:
+            return wrong
         identity = _identity(device)
         if mode == "always" or not _remembered(identity):
             found = difference(device)
