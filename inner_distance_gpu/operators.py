@@ -159,7 +159,7 @@ def _per_channel(
 
 
 def _concrete(value: Any) -> Any:
-    """A keyword to check while a graph is made. A valid value stands for a symbolic one, which is checked when it runs."""
+    """A keyword to check while a graph is made; a valid value stands for a symbolic one, checked when it runs."""
     return (
         1 if isinstance(value, (torch.SymInt, torch.SymFloat)) else False if isinstance(value, torch.SymBool) else value
     )
