@@ -17,23 +17,24 @@ demo: .venv/ready
 # answer no engine changes about terminals, names, signals and processes; new files are in.
 ALIKE := benchmarks block_grid brute_force chunk_codec counts cpu_bits cpu_engine cpu_envelope cpu_indices cpu_threads \
 	cucim_limits cupy_order device_cache device_compiler device_kernels device_launch device_limits device_packed \
-	documentation file_systems fuzz golden gpu gpu_streams imports keyed kills leftovers loader \
-	loader_like_a_dataloader loader_state loader_streams memory_layouts no_site ome_parts packaging ranks self_test \
-	site spatial suite_itself surroundings volume_ome volume_ownership volume_resume zarr
+	device_weights documentation earlier_objects file_systems fuzz golden gpu gpu_streams imports keyed kills leftovers \
+	loader loader_like_a_dataloader loader_scripts loader_state loader_streams memory_layouts no_site ome_parts packaging \
+	ranks self_test site spatial suite_itself surroundings volume_ome volume_ownership volume_resume zarr
 PROCESSES ?= 2
 # Tests of one file stay in one process while there is work for all: what a file compiles is compiled once.
 PYTEST := $(BIN)/pytest -n $(PROCESSES) --dist worksteal
 test: check
 	$(PYTEST)
-	$(PYTEST) --engines-on-host --ignore=tests/race $(ALIKE:%=--ignore-glob=*/test_%.py)
+	$(PYTEST) --engines-on-host --ignore=tests/kernels/race $(ALIKE:%=--ignore-glob=*/test_%.py)
 
 # For the edit-run loop: those files of which each test is fast. No file that starts processes or compiles for devices.
-SLOW := benchmarks blockwise cpu_bits cpu_engine cpu_threads device_compiler device_kernels device_packed every_keyword \
-	gpu gpu_streams imports kills leftovers loader loader_like_a_dataloader operators packaging ranks site suite_itself \
-	surroundings volume_cluster volume_errors volume_ownership volume_resume volume_write workers zarr
+SLOW := benchmarks blockwise cpu_bits cpu_engine cpu_threads device_compiler device_kernels device_packed device_weights \
+	earlier_objects every_keyword gpu gpu_streams imports kills leftovers loader loader_like_a_dataloader loader_scripts \
+	operators packaging ranks site suite_itself surroundings volume_cluster volume_errors volume_ownership volume_resume \
+	volume_write workers zarr
 quick: .venv/ready
 	$(BIN)/ruff check --quiet .
-	$(PYTEST) -q --ignore=tests/race $(SLOW:%=--ignore-glob=*/test_%.py)
+	$(PYTEST) -q --ignore=tests/kernels/race $(SLOW:%=--ignore-glob=*/test_%.py)
 
 # C++ and CUDA, laid out by .clang-format
 CPP = $(shell find kernels tests -name '*.[ch]pp' -o -name '*.cu' -o -name '*.cuh')
@@ -70,7 +71,7 @@ fuzz: .venv/ready
 # CALLS random calls of every CUDA kernel under the race detector; kernels and their ways end up in race.md
 CALLS ?= 2000
 race: .venv/ready
-	RACE_CALLS=$(CALLS) RACE_REPORT=$(CURDIR)/race.md $(BIN)/pytest tests/race
+	RACE_CALLS=$(CALLS) RACE_REPORT=$(CURDIR)/race.md $(BIN)/pytest tests/kernels/race
 
 # The oldest torch that pyproject.toml accepts and the newest, as the package index has them, and the installed wheel.
 TORCH_ENDS := 2.6.0 2.14.1
@@ -81,7 +82,7 @@ torch-ends: $(TORCH_ENDS:%=build/torch-%)
 	cp -r tests pyproject.toml README.md docs Makefile kernels benchmarks CMakeLists.txt constraints.txt build/ends
 	failed=; for version in $(TORCH_ENDS); do python=$(CURDIR)/build/torch-$$version/bin/python; \
 		$$python -m pip install --quiet --no-deps --force-reinstall build/ends/*.whl && \
-		(cd build/ends && PYTHONPATH=tests $$python -m pytest -q -n $(PROCESSES) $(ENDS_TESTS:%=tests/test_%.py)) || \
+		(cd build/ends && PYTHONPATH=tests $$python -m pytest -q -n $(PROCESSES) $(foreach name,$(ENDS_TESTS),$$(find tests -name test_$(name).py))) || \
 		failed="$$failed $$version"; done; test -z "$$failed"
 
 build/torch-%: pyproject.toml .venv/ready

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import json
 import os
 import resource
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from versions import commit_of
 
 CHUNK = 64
 OPTIONS = {"scale": 1, "compression": "none"}
@@ -249,22 +249,11 @@ def measure(row: str, blocks: int, edge: int, python: str, under: list[str]) -> 
     return found
 
 
-@functools.cache
-def commit_of(python: str) -> str:
-    """Of the checkout that an environment has installed."""
-    code = "import inner_distance_gpu; print(inner_distance_gpu.__file__)"
-    file = subprocess.run([python, "-P", "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-    git = ["git", "-C", str(Path(file).parent), "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
-    return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-
-
 def wanted(rows: list[str], blocks: list[int], edges: list[int]) -> list[tuple[str, int, int]]:
     """What is measured: rows with their blocks and edges, small ones first."""
     found = []
-    if "tasks" in rows:
-        found += [("tasks", n, 16) for n in (1000, 100_000)]
-    if "memory" in rows:
-        found += [("memory", n, 16) for n in (1000, 100_000)]
+    for row in ("tasks", "memory"):
+        found += [(row, n, 16) for n in (1000, 100_000) if row in rows]
     if "resume" in rows:
         found.append(("resume", 100_000, 16))
     timed = [row for row in ("threads", "cluster") if row in rows]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from inner_distance_gpu.cli.comparison import blobs
 
@@ -63,3 +65,43 @@ def growth(small: int = 96, large: int = 192) -> Iterator[tuple[str, Case, Case]
     for what in ("voxel", "line", "plane"):
         cases = (Case(what, emptied(n, what), (8, 8, 8), None) for n in (small, large))
         yield f"background {what}, no scale", *cases
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A case for a GPU, whose labels are made when they are wanted."""
+
+    shape: tuple[int, ...]  # (..., spatial)
+    foreground: float
+    voxel_size: tuple[float, ...]
+    scale: float
+    small: bool  # part of --quick
+
+    @property
+    def name(self) -> str:
+        shape = "x".join(map(str, self.shape))
+        return f"{shape} {self.foreground:.0%} {'x'.join(f'{size:g}' for size in self.voxel_size)}"
+
+    def labels(self) -> torch.Tensor:
+        """Smooth random objects of the wanted share, on the host."""
+        from scipy.ndimage import gaussian_filter
+
+        dims = len(self.voxel_size)
+        stack = []
+        for volume in range(math.prod(self.shape[:-dims])):
+            noise = np.random.default_rng(volume).standard_normal(self.shape[-dims:], dtype=np.float32)
+            noise = gaussian_filter(noise, 6)
+            stack.append(noise > np.quantile(noise, 1 - self.foreground))
+        return torch.from_numpy(np.stack(stack).reshape(self.shape).astype(np.uint8))
+
+
+def recipes() -> list[Recipe]:
+    """The shapes, fractions and voxel sizes; the scale is 12 of the smallest voxels, as users choose it."""
+    shapes = [(64,) * 3, (128,) * 3, (256,) * 3, (512,) * 3, (32, 512, 512), (4, 8, 64, 64, 64)]
+    found = []
+    for shape in shapes:
+        for fraction in (0.98, 0.5, 0.02):
+            for voxel_size in ((4.0, 4.0, 4.0), (40.0, 4.0, 4.0)):
+                found += [Recipe(shape, fraction, voxel_size, 48.0, math.prod(shape) <= 128**3)]
+    found += [Recipe((2048, 2048), fraction, (4.0, 4.0), 48.0, True) for fraction in (0.98, 0.5, 0.02)]
+    return found

@@ -14,77 +14,28 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import platform
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from cases import Recipe, recipes
+from records import machine
 
-from inner_distance_gpu import InnerDistanceTransform, __version__, engines
+from inner_distance_gpu import InnerDistanceTransform, engines
+from inner_distance_gpu.cli.comparison import largest_difference
+from inner_distance_gpu.cli.timing import by_events, interleaved
 from inner_distance_gpu.engines.cuda import launcher as launching
+from inner_distance_gpu.engines.cuda import report
 
 ROOT = Path(__file__).parents[1]
 RESULT_BYTES = 8  # target and weight; with the label read the least there is to move
 TOLERANCE = 1e-6
-
-
-@dataclass(frozen=True)
-class Case:
-    shape: tuple[int, ...]  # (..., spatial)
-    foreground: float
-    voxel_size: tuple[float, ...]
-    scale: float
-    small: bool  # part of --quick
-
-    @property
-    def name(self) -> str:
-        shape = "x".join(map(str, self.shape))
-        return f"{shape} {self.foreground:.0%} {'x'.join(f'{size:g}' for size in self.voxel_size)}"
-
-
-def cases() -> list[Case]:
-    """The shapes, fractions and voxel sizes; the scale is 12 of the smallest voxels, as users choose it."""
-    shapes = [(64,) * 3, (128,) * 3, (256,) * 3, (512,) * 3, (32, 512, 512), (4, 8, 64, 64, 64)]
-    found = []
-    for shape in shapes:
-        for fraction in (0.98, 0.5, 0.02):
-            for voxel_size in ((4.0, 4.0, 4.0), (40.0, 4.0, 4.0)):
-                found += [Case(shape, fraction, voxel_size, 48.0, math.prod(shape) <= 128**3)]
-    found += [Case((2048, 2048), fraction, (4.0, 4.0), 48.0, True) for fraction in (0.98, 0.5, 0.02)]
-    return found
-
-
-def blobs(case: Case) -> torch.Tensor:
-    """Smooth random objects of the wanted share, on the host."""
-    from scipy.ndimage import gaussian_filter
-
-    dims = len(case.voxel_size)
-    stack = []
-    for volume in range(math.prod(case.shape[:-dims])):
-        noise = np.random.default_rng(volume).standard_normal(case.shape[-dims:], dtype=np.float32)
-        noise = gaussian_filter(noise, 6)
-        stack.append(noise > np.quantile(noise, 1 - case.foreground))
-    return torch.from_numpy(np.stack(stack).reshape(case.shape).astype(np.uint8))
-
-
-def device_times(call: Callable[[], Any], rounds: int) -> list[float]:
-    """Milliseconds of each round, by CUDA events."""
-    times = []
-    for _ in range(rounds):
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        start.record()
-        call()
-        end.record()
-        end.synchronize()
-        times.append(start.elapsed_time(end))
-    return times
 
 
 def graph_of(call: Callable[[], Any]) -> Callable[[], Any]:
@@ -99,21 +50,12 @@ def graph_of(call: Callable[[], Any]) -> Callable[[], Any]:
     return graph.replay
 
 
-def host_times(call: Callable[[], Any], rounds: int) -> list[float]:
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        call()
-        times.append((time.perf_counter() - start) * 1e3)
-    return times
-
-
 def copy_bandwidth(size: int = 1 << 30, device: str = "cuda") -> float:
     """GB/s of a device copy of 1 GiB, read and written."""
     source = torch.empty(size, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     target.copy_(source)
-    return 2 * source.nbytes / statistics.median(device_times(lambda: target.copy_(source), 20)) / 1e6
+    return 2 * source.nbytes / statistics.median(by_events(lambda: target.copy_(source)) for _ in range(20)) / 1e9
 
 
 class EachKernel:
@@ -129,8 +71,8 @@ class EachKernel:
     def run(self, launches: Sequence[launching.Launch], records: Any, device: torch.device) -> None:
         for launch in launches:
             name = launch.kernel.name.removeprefix("half_grid::")
-            times = device_times(lambda launch=launch: self.inner.run((launch,), records, device), 1)
-            self.spans.setdefault(name, []).extend(times)
+            seconds = by_events(lambda launch=launch: self.inner.run((launch,), records, device))
+            self.spans.setdefault(name, []).append(1e3 * seconds)
 
 
 def kernel_times(call: Callable[[], Any], rounds: int) -> dict[str, float]:
@@ -145,11 +87,7 @@ def kernel_times(call: Callable[[], Any], rounds: int) -> dict[str, float]:
     return {name: statistics.median(spans) for name, spans in timing.spans.items()}
 
 
-def difference(first: torch.Tensor, second: torch.Tensor) -> float:
-    return float((first.cpu().double() - second.cpu().double()).abs().max())
-
-
-def measure(case: Case, names: list[str], rounds: int, floor_gbs: float, labels: torch.Tensor) -> dict[str, Any]:
+def measure(case: Recipe, names: list[str], rounds: int, floor_gbs: float, labels: torch.Tensor) -> dict[str, Any]:
     """One case: agreement with `cpu`, then interleaved rounds of every engine."""
     calls: dict[str, Callable[[], Any]] = {}
     found: dict[str, Any] = {**asdict(case), "name": case.name, "voxels": labels.numel(), "engines": {}}
@@ -174,21 +112,17 @@ def measure(case: Case, names: list[str], rounds: int, floor_gbs: float, labels:
     for name, (target, weight) in results.items():
         base = results.get("cpu", results[next(iter(results))])
         entry = found["engines"][name]
-        entry["target_difference"], entry["weight_difference"] = (
-            difference(target, base[0]),
-            difference(weight, base[1]),
-        )
+        entry["target_difference"] = largest_difference(target, base[0].cpu().double().numpy())
+        entry["weight_difference"] = largest_difference(weight, base[1].cpu().double().numpy())
         entry["agrees"] = max(entry["target_difference"], entry["weight_difference"]) <= 4 * TOLERANCE
     results.clear()
     if "cuda" in calls:
         found["kernel_ms"] = kernel_times(calls["cuda"], rounds)
         calls["cuda graph"] = graph_of(calls["cuda"])
         found["engines"]["cuda graph"] = {}
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            times[name] += host_times(call, 1) if name == "cpu" else device_times(call, 5)
-    for name, values in times.items():
+    clocks = {name: by_events for name in calls if name != "cpu"}
+    for name, seconds in interleaved(calls, rounds, clocks=clocks).items():
+        values = [1e3 * value for value in seconds]
         median = statistics.median(values)
         found["engines"][name] |= {"median_ms": median, "min_ms": min(values), "max_ms": max(values)}
         found["engines"][name]["mvoxels_per_s"] = labels.numel() / median / 1e3
@@ -196,30 +130,23 @@ def measure(case: Case, names: list[str], rounds: int, floor_gbs: float, labels:
     return found
 
 
-def machine() -> dict[str, Any]:
-    """Device, driver, versions, commit."""
-    from inner_distance_gpu.engines.cuda import driver, report
-
-    described: dict[str, Any] = {"python": platform.python_version()}
-    described |= {"inner_distance_gpu": __version__, "numpy": np.__version__, "cpu_threads": torch.get_num_threads()}
-    described["cuda_of_torch"], described["cuda_of_driver"] = torch.version.cuda, driver.driver_version()
-    described |= dict(report.rows())
+def machine_and_device() -> dict[str, Any]:
+    """As in every record, and the device, its driver and what goes with it."""
+    described = machine(torch.get_num_threads()) | dict(report.rows())
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
         described["device"] = properties.name
         described["capability"] = f"{properties.major}.{properties.minor}"
         described["multiprocessors"] = properties.multi_processor_count
-    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    described["commit"] = git.stdout.strip() or None
     return described
 
 
-def table(report: dict[str, Any]) -> str:
+def table(record: dict[str, Any]) -> str:
     """A short table: milliseconds per engine, how far `cuda` is from the floor and from cuCIM."""
     names = ["cuda graph", "cuda", "cucim", "cpu"]
     heads = " ".join(f"{name:>11}" for name in names)
     lines = [f"{'case':32} {heads} {'floor':>8} {'/floor':>7} {'cucim/':>7} agree"]
-    for case in report["cases"]:
+    for case in record["cases"]:
         found = case["engines"]
         medians = [found.get(name, {}).get("median_ms", math.nan) for name in names]
         cells = [f"{median:11.3f}" for median in medians]
@@ -228,12 +155,12 @@ def table(report: dict[str, Any]) -> str:
         agrees = all(entry.get("agrees", True) for entry in found.values())
         lines.append(
             f"{case['name']:32} {' '.join(cells)} {case['floor_ms']:8.4f} {cuda / case['floor_ms']:7.1f} "
-            f"{cucim / cuda:7.1f} {'yes' if agrees else 'NO'}  {said_kernels(case)}"
+            f"{cucim / cuda:7.1f} {'yes' if agrees else 'NO'}  {kernels_of(case)}"
         )
     return "\n".join(lines)
 
 
-def said_kernels(case: dict[str, Any]) -> str:
+def kernels_of(case: dict[str, Any]) -> str:
     """Of the kernels that take time: "scan 0.061 pairs 0.183"."""
     return " ".join(f"{name.split('<')[0]} {ms:.3f}" for name, ms in case.get("kernel_ms", {}).items())
 
@@ -242,7 +169,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("gpu_visit.json"))
     parser.add_argument("--quick", action="store_true", help="cases up to 128³, 3 rounds")
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--engines", nargs="+", default=["cpu", "cucim", "cuda"])
     parser.add_argument("--build", action="store_true", help="install this source tree first (engine cpu)")
     parser.add_argument("--no-tests", action="store_true", help="do not run pytest -m gpu first")
@@ -252,36 +179,36 @@ def main() -> int:
     if arguments.build:
         command = [sys.executable, "-m", "pip", "install", "--no-build-isolation", "--no-deps", "--editable", str(ROOT)]
         subprocess.run(command, check=True)
-    chosen = [case for case in cases() if case.small or not arguments.quick]
+    chosen = [case for case in recipes() if case.small or not arguments.quick]
     missing = {name: engines.available()[name] for name in arguments.engines}
     if arguments.dry or missing.get("cuda"):
         print("\n".join(case.name for case in chosen))
         for name, reason in missing.items():
             print(f"{name}: {reason or 'runs here'}")
         return 0 if arguments.dry else 1
-    report: dict[str, Any] = {"machine": machine(), "cases": []}
+    record: dict[str, Any] = {"machine": machine_and_device(), "cases": []}
     if not arguments.no_tests:
         command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", str(ROOT / "tests")]
         tests = subprocess.run(command, cwd=ROOT, check=False)
-        report["pytest_exit"] = tests.returncode
-    report["copy_gbs"] = floor = copy_bandwidth()
+        record["pytest_exit"] = tests.returncode
+    record["copy_gbs"] = floor = copy_bandwidth()
     names = [name for name in arguments.engines if missing[name] is None]
     rounds = 3 if arguments.quick else arguments.rounds
     todo = [(case, None) for case in chosen]
     if arguments.em:
         todo.append(em_case(arguments.em))
     for case, labels in todo:
-        report["cases"].append(measure(case, names, rounds, floor, blobs(case) if labels is None else labels))
-        arguments.out.write_text(json.dumps(report, indent=1))  # whatever happens later
+        record["cases"].append(measure(case, names, rounds, floor, case.labels() if labels is None else labels))
+        arguments.out.write_text(json.dumps(record, indent=1))  # whatever happens later
         print(case.name, flush=True)
-    print(f"{report['machine'].get('device')}: copy {floor:.0f} GB/s; milliseconds, medians\n{table(report)}")
-    return int(report.get("pytest_exit", 0) != 0 or "NO" in table(report))
+    print(f"{record['machine'].get('device')}: copy {floor:.0f} GB/s; milliseconds, medians\n{table(record)}")
+    return int(record.get("pytest_exit", 0) != 0 or "NO" in table(record))
 
 
-def em_case(path: Path) -> tuple[Case, torch.Tensor]:
+def em_case(path: Path) -> tuple[Recipe, torch.Tensor]:
     with np.load(path) as archive:
         labels, size = archive["labels"], tuple(float(n) for n in archive["voxel_size"])
-    return Case(labels.shape, float((labels != 0).mean()), size, 12 * min(size), False), torch.from_numpy(labels)
+    return Recipe(labels.shape, float((labels != 0).mean()), size, 12 * min(size), False), torch.from_numpy(labels)
 
 
 if __name__ == "__main__":

@@ -155,7 +155,7 @@ def main() -> None:
         print("\nno figures: matplotlib is not installed", file=sys.stderr)
         return
     for name, canvas in plots.figures(record):
-        canvas.savefig(path.with_name(f"{path.stem}-{name}.svg"), metadata={"Date": None})
+        plots.save(canvas, path.with_name(f"{path.stem}-{name}.svg"))
 
 
 if __name__ == "__main__":

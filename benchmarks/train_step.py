@@ -216,6 +216,7 @@ def _rows(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 def figure(record: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
+    from plots import save
 
     canvas = Figure(figsize=(9, 2.6), layout="constrained")
     titles = {"pause": f"step: a pause of {record['setup']['pause ms']} ms", "train step": "step: a U-Net"}
@@ -231,7 +232,7 @@ def figure(record: dict[str, Any], path: Path) -> None:
         axes.set_xlabel("ms per sample")
         axes.set_title(titles[part], fontsize=9)
     panels[0].legend(fontsize=8)
-    canvas.savefig(path)
+    save(canvas, path)
 
 
 def report(record: dict[str, Any], path: Path) -> None:

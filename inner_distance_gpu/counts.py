@@ -16,8 +16,6 @@ from .engines import counting
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
 _Views = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
@@ -75,7 +73,8 @@ class ClassCounts:
         # torch.compile reads the way without checks, see `around`: torch 2.6 follows no __new__, but this.
         self.numerators: torch.Tensor = numerators
         self.denominators: torch.Tensor = denominators
-        self._reduced: torch.Tensor | None = None  # what every rank already knows of, see all_reduce; None for 0 of 1
+        # What all ranks agreed on at the last `all_reduce`; None stands for the initial 0 of 1.
+        self._reduced: torch.Tensor | None = None
         if _checked:
             self._copy_checked(numerators, denominators)
 
@@ -115,8 +114,8 @@ class ClassCounts:
     ) -> ClassCounts:
         """Counts that hold these very tensors, unchecked; counted on from `origin`, or from the start."""
         counts = cls(numerators, denominators, _checked=False)
-        known = None if origin is None else origin._reduced
-        counts._reduced = None if known is None else known.to(numerators.device)
+        agreed = None if origin is None else origin._reduced
+        counts._reduced = None if agreed is None else agreed.to(numerators.device)
         return counts
 
     @property
@@ -136,8 +135,8 @@ class ClassCounts:
     def _stacked(self) -> torch.Tensor:
         return torch.stack([self.numerators, self.denominators])
 
-    def _known(self) -> torch.Tensor:
-        """What every rank knows of, stacked."""
+    def _agreed(self) -> torch.Tensor:
+        """What all ranks agreed on, stacked."""
         if self._reduced is None:
             return torch.stack([torch.zeros_like(self.numerators), torch.ones_like(self.denominators)])
         return self._reduced
@@ -185,13 +184,13 @@ class ClassCounts:
         Reduce before saving a checkpoint that every rank will load.
         """
         with self._unchanged_by_calls():
-            known, before = self._known(), self._stacked()
-        counted = before - known
+            agreed, before = self._agreed(), self._stacked()
+        counted = before - agreed
         if dist.is_available() and dist.is_initialized():
             home = torch.device("cuda") if dist.get_backend(group) == "nccl" else torch.device("cpu")
             counted = counted.to(home)
             dist.all_reduce(counted, group=group)
-        total = known + counted.to(self.device)
+        total = agreed + counted.to(self.device)
         with self._unchanged_by_calls():  # what calls counted while the ranks talked is kept for the next reduction
             now = total + (self._stacked() - before)
             self.numerators.copy_(now[0])
@@ -226,35 +225,10 @@ class ClassCounts:
             return None
         own = (self.numerators, self.denominators)
         places = (own[0].data_ptr(), own[1].data_ptr())
-        known = self._viewed
-        if known is None or known.places != places or known.own[0] is not own[0] or known.own[1] is not own[1]:
-            self._viewed = known = _Viewed(own, places, (own[0].numpy(), own[1].numpy()))
-        return known.views
-
-    def shared(self, device: torch.device | None) -> tuple[Any, Any] | None:
-        """The numbers themselves, where an engine on `device` can add to them, in C order; None where it cannot.
-
-        `device=None` is a host engine: NumPy arrays. It adds under its own lock.
-        """
-        if device is None:
-            views = self.host_views()
-            return views if views is not None and all(view.flags.c_contiguous for view in views) else None
-        numbers = (self.numerators, self.denominators)
-        there = self.device == device and all(n.is_contiguous() and not n.is_neg() for n in numbers)
-        return numbers if there else None
-
-    def copied(self, device: torch.device | None) -> tuple[Any, Any]:
-        """Copies of the numbers for an engine on `device` to add to, in C order; NumPy arrays for None."""
-        if device is not None:
-            own = (n.resolve_neg() for n in (self.numerators, self.denominators))
-            dense = torch.contiguous_format
-            numerators, denominators = (n.to(device, copy=True, memory_format=dense) for n in own)
-            return numerators, denominators
-        views = self.host_views()
-        if views is None:
-            return self.numerators.cpu().numpy(), self.denominators.cpu().numpy()
-        with counting.on_host:
-            return views[0].copy(), views[1].copy()
+        last = self._viewed
+        if last is None or last.places != places or last.own[0] is not own[0] or last.own[1] is not own[1]:
+            self._viewed = last = _Viewed(own, places, (own[0].numpy(), own[1].numpy()))
+        return last.views
 
     def __getstate__(self) -> dict[str, Any]:
         """Host tensors as arrays: to a spawned process torch would send the memory, where both would then count."""
@@ -271,8 +245,9 @@ class ClassCounts:
 
     @_changeable
     def with_numbers(self, numerators: Any, denominators: Any, device: torch.device) -> ClassCounts:
-        """New counts with these numbers; what the ranks have in common is kept."""
-        return ClassCounts.around(_on(numerators, device), _on(denominators, device), self)
+        """New counts with these numbers; what the ranks agreed on stays."""
+        of = functools.partial(torch.as_tensor, device=device)
+        return ClassCounts.around(of(numerators), of(denominators), self)
 
     @_changeable
     def take(self, other: ClassCounts) -> None:
@@ -299,9 +274,9 @@ class ClassCounts:
             self._reduced = None if self._reduced is None else self._reduced.to(numerators.device)
 
     def state(self) -> torch.Tensor:
-        """Everything, the ranks' common state included, as one float64 tensor (4, slabs, classes)."""
+        """Everything, what the ranks agreed on included, as one float64 tensor (4, slabs, classes)."""
         with self._unchanged_by_calls():
-            return torch.cat([self._stacked(), self._known()])
+            return torch.cat([self._stacked(), self._agreed()])
 
     def load_state(self, state: torch.Tensor) -> None:
         """Take over what `state` returned, onto the device the counts are on."""
@@ -322,9 +297,3 @@ class ClassCounts:
 
     def __repr__(self) -> str:
         return f"ClassCounts(numerators={self.numerators.tolist()}, denominators={self.denominators.tolist()})"
-
-
-def _on(numbers: Any, device: torch.device) -> torch.Tensor:
-    if isinstance(numbers, np.ndarray) and device.type == "cpu":
-        return torch.from_numpy(numbers)
-    return torch.as_tensor(numbers, device=device)

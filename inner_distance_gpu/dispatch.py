@@ -6,19 +6,21 @@ Every call ends here: the functions, the transform, the predictors and the opera
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from . import arrays, engines
 from .arrays import Array
 from .counts import ClassCounts
 from .engines import counting, notices
 from .engines.memory import DeviceMemory, HostMemory, Memory
-from .labels import annotated, check_classes, check_ignored
+from .labels import check_classes, check_ignored, is_annotated
 from .parameters import Task, WeightParameters, check_clip, check_count, check_ignore_label, check_slab, slab_grid
 
 
@@ -113,7 +115,7 @@ def run(
             finally:
                 memory.settle()
         elif before is not None and not in_place:
-            after = before.with_numbers(*before.copied(memory.device), arrays.device_of(labels))
+            after = before.with_numbers(*_copied(before, memory), arrays.device_of(labels))
         if destination is not None and in_out is None:
             memory.to_out(target, destination)
         elif destination is None and target is not None:
@@ -127,7 +129,7 @@ def _count(
     work: Callable[..., None], before: ClassCounts, labels: Array, memory: Memory, in_place: bool
 ) -> ClassCounts:
     """Call `work` with numbers to count on from, and return the counts afterwards."""
-    own = before.shared(memory.device) if in_place and before.is_on_host == labels.on_host else None
+    own = _shared(before, memory) if in_place and before.is_on_host == labels.on_host else None
     if own is not None and before.is_on_host:
         work(*own)  # the engine locks where it counts
         return before
@@ -136,13 +138,37 @@ def _count(
             work(*own)
             return before
     with counting.on_device() if in_place else contextlib.nullcontext():
-        numbers = before.copied(memory.device)
+        numbers = _copied(before, memory)
         work(*numbers)
         after = before.with_numbers(*numbers, arrays.device_of(labels))
         if not in_place:
             return after
         before.take(after)
         return before
+
+
+def _shared(counts: ClassCounts, memory: Memory) -> tuple[Any, Any] | None:
+    """The numbers themselves, in C order, where an engine can add to them; None where it cannot."""
+    if memory.device is None:  # a host engine, which adds under its own lock
+        views = counts.host_views()
+        return views if views is not None and all(view.flags.c_contiguous for view in views) else None
+    numbers = (counts.numerators, counts.denominators)
+    there = counts.device == memory.device and all(n.is_contiguous() and not n.is_neg() for n in numbers)
+    return numbers if there else None
+
+
+def _copied(counts: ClassCounts, memory: Memory) -> tuple[Any, Any]:
+    """Copies of the numbers, in C order, for an engine to add to."""
+    if memory.device is not None:
+        own = (n.resolve_neg() for n in (counts.numerators, counts.denominators))
+        dense = torch.contiguous_format
+        numerators, denominators = (n.to(memory.device, copy=True, memory_format=dense) for n in own)
+        return numerators, denominators
+    views = counts.host_views()
+    if views is None:
+        return counts.numerators.cpu().numpy(), counts.denominators.cpu().numpy()
+    with counting.on_host:
+        return views[0].copy(), views[1].copy()
 
 
 def for_labels(task: Task, labels: Array) -> Task:
@@ -165,7 +191,7 @@ def _look(labels: Array, mask: Array | None, task: Task, memory: Memory) -> None
     if isinstance(memory, HostMemory):
         return
     values = arrays.to_host(labels)
-    there = annotated(values, task.ignore_label)
+    there = is_annotated(values, task.ignore_label)
     notices.look_for_fractions(values, there)
     if mask is not None and weighing is not None:
         notices.look_at_mask(arrays.to_host(mask), there, weighing.clip)
@@ -203,22 +229,29 @@ def _check_mask(values: npt.NDArray[Any]) -> None:
         raise ValueError(f"mask of shape {values.shape} holds {values[wrong][0].item()!r}: expected finite values >= 0")
 
 
-def check_counts(counts: ClassCounts | None, labels: Array, parameters: WeightParameters) -> tuple[int, int]:
-    """The shape (slabs, classes) of the counts of these labels; raises where given counts have another."""
-    shape = (math.prod(slab_grid(parameters.slab, labels.shape)), parameters.num_classes)
+def shape_of_counts(labels: tuple[int, ...], parameters: WeightParameters) -> tuple[int, int]:
+    """(slabs, classes) for labels of that shape."""
+    return math.prod(slab_grid(parameters.slab, labels)), parameters.num_classes
+
+
+_shape_of_counts = functools.lru_cache(maxsize=256)(shape_of_counts)  # where no extent is symbolic
+
+
+def check_counts(counts: ClassCounts | None, labels: Array, shape: tuple[int, int]) -> None:
+    """Raise where the counts of these labels have another shape (slabs, classes)."""
     if counts is None:
-        return shape
+        return
     if not isinstance(counts, ClassCounts):
         raise TypeError(f"counts={counts!r}: expected ClassCounts (ClassCounts.from_dicts takes DaCapo's list) or None")
     if counts.shape != shape:
         raise ValueError(
             f"counts have shape {counts.shape}: expected (slabs, classes) = {shape} for labels of shape {labels.shape}"
         )
-    return shape
 
 
 def _before(counts: ClassCounts | None, labels: Array, parameters: WeightParameters) -> ClassCounts:
-    shape = check_counts(counts, labels, parameters)
+    shape = _shape_of_counts(labels.shape, parameters)
+    check_counts(counts, labels, shape)
     if counts is None:
         return ClassCounts.start(*shape, device=arrays.device_of(labels))
     if not counts.is_on_host and counts.device.type == "cuda":

@@ -79,23 +79,23 @@ def _same_bits(value: int | float, dtype: np.dtype[Any]) -> str:
     return f"{why}; the one with the same bits is {same}"
 
 
-def annotated(labels: Labels, ignore_label: int | float | None) -> npt.NDArray[np.bool_]:
+def is_annotated(labels: Labels, ignore_label: int | float | None) -> npt.NDArray[np.bool_]:
     """True where a voxel carries a label: not NaN, and not `ignore_label`."""
-    known = ~np.isnan(labels) if labels.dtype.kind == "f" else np.ones(labels.shape, bool)
+    annotated = ~np.isnan(labels) if labels.dtype.kind == "f" else np.ones(labels.shape, bool)
     ignored = None if ignore_label is None else check_ignored(ignore_label, labels.dtype)
     if ignored is not None:
-        known &= labels != as_label(ignored, labels.dtype)
-    return known
+        annotated &= labels != as_label(ignored, labels.dtype)
+    return annotated
 
 
 def has_site(labels: Labels, dims: int, ignore_label: int | float | None) -> npt.NDArray[np.bool_]:
     """Whether each volume has a face between two annotated voxels with different labels; shape (..., 1, 1, 1)."""
-    known = annotated(labels, ignore_label)
+    annotated = is_annotated(labels, ignore_label)
     found = np.zeros(labels.shape[: labels.ndim - dims], bool)
     spatial = tuple(range(labels.ndim - dims, labels.ndim))
     for axis in spatial:
         low, high = ((..., part, *(slice(None),) * (labels.ndim - 1 - axis)) for part in (slice(-1), slice(1, None)))
-        found |= ((labels[low] != labels[high]) & known[low] & known[high]).any(axis=spatial)
+        found |= ((labels[low] != labels[high]) & annotated[low] & annotated[high]).any(axis=spatial)
     return found.reshape(found.shape + (1,) * dims)
 
 
@@ -109,7 +109,7 @@ def in_classes(labels: Labels, num_classes: int) -> npt.NDArray[np.bool_]:
 
 def check_classes(labels: Labels, num_classes: int, ignore_label: int | float | None) -> None:
     """Raise ValueError for an annotated label that is no class."""
-    outside = annotated(labels, ignore_label) & ~in_classes(labels, num_classes)
+    outside = is_annotated(labels, ignore_label) & ~in_classes(labels, num_classes)
     if outside.any():
         where = np.unravel_index(int(np.argmax(outside)), labels.shape)
         raise ValueError(
@@ -159,7 +159,7 @@ class Volumes:
 
     def _channel(self, labels: Labels, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
         channel = np.asarray(inside).astype(np.uint8)
-        channel[~annotated(labels, self._ignored)] = UNANNOTATED
+        channel[~is_annotated(labels, self._ignored)] = UNANNOTATED
         return channel
 
 
@@ -167,8 +167,8 @@ def check_ids(ids: Sequence[int], labels: Labels, ignore_label: int | float | No
     """Raise ValueError for ids that are named twice or that no annotated voxel has."""
     if len(set(ids)) != len(ids):
         raise ValueError(f"ids {list(ids)}: expected every id once")
-    known = annotated(labels, ignore_label)
-    present = np.unique(labels[known])
+    annotated = is_annotated(labels, ignore_label)
+    present = np.unique(labels[annotated])
     values = [as_label(chosen, labels.dtype) for chosen in ids]
     absent = [chosen for chosen, value in zip(ids, values, strict=True) if value is None or value not in present]
     if absent:

@@ -66,8 +66,8 @@ def _target(labels: Tensor, voxel_size: Any, *rest: Any) -> Tensor:
 
 
 def _fake_target(labels: Tensor, voxel_size: Any, *rest: Any) -> Tensor:
-    *named, engine, threads = map(_known, rest)
-    parameters = _parameters(tuple(map(_known, voxel_size)), *named)
+    *named, engine, threads = map(_concrete, rest)
+    parameters = _parameters(tuple(map(_concrete, voxel_size)), *named)
     array = dispatch.accept_volumes(labels, parameters.voxel_size)
     dispatch.for_labels(Task(parameters), array)
     _check_run(array, engine, threads)
@@ -101,13 +101,14 @@ def _fake_target_and_weights(
     voxel_size: Any,
     *rest: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    *named, channels, clip, border, engine, threads = map(_known, rest)
-    array, weighing = _per_channel(labels, _parameters(tuple(map(_known, voxel_size)), *named), channels, clip)
+    *named, channels, clip, border, engine, threads = map(_concrete, rest)
+    array, weighing = _per_channel(labels, _parameters(tuple(map(_concrete, voxel_size)), *named), channels, clip)
     dispatch.for_labels(Task(weighing=weighing), array)
     check_choice("border", border, ("keep", "mask"))
     _check_run(array, engine, threads)
     dispatch.accept_mask(mask, array, len(voxel_size), check=False)
-    dispatch.check_counts(_counts(numerators, denominators), array, weighing)
+    shape = dispatch.shape_of_counts(array.shape, weighing)
+    dispatch.check_counts(_counts(numerators, denominators), array, shape)
     return _float32(labels), _float32(labels), _float64(labels, channels, 2), _float64(labels, channels, 2)
 
 
@@ -126,12 +127,13 @@ def _weights(
 def _fake_weights(
     labels: Tensor, mask: Tensor | None, numerators: Tensor | None, denominators: Tensor | None, *rest: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
-    num_classes, slab, clip, ignore_label, wraps, _, engine, threads = map(_known, rest)
+    num_classes, slab, clip, ignore_label, wraps, _, engine, threads = map(_concrete, rest)
     array, parameters = dispatch.accept_classes(labels, num_classes, slab, clip, _unwrapped(ignore_label, wraps))
     dispatch.for_labels(Task(weighing=parameters), array)
     _check_run(array, engine, threads)
     dispatch.accept_mask(mask, array, 2, check=False)
-    shape = dispatch.check_counts(_counts(numerators, denominators), array, parameters)
+    shape = dispatch.shape_of_counts(array.shape, parameters)
+    dispatch.check_counts(_counts(numerators, denominators), array, shape)
     return _float32(labels), _float64(labels, *shape), _float64(labels, *shape)
 
 
@@ -156,8 +158,8 @@ def _per_channel(
     return array, WeightParameters.per_channel(array.shape, dims, channels, check_clip(clip), parameters.ignore_label)
 
 
-def _known(value: Any) -> Any:
-    """A keyword to check while a graph is made; one that is only known when it runs is checked then."""
+def _concrete(value: Any) -> Any:
+    """A keyword to check while a graph is made; a valid value stands for a symbolic one, checked when it runs."""
     return (
         1 if isinstance(value, (torch.SymInt, torch.SymFloat)) else False if isinstance(value, torch.SymBool) else value
     )

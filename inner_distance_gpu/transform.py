@@ -136,9 +136,8 @@ class InnerDistanceTransform(torch.nn.Module):
         if voxel_size is not None:
             parameters = parameters.at(check_voxel_size(voxel_size))
         array = dispatch.accept_volumes(labels, parameters.voxel_size)
-        dims = len(parameters.voxel_size)
-        weighing = _weighing(array.shape, dims, self.channels, self.clip, parameters.ignore_label)
-        task = Task(parameters, weighing, self.border) if self.weights else Task(parameters)
+        channels = self.channels if self.weights else None
+        task = _task(array.shape, parameters, parameters.ignore_label, channels, self.clip, self.border)
         self._check_mask(mask)
         counts = self.counts if self.moving and self.weights else None
         threads = torch.get_num_threads() if self.threads is None else self.threads
@@ -217,6 +216,17 @@ class InnerDistanceTransform(torch.nn.Module):
         return f"voxel_size={p.voxel_size}, scale={p.scale}, channels={self.channels}, background={p.background!r}"
 
 
-_weighing = functools.lru_cache(maxsize=256, typed=True)(
-    WeightParameters.per_channel
-)  # 1 is not the float 1.0 to labels
+@functools.lru_cache(maxsize=256, typed=True)  # as an ignored label, 2⁶⁰ is not the float 2.0⁶⁰
+def _task(
+    shape: tuple[int, ...],
+    parameters: TargetParameters,
+    ignore_label: int | float | None,
+    channels: int | None,
+    clip: tuple[float, float],
+    border: Border,
+) -> Task:
+    """The task of a call; `channels=None` asks for no weights."""
+    if channels is None:
+        return Task(parameters)
+    dims = len(parameters.voxel_size)
+    return Task(parameters, WeightParameters.per_channel(shape, dims, channels, clip, ignore_label), border)

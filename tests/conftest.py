@@ -3,12 +3,21 @@ import sys
 import pytest
 from devices import cuda_devices
 from engines_on_host import own_driver, pytest_addoption, pytest_configure, pytest_pyfunc_call, pytest_report_header
+from host_launcher import on_host
 
+from inner_distance_gpu import engines
 from inner_distance_gpu.cli import program as cli
 from inner_distance_gpu.engines import notices
 from inner_distance_gpu.engines.cuda import driver
 
-__all__ = ["own_driver", "pytest_addoption", "pytest_configure", "pytest_pyfunc_call", "pytest_report_header"]
+__all__ = [
+    "on_host",
+    "own_driver",
+    "pytest_addoption",
+    "pytest_configure",
+    "pytest_pyfunc_call",
+    "pytest_report_header",
+]
 
 
 def pytest_collection_modifyitems(items):
@@ -21,15 +30,17 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True)
-def nothing_said_before():
-    """What is said once per process may be said in every test."""
+def as_in_a_new_process():
+    """What is said once per process may be said in every test, and every engine is asked whether it runs."""
     notices.forget()
+    engines.forget()
 
 
 @pytest.fixture
 def no_gpu(monkeypatch):
     """A machine without a device engine, whatever this one has."""
     monkeypatch.setattr(driver, "why_not", lambda: "no device in this test")
+    engines.forget()
 
 
 @pytest.fixture

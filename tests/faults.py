@@ -39,7 +39,7 @@ import pytest
 class Settings:
     def pytest_configure(self):
         from hypothesis import Phase, settings
-        import inner_distance_gpu._host as host
+        import inner_distance_gpu.engines._host as host
         assert host.__file__.startswith(sys.prefix.removesuffix("environment")), host.__file__
         settings.register_profile("faults", phases=[Phase.explicit, Phase.generate], derandomize=True, database=None)
         settings.load_profile("faults")
@@ -84,7 +84,7 @@ class Copy:
         done = subprocess.run(["cmake", "--build", self.build], capture_output=True, text=True, check=False)
         for built in self.build.glob("_host*"):
             if built.suffix in (".so", ".pyd"):
-                shutil.copy(built, self.folder / "inner_distance_gpu")
+                shutil.copy(built, self.folder / "inner_distance_gpu" / "engines")
         return None if done.returncode == 0 else done.stdout + done.stderr
 
     def test(self, tests: Sequence[str]) -> tuple[bool, str]:

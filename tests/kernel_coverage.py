@@ -2,9 +2,9 @@
 
     python tests/kernel_coverage.py [-k SOME]
 
-Runs tests/test_device_kernels.py and test_device_packed.py on kernels that count (gcc's --coverage), then lists for
-every file of kernels/cuda the lines that no instance of a template ever ran. The exit code
-is that of the tests. Needs g++ and gcov.
+Runs test_device_kernels.py, test_device_packed.py and test_device_weights.py on kernels that count (gcc's --coverage),
+then lists for every file of kernels/cuda the lines that no instance of a template ever ran. The exit code is that of
+the tests. Needs g++ and gcov.
 """
 
 import collections
@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-FILES = [TESTS / f"test_device_{name}.py" for name in ("kernels", "packed")]
+FILES = [TESTS / "kernels" / f"test_device_{name}.py" for name in ("kernels", "packed", "weights")]
 CUDA = TESTS.parent / "kernels" / "cuda"
 
 

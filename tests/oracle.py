@@ -19,7 +19,7 @@ def golden(name):
     return cases
 
 
-def is_known(value, ignore_label):
+def is_annotated(value, ignore_label):
     return not (value != value or (ignore_label is not None and value == ignore_label))
 
 
@@ -32,7 +32,7 @@ def sites(volume, voxel_size, ignore_label=None):
             if neighbour[axis] == volume.shape[axis]:
                 continue
             pair = volume[voxel], volume[neighbour]
-            if pair[0] != pair[1] and all(is_known(value, ignore_label) for value in pair):
+            if pair[0] != pair[1] and all(is_annotated(value, ignore_label) for value in pair):
                 found.append([(i + 0.5 * (a == axis)) * voxel_size[a] for a, i in enumerate(voxel)])
     return found
 
@@ -61,7 +61,7 @@ def target(labels, voxel_size, scale=None, background="zero", no_boundary="exten
         d = distances(volume, voxel_size, no_boundary, ignore_label)
         for voxel in np.ndindex(volume.shape):
             value = volume[voxel]
-            if not is_known(value, ignore_label):
+            if not is_annotated(value, ignore_label):
                 result[(*leading, *voxel)] = fill
                 continue
             signed = d[voxel] if value != 0 else -d[voxel]
@@ -82,7 +82,7 @@ def weights(labels, num_classes, mask, slab, clip, counts, ignore_label=None):
     for slab_counts, start in zip(counts, blocks, strict=True):
         axes = zip(start, extents, labels.shape, strict=True)
         voxels = list(itertools.product(*(range(s, min(s + e, n)) for s, e, n in axes)))
-        voxels = [v for v in voxels if is_known(labels[v], ignore_label)]
+        voxels = [v for v in voxels if is_annotated(labels[v], ignore_label)]
         total = math.fsum(float(mask[v]) for v in voxels)
         for c in range(num_classes):
             slab_counts[c][0] += sum(1 for v in voxels if labels[v] == c and mask[v] != 0)

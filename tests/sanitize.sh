@@ -12,15 +12,15 @@ case "$kind" in
   address)
     sanitizers="address,undefined"
     libraries="$(preload libasan libubsan libstdc++)"
-    tests=(tests/test_cpu_engine.py tests/test_cpu_bits.py tests/test_border.py tests/test_cpu_indices.py
-      tests/test_cpu_threads.py tests/test_types_and_layouts.py)
+    tests=(tests/engines/test_cpu_engine.py tests/engines/test_cpu_bits.py tests/engines/test_border.py tests/kernels/test_cpu_indices.py
+      tests/engines/test_cpu_threads.py tests/engines/test_types_and_layouts.py)
     # A memory limit and reserved gigabytes do not go together with ASan's own reservations.
     chosen="not memory_that_is_not_there and not spawn and not more_voxels_than_32_bits"
     ;;
   thread)
     sanitizers="thread"
     libraries="$(preload libtsan libstdc++)"
-    tests=(tests/test_cpu_threads.py tests/test_cpu_bits.py)
+    tests=(tests/engines/test_cpu_threads.py tests/engines/test_cpu_bits.py)
     # Several Python threads at once, each with threads of its own; forked and spawned processes are not TSan's.
     chosen="several_python_threads or together or gil_is_free or left_behind or test_threads or one_wave"
     aligned="setarch --addr-no-randomize"  # the addresses TSan needs, where the kernel would spread them too far
@@ -38,7 +38,7 @@ rm -rf "$build/tree"
 mkdir -p "$build/tree"
 cp -r inner_distance_gpu "$build/tree/"
 cp -r kernels "$build/tree/inner_distance_gpu/"
-cp "$build"/_host*.so "$build/tree/inner_distance_gpu/"
+cp "$build"/_host*.so "$build/tree/inner_distance_gpu/engines/"
 export LD_PRELOAD="$libraries"
 # Leaks: the interpreter's own. Allocations that fail are for the caller to see.
 export ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1" UBSAN_OPTIONS="print_stacktrace=1"
@@ -49,7 +49,7 @@ exec $aligned "$python" -I -c '
 import sys
 sys.meta_path = [finder for finder in sys.meta_path if not type(finder).__module__.startswith("_editable")]
 sys.path.insert(0, sys.argv.pop(1))
-import inner_distance_gpu._host as host
+import inner_distance_gpu.engines._host as host
 import pytest
 assert host.__file__.startswith(sys.path[0]), host.__file__
 raise SystemExit(pytest.main(sys.argv[1:]))

@@ -10,25 +10,28 @@ from pathlib import Path
 
 import pytest
 import torch
-from host_launcher import HostLauncher, on_host  # noqa: F401
+from host_launcher import HostLauncher
 
 from inner_distance_gpu.engines.cuda import run as cuda
 
 
-def script():
-    path = Path(__file__).parents[1] / "benchmarks" / "gpu_visit.py"
-    spec = importlib.util.spec_from_file_location("gpu_visit", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look
-    spec.loader.exec_module(module)
+def script(monkeypatch):
+    """The program as a module. Its `cases` is not that of the tests."""
+    folder = Path(__file__).parents[1] / "benchmarks"
+    monkeypatch.syspath_prepend(str(folder))
+    for name in ("cases", "gpu_visit"):
+        spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)  # where dataclasses and imports look
+        spec.loader.exec_module(module)
     return module
 
 
 @pytest.fixture
-def visit(on_host, monkeypatch, tmp_path):  # noqa: F811
+def visit(on_host, monkeypatch, tmp_path):
     """Runs the script; returns its exit code and the report it wrote."""
     launcher = on_host(HostLauncher())
-    module = script()
+    module = script(monkeypatch)
     streams = {
         "Stream": object,
         "stream": lambda stream: contextlib.nullcontext(),
@@ -43,11 +46,11 @@ def visit(on_host, monkeypatch, tmp_path):  # noqa: F811
         monkeypatch.setattr(torch.cuda, name, stand_in)
     monkeypatch.setattr(module, "copy_bandwidth", lambda measured=module.copy_bandwidth: measured(1 << 16, "cpu"))
     small = [
-        module.Case((7, 8, 9), 0.5, (40.0, 4.0, 4.0), 48.0, True),
-        module.Case((2, 9, 33), 0.02, (4.0, 4.0), 48.0, False),
+        module.Recipe((7, 8, 9), 0.5, (40.0, 4.0, 4.0), 48.0, True),
+        module.Recipe((2, 9, 33), 0.02, (4.0, 4.0), 48.0, False),
     ]
-    assert len(module.cases()) == 39
-    monkeypatch.setattr(module, "cases", lambda: small)
+    assert len(module.recipes()) == 39
+    monkeypatch.setattr(module, "recipes", lambda: small)
 
     def run(*arguments):
         out = tmp_path / "visit.json"

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from host_launcher import HostLauncher, on_host  # noqa: F401
+from host_launcher import HostLauncher
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch._subclasses import FakeTensorMode
 
@@ -87,7 +87,7 @@ def test_registration(device, kind):
 
 
 @pytest.mark.parametrize("kind", ["target", "first step", "moving, mask", "slabs"])
-def test_registration_with_the_kernels_of_cuda(on_host, kind):  # noqa: F811
+def test_registration_with_the_kernels_of_cuda(on_host, kind):
     """Run on the host: a device engine lets counts grow in place, an operator must not."""
     on_host(HostLauncher())
     operator, given = arguments("cpu", kind)
@@ -274,8 +274,7 @@ def test_values_are_checked_when_the_graph_runs():
 
 
 def test_fake_tensors_are_not_computed():
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
-    with mode:
+    with FakeTensorMode(allow_non_fake_inputs=True):
         labels = torch.zeros(4096, 4096, 4096, dtype=torch.uint8)
     target, weight = InnerDistanceTransform((4, 4, 4), 9, moving=False)(labels)
     assert target.shape == weight.shape == labels.shape

@@ -64,7 +64,7 @@ def test_the_wheel_holds_the_package_the_kernels_and_nothing_else(wheel):
     expected = files_under("inner_distance_gpu", "inner_distance_gpu/")
     expected |= files_under("kernels", "inner_distance_gpu/kernels/")
     assert package == expected
-    for name in ("py.typed", "_host.pyi", "kernels/half_grid.hpp", "kernels/cuda/plane.cu", "kernels/host.cpp"):
+    for name in ("py.typed", "engines/_host.pyi", "kernels/half_grid.hpp", "kernels/cuda/plane.cu", "kernels/host.cpp"):
         assert f"inner_distance_gpu/{name}" in package
     for name in ("LICENSE", "NOTICE"):
         assert any(other.endswith(f".dist-info/licenses/{name}") for other in names)

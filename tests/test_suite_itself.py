@@ -12,7 +12,7 @@ import host_launcher
 import numpy as np
 import pytest
 import torch
-from host_launcher import HostLauncher, on_host  # noqa: F401
+from host_launcher import HostLauncher
 
 from inner_distance_gpu import inner_distance
 from inner_distance_gpu.engines.cuda.launcher import Limits
@@ -63,7 +63,7 @@ def test_a_test_of_a_device_engine_fails_where_no_kernel_ran(tmp_path):
         assert f"{name} asks for a device engine, and no kernel ran" in done.stdout
 
 
-def test_threads_take_turns_at_the_launcher(on_host, monkeypatch):  # noqa: F811
+def test_threads_take_turns_at_the_launcher(on_host, monkeypatch):
     """Never two kernels at once, whose blocks and shared memory are the library's globals; every launch is counted."""
     launcher = on_host(HostLauncher())
     real, inside, most = host_launcher.library(), [], []

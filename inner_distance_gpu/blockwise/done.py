@@ -1,4 +1,4 @@
-"""What is known of the blocks that are done, however many there are."""
+"""Which blocks are done, and sums over them, in a byte per block."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class Source:
             except Exception as broken:  # as above
                 guilty, error = f" in {files.path(index)}", broken
                 break
-        said = f"block {place} of {self.path} cannot be read: {type(error).__name__}{guilty} ({error})"
+        message = f"block {place} of {self.path} cannot be read: {type(error).__name__}{guilty} ({error})"
         if isinstance(error, OSError):
-            return OSError(said) if error.errno is None else OSError(error.errno, said)
-        return ValueError(said)
+            return OSError(message) if error.errno is None else OSError(error.errno, message)
+        return ValueError(message)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..labels import Volumes, annotated
+from ..labels import Volumes, is_annotated
 from ..parameters import TargetParameters
 from ..storage.zarr_arrays import stores_zeros_as_nothing
 from .grid import Grid, Place, Slices
@@ -98,9 +98,9 @@ def decoded(stored: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def _class_voxels(labels: npt.NDArray[Any], ignore_label: int | float | None) -> list[int]:
-    known = annotated(labels, ignore_label)
-    foreground = int(np.count_nonzero(known & (labels != 0)))
-    return [int(np.count_nonzero(known)) - foreground, foreground]
+    annotated = is_annotated(labels, ignore_label)
+    foreground = int(np.count_nonzero(annotated & (labels != 0)))
+    return [int(np.count_nonzero(annotated)) - foreground, foreground]
 
 
 @contextlib.contextmanager
@@ -109,8 +109,8 @@ def _naming(job: Job, place: Place) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        said = f"block {place} of {job.destination} cannot be written: {error.strerror or error}"
-        raise OSError(error.errno, said, error.filename) from error
+        message = f"block {place} of {job.destination} cannot be written: {error.strerror or error}"
+        raise OSError(error.errno, message, error.filename) from error
 
 
 def _store(job: Job, channel: int, place: Place, target: npt.NDArray[np.float32]) -> set[Path]:

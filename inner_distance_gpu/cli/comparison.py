@@ -99,7 +99,7 @@ def measure(
         here: Any = torch.from_numpy(labels).cuda() if engines.on_device(name) else labels
         calls[name] = functools.partial(inner_distance, here, voxel_size, scale=scale, engine=name, threads=threads)
     clocks = {name: by_events for name in calls if engines.on_device(name)}
-    known = len(calls)
+    engines_alone = len(calls)
     for name, build in PEERS.items():
         try:
             calls[name] = build(labels, voxel_size, scale, threads or torch.get_num_threads())
@@ -108,7 +108,7 @@ def measure(
     expected = np.asarray(calls["reference"]())
     differences = {name: largest_difference(call(), expected) for name, call in calls.items()}
     timings = side_by_side(calls, names[0], rounds, clocks)
-    return [Row(name, i < known, differences[name], timings[name]) for i, name in enumerate(calls)]
+    return [Row(name, i < engines_alone, differences[name], timings[name]) for i, name in enumerate(calls)]
 
 
 def processor() -> str:

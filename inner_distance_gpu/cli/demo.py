@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .. import __version__
 from ..storage import files
 from ..transform import InnerDistanceTransform
 from . import figures
@@ -100,7 +101,8 @@ def run(folder: Path, engine: str) -> Iterator[Result]:
         parameters = transform.target_parameters
         source = f"{SOURCE}{case.image}"
         for what, values in zip(WHAT, (target, weight), strict=True):
-            description = files.describe(parameters, engine, source, holds=what, binary=case.binary, unit=UNIT)
+            more = {"holds": what, "binary": case.binary, "unit": UNIT}
+            description = files.describe(parameters, engine, __version__, source, **more)
             with files.writing_target(folder / f"{case.name}_{what}.npy", labels.shape, description) as out:
                 out[...] = values.numpy()
         panels.append(figures.Panel(case.title, labels, target.numpy(), weight.numpy(), parameters))

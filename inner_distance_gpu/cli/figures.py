@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..labels import annotated
+from ..labels import is_annotated
 from ..parameters import TargetParameters
 
 LARGEST = 1500  # voxels per axis of a view; of larger ones every second, third, … is drawn
@@ -113,7 +113,7 @@ def _at(panel: Panel) -> tuple[int, ...]:
     """The voxel where the slices meet."""
     if panel.at is not None:
         return panel.at
-    inside = (panel.labels != 0) & annotated(panel.labels, panel.parameters.ignore_label)
+    inside = (panel.labels != 0) & is_annotated(panel.labels, panel.parameters.ignore_label)
     others = [tuple(other for other in range(inside.ndim) if other != axis) for axis in range(inside.ndim)]
     return tuple(_fullest(np.count_nonzero(inside, axis=axes)) for axes in others)
 
@@ -151,16 +151,16 @@ def _draw(row: Any, panel: Panel, unit: str) -> None:
         return plane.T if view.transposed else plane
 
     labels = [cut(panel.labels, view) for view in views]
-    known = [annotated(plane, parameters.ignore_label) for plane in labels]
+    annotated = [is_annotated(plane, parameters.ignore_label) for plane in labels]
     targets = [cut(panel.target, view) for view in views]
-    targets = [np.ma.masked_array(t, ~(k & np.isfinite(t))) for t, k in zip(targets, known, strict=True)]
-    weights = [np.ma.masked_array(cut(panel.weight, v), ~k) for v, k in zip(views, known, strict=True)]
+    targets = [np.ma.masked_array(t, ~(k & np.isfinite(t))) for t, k in zip(targets, annotated, strict=True)]
+    weights = [np.ma.masked_array(cut(panel.weight, v), ~k) for v, k in zip(views, annotated, strict=True)]
     values = np.concatenate([np.ma.compressed(plane) for plane in targets])
     signed = bool((values < 0).any())
     limit = float(np.abs(values).max(initial=0.0)) or 1.0
     heaviest = max((float(plane.max()) for plane in weights if plane.count()), default=1.0)
 
-    pictures = _pictures(labels, known)
+    pictures = _pictures(labels, annotated)
     for view, picture in zip(views, pictures, strict=True):
         row[0].imshow(picture, **_place(view))
     where = "" if len(views) == 1 else f", slices at {', '.join(map(str, _at(panel)))} of {tuple(panel.labels.shape)}"
@@ -173,8 +173,8 @@ def _draw(row: Any, panel: Panel, unit: str) -> None:
             image = axis.imshow(plane, cmap=_with_grey(colours), vmin=low, vmax=high or 1, **_place(view))
         axis.figure.colorbar(image, ax=axis, shrink=0.9, pad=0.02).ax.tick_params(labelsize=7)
         axis.set_title(name, fontsize=9, loc="left")
-    for view, plane, where_known in zip(views, labels, known, strict=True):
-        _zero_level(row[1], plane, where_known, view, "black" if signed else "cyan")
+    for view, plane, where_annotated in zip(views, labels, annotated, strict=True):
+        _zero_level(row[1], plane, where_annotated, view, "black" if signed else "cyan")
     height, width = _size(views)
     for axis in row:
         axis.set(xticks=[], yticks=[], xlim=(0, width), ylim=(height, 0))
@@ -217,9 +217,11 @@ def _cross(axis: Any, panel: Panel, views: Sequence[_View]) -> None:
         )
 
 
-def _zero_level(axis: Any, labels: npt.NDArray[Any], known: npt.NDArray[np.bool_], view: _View, colour: str) -> None:
+def _zero_level(
+    axis: Any, labels: npt.NDArray[Any], annotated: npt.NDArray[np.bool_], view: _View, colour: str
+) -> None:
     """Where the signed distance changes sign: halfway between voxels with label ≠ 0 and label = 0."""
-    inside = np.ma.masked_array((labels != 0).astype(float), ~known)
+    inside = np.ma.masked_array((labels != 0).astype(float), ~annotated)
     if min(inside.shape) > 1 and inside.count() and inside.min() < inside.max():
         y, x = (
             corner + (np.arange(n) + 0.5) * size
@@ -229,20 +231,20 @@ def _zero_level(axis: Any, labels: npt.NDArray[Any], known: npt.NDArray[np.bool_
 
 
 def _pictures(
-    labels: Sequence[npt.NDArray[Any]], known: Sequence[npt.NDArray[np.bool_]]
+    labels: Sequence[npt.NDArray[Any]], annotated: Sequence[npt.NDArray[np.bool_]]
 ) -> list[npt.NDArray[np.float64]]:
     """The views coloured alike: a label has the same colour in all of them."""
     line = np.concatenate([plane.ravel() for plane in labels])
-    coloured = _colours(line, np.concatenate([plane.ravel() for plane in known]))
+    coloured = _colours(line, np.concatenate([plane.ravel() for plane in annotated]))
     ends = np.cumsum([plane.size for plane in labels])[:-1]
     return [part.reshape(*plane.shape, 3) for part, plane in zip(np.split(coloured, ends), labels, strict=True)]
 
 
-def _colours(labels: npt.NDArray[Any], known: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+def _colours(labels: npt.NDArray[Any], annotated: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """RGB: background black, one label white, several labels in hues far apart, unannotated grey."""
     from matplotlib.colors import hsv_to_rgb, to_rgb
 
-    ids, rank = np.unique(np.where(known, labels, np.zeros((), labels.dtype)), return_inverse=True)
+    ids, rank = np.unique(np.where(annotated, labels, np.zeros((), labels.dtype)), return_inverse=True)
     golden = 0.618033988749895
     order = np.arange(len(ids))
     palette = hsv_to_rgb(np.stack([(order * golden) % 1, 0.45 + 0.3 * (order % 2), np.ones(len(ids))], axis=-1))
@@ -250,7 +252,7 @@ def _colours(labels: npt.NDArray[Any], known: npt.NDArray[np.bool_]) -> npt.NDAr
         palette[:] = 1.0
     palette[ids == 0] = 0.0
     picture = palette[rank.reshape(labels.shape)]
-    picture[~known] = to_rgb(_UNANNOTATED)
+    picture[~annotated] = to_rgb(_UNANNOTATED)
     return np.asarray(picture)
 
 

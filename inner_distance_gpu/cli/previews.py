@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..labels import annotated
+from ..labels import is_annotated
 from ..parameters import CLIP, TargetParameters
 from ..storage import zarr_arrays
 from .figures import Panel
@@ -67,11 +67,11 @@ def panels(written: Written, at: Sequence[int] | None) -> list[Panel]:
         def split(block: npt.NDArray[Any], channel: int = channel) -> npt.NDArray[Any]:
             return [part.labels for part in job.volumes(block)][channel]
 
-        known = Lazy(labels, volume, split)
+        shown = Lazy(labels, volume, split)
         weight = Lazy(labels, volume, _weighing(written.class_voxels[channel], job.parameters, split))
         title = f"{job.source.path.name}{f' {list(volume)}' if volume else ''}"
         title += "" if job.ids is None else f" id {job.ids[channel]}"
-        drawn.append(Panel(title, known, Lazy(target, (*front, *volume), decoded), weight, job.parameters, where))
+        drawn.append(Panel(title, shown, Lazy(target, (*front, *volume), decoded), weight, job.parameters, where))
     return drawn
 
 
@@ -83,7 +83,7 @@ def _weighing(class_voxels: list[int], parameters: TargetParameters, split: Any)
     def weigh(block: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         labels = split(block)
         weight = np.where(labels != 0, np.float32(foreground), np.float32(background))
-        weight[~annotated(labels, parameters.ignore_label)] = 0
+        weight[~is_annotated(labels, parameters.ignore_label)] = 0
         return weight
 
     return weigh

@@ -128,7 +128,15 @@ def run(
     parts = Volumes(array, dims, wanted, binary, ignored)
     console.print(f"{labels}: {array.dtype} {array.shape}; engine {transform.engine}")
     description = files.describe(
-        parameters, transform.engine, str(labels), key=key, ids=wanted, binary=binary, ignore_label=ignored, unit=unit
+        parameters,
+        transform.engine,
+        __version__,
+        str(labels),
+        key=key,
+        ids=wanted,
+        binary=binary,
+        ignore_label=ignored,
+        unit=unit,
     )
     panels: list[figures.Panel] = []
     with files.writing_target(out, parts.shape, description, labels) as target, _progress() as progress:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from .. import engines
 from ..engines.reference import sites_on_doubled_grid
-from ..labels import annotated
+from ..labels import is_annotated
 from ..parameters import TargetParameters
 from ..transform import InnerDistanceTransform
 
@@ -68,9 +68,9 @@ def crop_of(labels: npt.NDArray[Any], dims: int, extent: int, centre: Sequence[i
 
 def count_sites(labels: npt.NDArray[Any], parameters: TargetParameters) -> int:
     """How many boundary faces there are: without any, a comparison says little."""
-    known = annotated(labels, parameters.ignore_label)
+    annotated = is_annotated(labels, parameters.ignore_label)
     leading = labels.shape[: labels.ndim - len(parameters.voxel_size)]
-    return sum(int(sites_on_doubled_grid(labels[at], known[at]).sum()) for at in np.ndindex(leading))
+    return sum(int(sites_on_doubled_grid(labels[at], annotated[at]).sum()) for at in np.ndindex(leading))
 
 
 def compare(labels: npt.NDArray[Any], parameters: TargetParameters) -> Iterator[Deviation]:

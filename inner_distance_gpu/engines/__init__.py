@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import math
+import os
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -14,7 +15,9 @@ from ..parameters import Task, check_choice
 from . import notices
 
 _NAMES = ("cuda", "cucim", "cpu", "reference")
+_CHOICES = ("auto", *_NAMES)
 _DEVICE = ("cuda", "cucim")
+_run_here: set[str] = set()  # engines that were asked whether they do: a call need not ask again
 
 MEMORY_ERRORS = (MemoryError, torch.cuda.OutOfMemoryError)
 _LARGER = "volumes larger than memory: blockwise.inner_distance or blockwise.write"
@@ -72,7 +75,7 @@ def available() -> dict[str, str | None]:
 
 
 def check_name(engine: Any) -> str:
-    return cast(str, check_choice("engine", engine, ("auto", *_NAMES)))
+    return cast(str, check_choice("engine", engine, _CHOICES))
 
 
 def on_device(name: str) -> bool:
@@ -82,12 +85,28 @@ def on_device(name: str) -> bool:
 
 def choose(engine: str, on_host: bool, shape: tuple[int, ...]) -> tuple[str, Engine]:
     """The engine of that name, or for "auto" the one the data choose. Raises where it cannot run here."""
-    name = check_name(engine)
+    name = engine if isinstance(engine, str) and engine in _CHOICES else check_name(engine)
     if name == "auto":
         name = _fastest_host() if on_host else "cuda"
-    if _why_not(name) is not None:
+    if not _runs(name):
         require(name, f"engine={engine!r} for {'host' if on_host else 'CUDA'} labels of shape {shape}")
     return name, cast(Engine, _module(name))
+
+
+def _runs(name: str) -> bool:
+    """Whether the engine runs here. One that does goes on doing so, in this process; others are asked in every call."""
+    if name not in _run_here and _why_not(name) is None:
+        _run_here.add(name)
+    return name in _run_here
+
+
+def forget() -> None:
+    """As in a new process: every engine is asked again whether it runs here."""
+    _run_here.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget)  # a forked process may not use CUDA
 
 
 def require(name: str, asked: str | None = None) -> None:
@@ -104,7 +123,7 @@ def fastest() -> str:
 
 
 def _fastest_host() -> str:
-    if _why_not("cpu") is None:
+    if _runs("cpu"):
         return "cpu"
     notices.slow_engine(_why_not("cpu"))
     return "reference"

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 try:
-    from .. import _host
+    from . import _host
 except ImportError:  # no engine `cpu`: nothing adds to counts natively
     _native: AbstractContextManager[Any] = threading.RLock()
 else:

@@ -29,12 +29,12 @@ def run(task: Task, arrays: Arrays, threads: int) -> None:
     fractions = above_one = 0
     if task.weighing is None:
         element = native.element_format(labels.dtype, task.ignore_label)
-        fractions = native.extension().targets(_task(task.target), _bits(labels), element, target, threads)
+        fractions = native.module.targets(_task(task.target), _bits(labels), element, target, threads)
     elif task.target is None:
         above_one = _class_weights(task, arrays, threads)
     else:
         given, numbers = None if mask is None else _native(mask), counts or (None, None)
-        fractions, above_one = native.extension().targets_and_weights(
+        fractions, above_one = native.module.targets_and_weights(
             _task(task.target),
             _bits(labels),
             native.element_format(labels.dtype, task.ignore_label),
@@ -64,7 +64,7 @@ def _class_weights(task: Task, arrays: Arrays, threads: int) -> int:
     assert task.weighing is not None
     given, numbers = None if mask is None else _native(mask), counts or (None, None)
     return int(
-        native.extension().class_weights(
+        native.module.class_weights(
             _bits(labels),
             native.element_format(labels.dtype, task.ignore_label),
             np.broadcast_to(np.uint8(1), labels.shape) if given is None else _bits(given),
@@ -105,4 +105,4 @@ def _native(mask: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 @functools.lru_cache(maxsize=64)
 def _task(parameters: TargetParameters | None, level: str = "auto", always_float: bool = False) -> Any:
-    return native.extension().CpuTask(native.task(parameters), level, always_float)
+    return native.module.CpuTask(native.task(parameters), level, always_float)

@@ -1,6 +1,6 @@
 """The extension module, which plans the calls of both native engines and runs those of `cpu`.
 
-What the bytes of an array mean and what decides a target are said to it here, once for both engines.
+How the bytes of an array are read and what decides a target are translated for it here, once for both engines.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import importlib
 import importlib.machinery
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,9 @@ from ..labels import as_label
 from ..parameters import TargetParameters
 
 try:
-    _imported = importlib.import_module(f"{__package__.rpartition('.')[0]}._host")
+    _imported = importlib.import_module("._host", __package__)
 except ImportError as error:
-    module: ModuleType | None = None
+    module: Any = None
     _missing: ImportError | None = error
 else:
     module = _imported
@@ -69,13 +68,13 @@ def _installed_elsewhere(package: Path) -> Path | None:
     """Another folder on Python's path with this package and its extension module, for this Python."""
     for entry in dict.fromkeys(sys.path):
         folder = Path(entry or ".").resolve() / package.name
-        built = importlib.machinery.PathFinder.find_spec(f"{package.name}._host", [str(folder)])
+        built = importlib.machinery.PathFinder.find_spec("_host", [str(folder / "engines")])
         if folder != package.resolve() and built is not None and (folder / "__init__.py").is_file():
             return folder.parent
     return None
 
 
-def extension() -> ModuleType:
+def extension() -> Any:
     if module is None:
         raise ImportError(why_not())
     return module

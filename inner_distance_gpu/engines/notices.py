@@ -1,4 +1,4 @@
-"""What is said once per process: labels or masks that are probably not what they seem, and a slow engine."""
+"""Warnings, each once per process: of labels or masks that probably mean something else, and of a slow engine."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _thread = threading.local()
 
 
 class LabelWarning(UserWarning):
-    """Labels or a mask that probably mean something else than they say. Once per process and kind."""
+    """Labels or a mask that probably mean something else than their values say. Once per process and kind."""
 
 
 @contextlib.contextmanager
 def unsaid() -> Iterator[None]:
-    """Nothing is said about labels and masks in this thread: in graphs nobody looks at values."""
+    """No warnings about labels and masks in this thread: calls from a graph do not look at values."""
     before = getattr(_thread, "silent", False)
     _thread.silent = True
     try:
@@ -37,12 +37,12 @@ def unsaid() -> Iterator[None]:
 
 
 def forget() -> None:
-    """As in a new process: everything may be said again."""
+    """As in a new process: every warning may be given again."""
     _said.clear()
 
 
 def wanted(kind: str) -> bool:
-    """Whether this kind of warning about values has not been said and may be."""
+    """Whether this kind of warning about values may be given: it was not given before, and no graph runs."""
     return kind not in _said and not getattr(_thread, "silent", False)
 
 

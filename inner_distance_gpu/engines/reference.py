@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..labels import annotated, in_classes
+from ..labels import in_classes, is_annotated
 from ..parameters import BORDER_SLACK, TargetParameters, Task, WeightParameters, slab_grid
 from . import Arrays, counting, notices
 
@@ -45,7 +45,7 @@ def run(task: Task, arrays: Arrays, threads: int = 1) -> None:
 def inner_distance(labels: npt.NDArray[Any], out: npt.NDArray[np.float32], parameters: TargetParameters) -> None:
     """Targets of every volume in the leading axes."""
     leading = labels.shape[: labels.ndim - len(parameters.voxel_size)]
-    notices.look_for_fractions(labels, annotated(labels, parameters.ignore_label))
+    notices.look_for_fractions(labels, is_annotated(labels, parameters.ignore_label))
     for volume in np.ndindex(leading):
         # DaCapo: float64 for int32, int64 and uint64 labels. Here `out` is float32, always.
         with np.errstate(over="ignore"):  # what float32 cannot hold is infinite
@@ -53,8 +53,8 @@ def inner_distance(labels: npt.NDArray[Any], out: npt.NDArray[np.float32], param
 
 
 def _target(labels: npt.NDArray[Any], parameters: TargetParameters) -> npt.NDArray[np.float64]:
-    known = annotated(labels, parameters.ignore_label)
-    distance, unit = distance_to_sites(labels, known, parameters)
+    annotated = is_annotated(labels, parameters.ignore_label)
+    distance, unit = distance_to_sites(labels, annotated, parameters)
     foreground = labels != 0  # negative labels too; −0.0 is 0
     target = np.where(foreground, distance, -distance)
     target *= unit if parameters.scale is None else unit / parameters.scale
@@ -66,21 +66,21 @@ def _target(labels: npt.NDArray[Any], parameters: TargetParameters) -> npt.NDArr
         target = np.where(foreground, target, 0.0)
     elif parameters.background == "times_label":
         # To the letter result × label, but 0 where label = 0 also when the distance is infinite.
-        inside = known & foreground
+        inside = annotated & foreground
         value = np.where(inside, labels, 0).astype(np.float64)
         target = np.multiply(target, value, out=np.zeros(labels.shape), where=inside)
-    return np.where(known, target, parameters.fill)
+    return np.where(annotated, target, parameters.fill)
 
 
 def distance_to_sites(
-    labels: npt.NDArray[Any], known: npt.NDArray[np.bool_], parameters: TargetParameters
+    labels: npt.NDArray[Any], annotated: npt.NDArray[np.bool_], parameters: TargetParameters
 ) -> tuple[npt.NDArray[np.float64], float]:
     """`d(v)` in units of the smallest voxel size, and that unit: squares of metres or picometres stay in range."""
     from scipy.ndimage import distance_transform_edt
 
     unit = min(parameters.voxel_size)
     voxel_size = [size / unit for size in parameters.voxel_size]
-    sites = sites_on_doubled_grid(labels, known)
+    sites = sites_on_doubled_grid(labels, annotated)
     if sites.any():
         doubled = distance_transform_edt(~sites, sampling=[size / 2 for size in voxel_size])
         return doubled[(slice(None, None, 2),) * labels.ndim], unit
@@ -90,7 +90,7 @@ def distance_to_sites(
     return np.full(labels.shape, min(n * size for n, size in zip(labels.shape, voxel_size, strict=True)) / 2), unit
 
 
-def sites_on_doubled_grid(labels: npt.NDArray[Any], known: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def sites_on_doubled_grid(labels: npt.NDArray[Any], annotated: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """True at the centres of faces between annotated neighbours with different labels.
 
     Shape 2n − 1 per axis: voxel `i` lies at `2i`, the face between `i` and `i + 1` at `2i + 1`. The border
@@ -104,7 +104,7 @@ def sites_on_doubled_grid(labels: npt.NDArray[Any], known: npt.NDArray[np.bool_]
         face[axis] = slice(1, None, 2)
         low, high = tuple(lower), tuple(upper)
         # DaCapo: subtracts neighbours, which bool labels refuse. `!=` takes bool as 0 and 1, and any width exactly.
-        sites[tuple(face)] = (labels[low] != labels[high]) & known[low] & known[high]
+        sites[tuple(face)] = (labels[low] != labels[high]) & annotated[low] & annotated[high]
     return sites
 
 
@@ -116,19 +116,19 @@ def balanced_weights(
     parameters: WeightParameters,
 ) -> npt.NDArray[np.float32]:
     """Weights slab by slab; `numerators` and `denominators` (slabs, classes) grow in place."""
-    known = annotated(labels, parameters.ignore_label)
-    notices.look_at_mask(mask, known, parameters.clip)
+    annotated = is_annotated(labels, parameters.ignore_label)
+    notices.look_at_mask(mask, annotated, parameters.clip)
     if parameters.foreground:
         # DaCapo: instance ids fail an assertion. Two classes, label = 0 and label ≠ 0.
         classes = (labels != 0).astype(np.int64)
     else:
-        known &= in_classes(labels, parameters.num_classes)
-        classes = np.where(known, labels, 0).astype(np.int64)
+        annotated &= in_classes(labels, parameters.num_classes)
+        classes = np.where(annotated, labels, 0).astype(np.int64)
     weights = np.zeros(labels.shape, dtype=np.float32)
     grid = itertools.product(*map(range, slab_grid(parameters.slab, labels.shape)))
     for slab, block in enumerate(grid):
         here = tuple(slice(i * n, (i + 1) * n) for i, n in zip(block, parameters.slab, strict=True))
-        part = np.where(known[here], mask[here], 0)
+        part = np.where(annotated[here], mask[here], 0)
         counted = np.bincount(classes[here][part != 0], minlength=parameters.num_classes)
         numerators[slab] += counted
         denominators[slab] += _sum(part)  # DaCapo: a float32 sum, which rounds beyond 2²⁴ voxels
@@ -139,7 +139,7 @@ def balanced_weights(
 
 def _beyond_border(labels: npt.NDArray[Any], parameters: TargetParameters) -> npt.NDArray[np.bool_]:
     """True where `d(v)` is larger than the distance from the centre of v to the nearest border of the array."""
-    distance, unit = distance_to_sites(labels, annotated(labels, parameters.ignore_label), parameters)
+    distance, unit = distance_to_sites(labels, is_annotated(labels, parameters.ignore_label), parameters)
     nearest = np.full(labels.shape, np.inf)
     for axis, (n, size) in enumerate(zip(labels.shape, parameters.voxel_size, strict=True)):
         index = np.arange(n)

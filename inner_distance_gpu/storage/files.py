@@ -17,7 +17,6 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from .. import __version__
 from ..parameters import TargetParameters
 from . import disk, zarr_arrays
 
@@ -161,9 +160,9 @@ def writing(path: Path) -> Iterator[Path]:
         disk.put(temporary, path)
 
 
-def describe(parameters: TargetParameters, engine: str, source: str, **more: Any) -> dict[str, Any]:
-    """What a target was computed from and with, for its sidecar; `more` overrides."""
-    described = asdict(parameters) | {"engine": engine, "version": __version__, "source": source} | more
+def describe(parameters: TargetParameters, engine: str, version: str, source: str, **more: Any) -> dict[str, Any]:
+    """What a target was computed from and with, this package's version too, for its sidecar; `more` overrides."""
+    described = asdict(parameters) | {"engine": engine, "version": version, "source": source} | more
     infinite = {name: str(value) for name, value in described.items() if value != value or value in (inf, -inf)}
     return described | infinite  # JSON has no NaN and no infinity
 

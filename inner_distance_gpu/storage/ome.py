@@ -45,7 +45,7 @@ def placement(array: Path, ndim: int) -> Placement | None:
 
 
 def placed(
-    known: Placement | None, ndim: int, voxel_size: tuple[float, ...], unit: str, channels: bool
+    labels: Placement | None, ndim: int, voxel_size: tuple[float, ...], unit: str, channels: bool
 ) -> Placement | None:
     """Where a target lies: as its labels do, with an axis for channels in front where there is one.
 
@@ -59,10 +59,10 @@ def placed(
     named = {"unit": units.get(unit, unit)} if unit else {}
     spatial = [{"name": name, "type": "space"} | named for name in "zyx"[3 - dims :]]
     scale, translation = (1.0,) * (ndim - dims) + voxel_size, (0.0,) * ndim
-    if known is not None:
-        leading = list(known.axes[: ndim - dims])
-        if known.scale[ndim - dims :] == voxel_size:
-            spatial, scale, translation = list(known.axes[ndim - dims :]), known.scale, known.translation
+    if labels is not None:
+        leading = list(labels.axes[: ndim - dims])
+        if labels.scale[ndim - dims :] == voxel_size:
+            spatial, scale, translation = list(labels.axes[ndim - dims :]), labels.scale, labels.translation
     if channels:
         leading = [{"name": "c", "type": "channel"}, *leading]
         scale, translation = (1.0, *scale), (0.0, *translation)

@@ -13,4 +13,4 @@ if [ ! -e .venv-compat/ready ]; then
     touch .venv-compat/ready
 fi
 # napari brings a plugin for pytest that warns at its import, and warnings are errors here.
-PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 .venv-compat/bin/pytest tests/compat tests/test_predictor.py tests/test_zarr.py "$@"
+PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 .venv-compat/bin/pytest tests/compat tests/predictors tests/storage/test_zarr.py "$@"

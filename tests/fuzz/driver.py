@@ -10,8 +10,8 @@ sys.path[:0] = [tree, tests]
 import atheris  # noqa: E402
 
 with atheris.instrument_imports(include=["inner_distance_gpu"]):
-    from fuzz import target
+    from fuzz import binding, target
 
-assert target.native.module.__file__.startswith(tree), target.native.module.__file__
+assert binding.native.module.__file__.startswith(tree), binding.native.module.__file__
 atheris.Setup([sys.argv[0], *arguments], target.one_input)
 atheris.Fuzz()

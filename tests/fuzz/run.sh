@@ -22,7 +22,7 @@ rm -rf "$build/tree"
 mkdir -p "$build/tree" "$build/corpus" "$build/findings"
 cp -r inner_distance_gpu "$build/tree/"
 cp -r kernels "$build/tree/inner_distance_gpu/"
-cp "$build"/_host*.so "$build/tree/inner_distance_gpu/"
+cp "$build"/_host*.so "$build/tree/inner_distance_gpu/engines/"
 "$python" -c '
 import hashlib, pathlib, sys
 for line in pathlib.Path("tests/fuzz/corpus.txt").read_text().split():

@@ -6,115 +6,16 @@ it may refuse, it must not crash. Any other exception is a finding; so is what a
 """
 
 import math
-import struct
 import warnings
 
 import numpy as np
 import torch
+from fuzz.binding import binding_targets, binding_weights
+from fuzz.source import DTYPES, ODD, SIZES, Source
 
 from inner_distance_gpu import ClassCounts, InnerDistanceTransform, balanced_weights, inner_distance
-from inner_distance_gpu.engines import cpu, native
 
 REFUSED = (ValueError, TypeError)
-REFUSED_BY_BINDING = (ValueError, TypeError, MemoryError, OverflowError)
-DTYPES = ["?", "u1", "i1", "<u2", ">u2", "<i2", ">i2", "<u4", ">i4", "<i8", ">u8"]
-DTYPES += ["<f2", ">f2", "<f4", ">f4", "<f8", ">f8"]
-SIZES = [1.0, 2.0, 4.0, 40.0, 0.5, 3.3, 5.24, 0.1, 1e-9, 7e6]
-ODD = [None, "x", 0, -1, True, math.nan, math.inf, -math.inf, (), 2**70, 10**400, b"u", 1j]
-MOST = 3000  # voxels that `reference` is asked for
-
-
-class Source:
-    """Reads a byte string from its start; behind its end all bytes are 0."""
-
-    def __init__(self, data):
-        self.data, self.at = data, 0
-
-    def bytes(self, count):
-        part = self.data[self.at : self.at + count]
-        self.at += count
-        return part + bytes(count - len(part))
-
-    def below(self, n):
-        return self.bytes(1)[0] % n
-
-    def choice(self, options):
-        return options[self.below(len(options))]
-
-    def rarely(self):
-        return self.bytes(1)[0] >= 250
-
-    def integer(self):
-        return struct.unpack("<q", self.bytes(8))[0]
-
-    def double(self):
-        return struct.unpack("<d", self.bytes(8))[0]
-
-    def number(self, usual):
-        """One of the usual ones, or any double."""
-        return self.double() if self.rarely() else self.choice(usual)
-
-    def keyword(self, *usual):
-        """One of the usual values, or something odd."""
-        return self.choice(ODD) if self.rarely() else self.choice(usual)
-
-    def shape(self, dims):
-        spatial = [1 + self.below(8) for _ in range(dims)]
-        if self.below(4) == 0:
-            spatial[self.below(dims)] = 1 + self.choice([self.below(80), self.below(250)])
-        lead = [1 + self.below(3) for _ in range(self.choice([0, 0, 0, 1, 2]))]
-        if self.rarely():
-            lead.append(0)
-        while math.prod(lead + spatial) > MOST:
-            spatial[spatial.index(max(spatial))] //= 2
-        return (*lead, *spatial)
-
-    def values(self, shape, dtype):
-        """Labels or mask: any bits, small numbers from the input, or random ones."""
-        count, dtype = math.prod(shape), np.dtype(dtype)
-        mode = self.below(6)
-        if mode == 0:
-            raw = (self.bytes(min(count * dtype.itemsize, 64)) * count)[: count * dtype.itemsize]
-            return np.frombuffer(raw, dtype if dtype.kind != "b" else "u1").astype(dtype).reshape(shape).copy()
-        if mode in (1, 2):
-            few = np.frombuffer(self.bytes(min(count, 64)), np.uint8) % (2 if mode == 1 else 5)
-            small = np.resize(few, count)
-        elif mode == 3:
-            small = np.full(count, 1 + self.below(3))
-            small[self.integer() % count if count else slice(0)] = 0
-        else:
-            generator = np.random.default_rng(self.below(256))
-            small = generator.integers(0, 4, count) * (generator.random(count) < self.below(256) / 255)
-        values = small.astype(dtype).reshape(shape)
-        if dtype.kind == "f" and self.below(4) == 0:
-            values[values == 3] = np.nan
-        if dtype.kind in "if" and self.below(4) == 0:
-            values = (-values.astype(dtype.newbyteorder("="))).astype(dtype)
-        return values
-
-    def laid_out(self, values):
-        """The same values, in another memory layout."""
-        layout = self.below(7)
-        if layout == 0:
-            return np.asfortranarray(values)
-        if layout == 1:
-            return np.flip(np.flip(values).copy())
-        if layout == 2:
-            big = np.zeros([2 * n + 1 for n in values.shape], values.dtype)
-            part = big[tuple(slice(1, 1 + 2 * n, 2) for n in values.shape)]
-            part[...] = values
-            return part
-        if layout == 3:
-            raw = np.zeros(values.nbytes + 1, np.uint8)[1:].view(values.dtype).reshape(values.shape)
-            raw[...] = values
-            raw.flags.writeable = False
-            return raw
-        if layout == 4 and values.ndim:
-            return np.broadcast_to(values[:1], values.shape)
-        return values
-
-    def array(self, shape, dtypes=DTYPES):
-        return self.laid_out(self.values(shape, self.choice(dtypes)))
 
 
 def one_input(data):
@@ -126,13 +27,13 @@ def one_input(data):
         threaded(source) if source.bytes(1) == b"\xff" else source.choice(called)(source)
 
 
-def both(call, known=REFUSED):
+def both(call, refusals=REFUSED):
     """What `cpu` and `reference` return, or None where both refuse."""
     found = []
     for engine in ("cpu", "reference"):
         try:
             found.append(call(engine))
-        except known as error:
+        except refusals as error:
             found.append(type(error))
     refused = [isinstance(result, type) for result in found]
     if any(refused):
@@ -340,118 +241,3 @@ def threaded(source):
     except REFUSED:
         return  # a voxel size or a scale that is none
     assert all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in zip(alone, together, strict=True))
-
-
-def plans_of(source):
-    """A plan on every SIMD level, and the number of axes."""
-    sizes = [source.number(SIZES) for _ in range(source.choice([2, 3, 3]))]
-    if source.rarely():
-        sizes = [source.double() for _ in range(source.below(6))]
-    numbers = (
-        sizes,
-        source.number([0.0, 1.0, 5.0, 300.0]),
-        source.choice([0, 1, 2, source.integer() >> 32]),
-        bool(source.below(2)),
-        source.number([0.0, math.nan]),
-    )
-    level, always_float = source.choice(["auto", "auto", *native.module.levels(), "none"]), bool(source.below(2))
-    task = native.module.Task(*numbers)
-    native.module.CpuTask(task, level, always_float)
-    return [native.module.CpuTask(task, name, always_float) for name in native.module.levels()], len(sizes)
-
-
-def format_of(source, dtype):
-    kind = source.choice([dtype.kind, dtype.kind, dtype.kind, *"buif", "V", ""])
-    width = source.choice([dtype.itemsize, dtype.itemsize, dtype.itemsize, 1, 2, 3, 4, 8])
-    ignored = source.choice([0, 1, 3, source.integer() & (2**64 - 1)])
-    return native.module.ElementFormat(kind, width, bool(source.below(2)), bool(source.below(2)), ignored)
-
-
-def bits_of(source, shape):
-    """Memory for a label or mask argument of the binding, and its type."""
-    array = source.array(shape, [*DTYPES, "S3", "c16", "V5"] if source.rarely() else DTYPES)
-    return (array if array.dtype.kind in "SVc" else cpu._bits(array)), array.dtype
-
-
-def memory(source, shape, dtype):
-    """Memory to be written: usually what the binding asks for."""
-    if not source.rarely():
-        return np.zeros(shape, dtype)
-    wrong = source.below(7)
-    if wrong == 0:
-        return np.zeros([max(0, n - 1) for n in shape], dtype)
-    if wrong == 1:
-        return np.zeros(shape, source.choice(["f8", "f2", "u1", "c16"]))
-    if wrong == 2:
-        return np.zeros((*shape, 2), dtype)[..., 0]
-    if wrong == 3:
-        return np.asfortranarray(np.zeros(shape, dtype))
-    if wrong == 4:
-        return bytes(math.prod(shape) * np.dtype(dtype).itemsize)
-    return source.choice([None, 3, np.zeros((), dtype), np.zeros(0, dtype), memoryview(b"")])
-
-
-def binding_targets(source):
-    """`_host.targets` and `_host.targets_and_weights`, with arguments that need not fit."""
-    try:
-        plans, dims = plans_of(source)
-        shape = source.shape(max(1, dims))
-        if source.rarely():
-            shape = shape[1:]
-        labels, dtype = bits_of(source, shape)
-        element_format, out = format_of(source, dtype), memory(source, shape, "f4")
-        threads = source.choice([1, 1, 2, source.integer() >> 32])
-        if source.below(2):
-            for plan in plans:
-                native.module.targets(plan, labels, element_format, out, threads)
-                if plan is plans[0]:
-                    first = out.tobytes()
-            assert out.tobytes() == first, "the bits depend on the SIMD level"
-            return
-        mask, mask_type = (None, np.dtype("u1")) if source.below(2) else bits_of(source, shape)
-        slabs = shape[-dims - 1] if len(shape) > dims and source.below(2) else 1
-        native.module.targets_and_weights(
-            plans[source.below(len(plans))],
-            labels,
-            element_format,
-            out,
-            mask if not source.rarely() else labels.ravel(),
-            format_of(source, mask_type),
-            memory(source, shape, "f4"),
-            memory(source, (slabs, 2), "f8"),
-            memory(source, (slabs, 2), "f8"),
-            (source.number([0.05]), source.number([0.95])),
-            bool(source.below(2)),
-            threads,
-        )
-    except REFUSED_BY_BINDING:
-        return
-
-
-def binding_weights(source):
-    """`_host.class_weights`, with arguments that need not fit."""
-    try:
-        shape = source.shape(source.choice([1, 2, 3]))
-        labels, dtype = bits_of(source, shape)
-        mask, mask_type = bits_of(source, shape)
-        slab = [source.choice([n, 1, 2, 3]) for n in shape]
-        slabs = math.prod(-(-n // extent) for n, extent in zip(shape, slab, strict=True)) if all(slab) else 1
-        if source.rarely():
-            slab = [source.integer() for _ in range(len(shape))]
-        classes = source.choice([1, 2, 3])
-        native.module.class_weights(
-            labels,
-            format_of(source, dtype),
-            mask,
-            format_of(source, mask_type),
-            memory(source, shape, "f4"),
-            memory(source, (slabs, classes), "f8"),
-            memory(source, (slabs, classes), "f8"),
-            classes if not source.rarely() else source.integer() >> 32,
-            bool(source.below(2)),
-            slab,
-            (source.number([0.05]), source.number([0.95])),
-            source.choice([1, 1, 2, source.integer() >> 32]),
-        )
-    except REFUSED_BY_BINDING:
-        return

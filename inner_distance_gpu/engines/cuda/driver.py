@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 LOCALLY = "https://pytorch.org/get-started/locally"
+_KERNEL_MODULE = Path("/sys/module/nvidia/version")  # Linux
 _LIBRARIES = ("libcuda.so.1", "nvcuda.dll")
 
 
@@ -48,6 +49,15 @@ def why_not() -> str | None:
     from . import compiler
 
     return compiler.why_not()
+
+
+def text() -> str:
+    """The versions of the NVIDIA driver."""
+    version = driver_version()
+    if version is None:
+        return "not found (libcuda.so.1 does not load); it comes from the system, not from pip"
+    module = f"{_KERNEL_MODULE.read_text().strip()}, " if _KERNEL_MODULE.is_file() else ""
+    return f"{module}supports CUDA up to {version[0]}.{version[1]}"
 
 
 def extra() -> str:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 
-from . import driver
+from . import driver, self_test
 
-_KERNEL_MODULE = Path("/sys/module/nvidia/version")  # Linux
 _PACKAGES = {
     "CuPy": ("cupy-cuda13x", "cupy-cuda12x", "cupy"),
     "cuCIM": ("cucim-cu13", "cucim-cu12", "cucim"),
@@ -20,7 +18,7 @@ _PACKAGES = {
 
 def rows() -> Iterator[tuple[str, str]]:
     """Pairs (what, how it is here)."""
-    yield "NVIDIA driver", driver_text()
+    yield "NVIDIA driver", driver.text()
     yield "torch", _torch()
     yield "extra that fits", _extra()
     reason = driver.why_not()
@@ -38,19 +36,8 @@ def rows() -> Iterator[tuple[str, str]]:
 
 def self_tests() -> Iterator[tuple[str, str]]:
     """Per device, whether it passed the known-answer test; nothing where kernels do not run."""
-    from . import self_test
-
     for index in range(torch.cuda.device_count() if driver.why_not() is None else 0):
         yield f"known-answer test on cuda:{index}", self_test.state(torch.device("cuda", index))
-
-
-def driver_text() -> str:
-    """The versions of the NVIDIA driver."""
-    version = driver.driver_version()
-    if version is None:
-        return "not found (libcuda.so.1 does not load); it comes from the system, not from pip"
-    module = f"{_KERNEL_MODULE.read_text().strip()}, " if _KERNEL_MODULE.is_file() else ""
-    return f"{module}supports CUDA up to {version[0]}.{version[1]}"
 
 
 def _torch() -> str:

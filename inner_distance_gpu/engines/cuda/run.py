@@ -28,5 +28,6 @@ def why_not() -> str | None:
 def run(task: Task, arrays: Arrays, threads: int = 1) -> None:
     """Targets of every volume in the leading axes, weights, or both; `threads` is for host engines."""
     device = arrays.labels.device
-    self_test.check(device)
+    if self_test.settled.get(device.index) != "":  # nearly every device has passed
+        self_test.check(device)
     plans.call_of(plans.prepare, arrays, task, launching.launcher.limits(device)).run()

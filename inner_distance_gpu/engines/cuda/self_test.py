@@ -22,8 +22,8 @@ import numpy.typing as npt
 import torch
 
 from ...parameters import TargetParameters, Task, WeightParameters
-from .. import Arrays
-from . import cache, launcher, plans, report
+from .. import Arrays, available
+from . import cache, driver, launcher, plans
 
 VARIABLE = "INNER_DISTANCE_GPU_SELF_TEST"
 FILE = resources.files(__package__) / "known_answers.npz"
@@ -66,7 +66,7 @@ class Result:
     kernel: str
 
 
-_settled: dict[int, str] = {}  # device -> what is wrong with it, or nothing
+settled: dict[int, str] = {}  # device -> what is wrong with it, or nothing
 _lock = threading.Lock()
 
 
@@ -74,7 +74,7 @@ def check(device: torch.device) -> None:
     """Raise SelfTestError where the device failed; run the test where nobody knows. Kernels on a host need none."""
     if device.type != "cuda":
         return
-    wrong = _settled.get(device.index)
+    wrong = settled.get(device.index)
     if wrong is None:
         wrong = _settle(device)
     if wrong:
@@ -82,10 +82,10 @@ def check(device: torch.device) -> None:
 
 
 def state(device: torch.device) -> str:
-    """In words for `info`: what is known of the device, without running anything."""
+    """In words for `info`: whether the device passed, without running anything."""
     if _mode() == "0":
         return f"switched off by {VARIABLE}=0"
-    wrong = _settled.get(device.index)
+    wrong = settled.get(device.index)
     if wrong:
         return wrong
     try:
@@ -147,18 +147,18 @@ def _settle(device: torch.device) -> str:
     if mode == "0" or torch.cuda.is_current_stream_capturing() or torch.cuda.get_sync_debug_mode():
         return ""  # results are read back, which neither a capture nor torch's synchronisation check allows
     with _lock:  # threads that come second wait for the answer
-        known = _settled.get(device.index)
-        if known is not None:
-            return known
+        wrong = settled.get(device.index)
+        if wrong is not None:
+            return wrong
         identity = _identity(device)
         if mode == "always" or not _remembered(identity):
             found = difference(device)
             if found is not None:
                 cache.remove(_name(identity))
-                _settled[device.index] = wrong = _message(f"{device}, {identity}", found)
+                settled[device.index] = wrong = _message(f"{device}, {identity}", found)
                 return wrong
             cache.write(_name(identity), identity.encode())
-        _settled[device.index] = ""
+        settled[device.index] = ""
         return ""
 
 
@@ -170,9 +170,7 @@ def _mode() -> str:
 
 
 def _message(identity: str, found: str) -> str:
-    from ... import engines
-
-    others = [name for name, reason in engines.available().items() if reason is None and name != "cuda"]
+    others = [name for name, reason in available().items() if reason is None and name != "cuda"]
     return (
         f"engine='cuda' does not compute what it should on {identity}. {found}. Engines that can be used instead: "
         f"{', '.join(map(repr, others))}. Please report this message; {VARIABLE}=0 skips the test"
@@ -185,7 +183,7 @@ def _identity(device: torch.device) -> str:
     options, nvrtc, sources = cache.kernels_version()
     return (
         f"{found.name} ({getattr(found, 'uuid', 'no uuid')}), compute capability {found.major}.{found.minor}, NVIDIA "
-        f"driver {report.driver_text()}, NVRTC {'.'.join(map(str, nvrtc))}, kernels {sources[:12]} {' '.join(options)}"
+        f"driver {driver.text()}, NVRTC {'.'.join(map(str, nvrtc))}, kernels {sources[:12]} {' '.join(options)}"
     )
 
 
