@@ -202,23 +202,31 @@ class ClassCounts:
     def _unchanged_by_calls(self) -> Iterator[None]:
         """While these counts are read or set as a whole: no other thread counts, and calls before are seen."""
         ordered = not self.is_on_host and self.device.type == "cuda" and torch.cuda.is_initialized()
-        with counting.nowhere(), self.in_order_of_streams() if ordered else contextlib.nullcontext():
-            yield
+        with counting.nowhere():
+            stream = self._stream_behind_the_last() if ordered else self._last_stream
+            try:
+                yield
+            finally:
+                self._last_stream = stream
 
-    @contextlib.contextmanager
-    def in_order_of_streams(self) -> Iterator[None]:
-        """For one call on a device, under the lock of such counts: its stream waits for that of the call before.
+    def in_order_of_streams(self, work: Callable[[R], None], numbers: R) -> None:
+        """Call `work` on a device, under the lock of counts there: its stream waits for that of the call before.
 
         The event lies behind the call, so calls on two streams that count on from the same numbers run in turn.
         """
+        stream = self._stream_behind_the_last()
+        try:
+            work(numbers)
+        finally:
+            self._last_stream = stream
+
+    def _stream_behind_the_last(self) -> torch.cuda.Stream:
+        """The current stream, which waits for all that the stream of the call before was given."""
         stream = torch.cuda.current_stream(self.device)
         last = self._last_stream
         if last is not None and last != stream and not torch.cuda.is_current_stream_capturing():
             stream.wait_event(last.record_event())
-        try:
-            yield
-        finally:
-            self._last_stream = stream
+        return stream
 
     def host_views(self) -> _Views | None:
         """Both as NumPy arrays of the same memory, for one call: torch may move it later. None on a device."""
@@ -239,9 +247,9 @@ class ClassCounts:
         if device is None:
             views = self.host_views()
             return views if views is not None and all(view.flags.c_contiguous for view in views) else None
-        numbers = (self.numerators, self.denominators)
-        there = self.device == device and all(n.is_contiguous() and not n.is_neg() for n in numbers)
-        return numbers if there else None
+        up, down = self.numerators, self.denominators
+        in_order = up.is_contiguous() and down.is_contiguous() and not (up.is_neg() or down.is_neg())
+        return (up, down) if in_order and up.device == device else None
 
     def copied(self, device: torch.device | None) -> tuple[Any, Any]:
         """Copies of the numbers for an engine on `device` to add to, in C order; NumPy arrays for None."""

@@ -6,6 +6,7 @@ Every call ends here: the functions, the transform, the predictors and the opera
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -101,13 +102,13 @@ def run(
                 _look(labels, given, task, memory)
             try:
                 of_mask = None if given is None else memory.mask_to_engine(given, labels.shape)
-                call = engines.Arrays(memory.to_engine(labels), of_mask, target, weight)
+                given_labels = memory.to_engine(labels)
                 if before is None:
-                    runner.run(task, call, threads)
+                    runner.run(task, engines.Arrays(given_labels, of_mask, target, weight), threads)
                 else:
 
-                    def work(*numbers: Any) -> None:
-                        runner.run(task, call._replace(counts=numbers), threads)
+                    def work(numbers: tuple[Any, Any]) -> None:
+                        runner.run(task, engines.Arrays(given_labels, of_mask, target, weight, numbers), threads)
 
                     after = _count(work, before, labels, memory, in_place or counts is None)
             finally:
@@ -124,20 +125,20 @@ def run(
 
 
 def _count(
-    work: Callable[..., None], before: ClassCounts, labels: Array, memory: Memory, in_place: bool
+    work: Callable[[tuple[Any, Any]], None], before: ClassCounts, labels: Array, memory: Memory, in_place: bool
 ) -> ClassCounts:
     """Call `work` with numbers to count on from, and return the counts afterwards."""
     own = before.shared(memory.device) if in_place and before.is_on_host == labels.on_host else None
     if own is not None and before.is_on_host:
-        work(*own)  # the engine locks where it counts
+        work(own)  # the engine locks where it counts
         return before
     if own is not None:
-        with counting.on_device(), before.in_order_of_streams():
-            work(*own)
+        with counting.on_device():
+            before.in_order_of_streams(work, own)
             return before
     with counting.on_device() if in_place else contextlib.nullcontext():
         numbers = before.copied(memory.device)
-        work(*numbers)
+        work(numbers)
         after = before.with_numbers(*numbers, arrays.device_of(labels))
         if not in_place:
             return after
@@ -205,7 +206,7 @@ def _check_mask(values: npt.NDArray[Any]) -> None:
 
 def check_counts(counts: ClassCounts | None, labels: Array, parameters: WeightParameters) -> tuple[int, int]:
     """The shape (slabs, classes) of the counts of these labels; raises where given counts have another."""
-    shape = (math.prod(slab_grid(parameters.slab, labels.shape)), parameters.num_classes)
+    shape = (_slabs(parameters.slab, labels.shape), parameters.num_classes)
     if counts is None:
         return shape
     if not isinstance(counts, ClassCounts):
@@ -215,6 +216,11 @@ def check_counts(counts: ClassCounts | None, labels: Array, parameters: WeightPa
             f"counts have shape {counts.shape}: expected (slabs, classes) = {shape} for labels of shape {labels.shape}"
         )
     return shape
+
+
+@functools.lru_cache(maxsize=256)
+def _slabs(slab: tuple[int, ...], shape: tuple[int, ...]) -> int:
+    return math.prod(slab_grid(slab, shape))
 
 
 def _before(counts: ClassCounts | None, labels: Array, parameters: WeightParameters) -> ClassCounts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -116,7 +117,7 @@ class Task:
     border: Border = "keep"
     validate: bool | None = None
 
-    @property
+    @functools.cached_property
     def ignore_label(self) -> int | float | None:
         parameters = self.target or self.weighing
         return None if parameters is None else parameters.ignore_label

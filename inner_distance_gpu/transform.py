@@ -136,9 +136,8 @@ class InnerDistanceTransform(torch.nn.Module):
         if voxel_size is not None:
             parameters = parameters.at(check_voxel_size(voxel_size))
         array = dispatch.accept_volumes(labels, parameters.voxel_size)
-        dims = len(parameters.voxel_size)
-        weighing = _weighing(array.shape, dims, self.channels, self.clip, parameters.ignore_label)
-        task = Task(parameters, weighing, self.border) if self.weights else Task(parameters)
+        border = self.border if self.weights else None
+        task = _task(parameters, type(parameters.ignore_label), array.shape, self.channels, self.clip, border)
         self._check_mask(mask)
         counts = self.counts if self.moving and self.weights else None
         threads = torch.get_num_threads() if self.threads is None else self.threads
@@ -217,6 +216,18 @@ class InnerDistanceTransform(torch.nn.Module):
         return f"voxel_size={p.voxel_size}, scale={p.scale}, channels={self.channels}, background={p.background!r}"
 
 
-_weighing = functools.lru_cache(maxsize=256, typed=True)(
-    WeightParameters.per_channel
-)  # 1 is not the float 1.0 to labels
+@functools.lru_cache(maxsize=256)
+def _task(
+    parameters: TargetParameters,
+    ignored: Any,
+    shape: tuple[int, ...],
+    channels: int,
+    clip: tuple[float, float],
+    border: Border | None,
+) -> Task:
+    """What a call on labels of that shape computes, weights unless `border=None`.
+
+    `ignored`, the type of the ignored label, keeps 1 and 1.0 apart, which are equal but not the same to labels.
+    """
+    weighing = WeightParameters.per_channel(shape, len(parameters.voxel_size), channels, clip, parameters.ignore_label)
+    return Task(parameters) if border is None else Task(parameters, weighing, border)

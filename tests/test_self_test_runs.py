@@ -37,7 +37,7 @@ def machine(launcher, monkeypatch, tmp_path):
 
     properties = types.SimpleNamespace(name="Some GPU", major=9, minor=0)
     monkeypatch.setattr(self_test, "difference", run)
-    monkeypatch.setattr(self_test, "_settled", {})
+    monkeypatch.setattr(self_test, "settled", {})
     monkeypatch.setattr(self_test.report, "driver_text", lambda: state.driver)
     monkeypatch.setattr(cache, "kernels_version", lambda: (compiler.OPTIONS, state.version, "0123456789abcdef"))
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: state.capturing)
@@ -49,7 +49,7 @@ def machine(launcher, monkeypatch, tmp_path):
     )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv(self_test.VARIABLE, raising=False)
-    state.restart = self_test._settled.clear
+    state.restart = self_test.settled.clear
     return state
 
 

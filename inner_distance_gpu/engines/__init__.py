@@ -82,12 +82,13 @@ def on_device(name: str) -> bool:
 
 def choose(engine: str, on_host: bool, shape: tuple[int, ...]) -> tuple[str, Engine]:
     """The engine of that name, or for "auto" the one the data choose. Raises where it cannot run here."""
-    name = check_name(engine)
+    name = engine if type(engine) is str and engine in _NAMES else check_name(engine)
     if name == "auto":
         name = _fastest_host() if on_host else "cuda"
-    if _why_not(name) is not None:
+    module: Any = _module(name)
+    if module.why_not() is not None:
         require(name, f"engine={engine!r} for {'host' if on_host else 'CUDA'} labels of shape {shape}")
-    return name, cast(Engine, _module(name))
+    return name, module
 
 
 def require(name: str, asked: str | None = None) -> None:

@@ -22,11 +22,12 @@ from . import launcher as launching
 
 def why_not() -> str | None:
     """Runs where torch sees a CUDA device, CuPy is installed and the extension module plans its launches."""
-    return driver.why_not() or native.why_not()
+    return driver.why_not() or (native.why_not() if native.module is None else None)
 
 
 def run(task: Task, arrays: Arrays, threads: int = 1) -> None:
     """Targets of every volume in the leading axes, weights, or both; `threads` is for host engines."""
     device = arrays.labels.device
-    self_test.check(device)
+    if device.type == "cuda" and self_test.settled.get(device.index) != "":
+        self_test.check(device)
     plans.call_of(plans.prepare, arrays, task, launching.launcher.limits(device)).run()

@@ -66,7 +66,7 @@ class Result:
     kernel: str
 
 
-_settled: dict[int, str] = {}  # device -> what is wrong with it, or nothing
+settled: dict[int, str] = {}  # device -> what is wrong with it; nothing where it passed
 _lock = threading.Lock()
 
 
@@ -74,7 +74,7 @@ def check(device: torch.device) -> None:
     """Raise SelfTestError where the device failed; run the test where nobody knows. Kernels on a host need none."""
     if device.type != "cuda":
         return
-    wrong = _settled.get(device.index)
+    wrong = settled.get(device.index)
     if wrong is None:
         wrong = _settle(device)
     if wrong:
@@ -85,7 +85,7 @@ def state(device: torch.device) -> str:
     """In words for `info`: what is known of the device, without running anything."""
     if _mode() == "0":
         return f"switched off by {VARIABLE}=0"
-    wrong = _settled.get(device.index)
+    wrong = settled.get(device.index)
     if wrong:
         return wrong
     try:
@@ -147,7 +147,7 @@ def _settle(device: torch.device) -> str:
     if mode == "0" or torch.cuda.is_current_stream_capturing() or torch.cuda.get_sync_debug_mode():
         return ""  # results are read back, which neither a capture nor torch's synchronisation check allows
     with _lock:  # threads that come second wait for the answer
-        known = _settled.get(device.index)
+        known = settled.get(device.index)
         if known is not None:
             return known
         identity = _identity(device)
@@ -155,10 +155,10 @@ def _settle(device: torch.device) -> str:
             found = difference(device)
             if found is not None:
                 cache.remove(_name(identity))
-                _settled[device.index] = wrong = _message(f"{device}, {identity}", found)
+                settled[device.index] = wrong = _message(f"{device}, {identity}", found)
                 return wrong
             cache.write(_name(identity), identity.encode())
-        _settled[device.index] = ""
+        settled[device.index] = ""
         return ""
 
 
