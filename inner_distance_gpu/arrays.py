@@ -5,6 +5,7 @@ CuPy is recognised through `sys.modules`, never imported on speculation.
 
 from __future__ import annotations
 
+import functools
 import sys
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,11 +31,11 @@ class Array:
     kind: Literal["numpy", "torch", "cupy"]
     device: str
 
-    @property
+    @functools.cached_property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.data.shape)
 
-    @property
+    @functools.cached_property
     def on_host(self) -> bool:
         return self.device == "cpu"
 

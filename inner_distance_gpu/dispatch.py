@@ -152,9 +152,9 @@ def _shared(counts: ClassCounts, memory: Memory) -> tuple[Any, Any] | None:
     if memory.device is None:  # a host engine, which adds under its own lock
         views = counts.host_views()
         return views if views is not None and all(view.flags.c_contiguous for view in views) else None
-    numbers = (counts.numerators, counts.denominators)
-    there = counts.device == memory.device and all(n.is_contiguous() and not n.is_neg() for n in numbers)
-    return numbers if there else None
+    up, down = counts.numerators, counts.denominators
+    in_order = up.is_contiguous() and down.is_contiguous() and not (up.is_neg() or down.is_neg())
+    return (up, down) if in_order and up.device == memory.device else None
 
 
 def _copied(counts: ClassCounts, memory: Memory) -> tuple[Any, Any]:

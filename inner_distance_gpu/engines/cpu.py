@@ -20,7 +20,7 @@ _ONES = np.dtype(np.uint8)  # of the mask where none is given
 
 def why_not() -> str | None:
     """Runs where the extension module is installed."""
-    return native.why_not()
+    return native.why_not() if native.module is None else None
 
 
 def run(task: Task, arrays: Arrays, threads: int) -> None:

@@ -76,9 +76,9 @@ class DeviceMemory:
             streams.cupy_waits(self.device)
 
     def to_caller(self, values: torch.Tensor, like: Array) -> Any:
-        if like.kind == "cupy":
-            return _as_cupy(values)
-        return values.cpu().numpy() if like.kind == "numpy" else values.to(like.device)
+        if like.kind == "torch":
+            return values if not like.on_host else values.to(like.device)
+        return _as_cupy(values) if like.kind == "cupy" else values.cpu().numpy()
 
     def to_out(self, values: torch.Tensor, out: Array) -> None:
         """Copy into an `out` that lies elsewhere or that an engine could not write to."""

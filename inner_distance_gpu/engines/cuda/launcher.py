@@ -9,7 +9,7 @@ import functools
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -17,8 +17,7 @@ from .cache import compiled
 from .compiler import Kernel, supported, target_for
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """What decides the geometry of a launch."""
 
     multiprocessors: int

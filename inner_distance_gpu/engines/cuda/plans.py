@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
@@ -66,8 +66,9 @@ class Call:
 
     def run(self) -> None:
         """Make every launch on the device's current stream."""
-        self.launch(*self.prepared.launches)
-        self.finish()
+        launching.launcher.run(self.prepared.launches, self.records, self.device)
+        if self.destination is not None:
+            self.finish()
 
     def launch(self, *launches: Launch) -> None:
         launching.launcher.run(launches, self.records, self.device)
@@ -97,7 +98,8 @@ def layout_of(tensor: Tensor | None) -> Layout | None:
 def call_of(prepare: Callable[..., Prepared | None], arrays: Arrays, *decides: Any) -> Call:
     """The call of these arrays. Where kernels cannot address them in the order they have, of copies in C order."""
     labels, mask, target, weight, counts = arrays
-    prepared = prepare(layout_of(labels), layout_of(mask), layout_of(target), *decides)
+    of_mask = None if mask is None else layout_of(mask)
+    prepared = prepare(layout_of(labels), of_mask, layout_of(target), *decides)
     if prepared is not None:
         return Call(prepared, arrays)
     arrays = Arrays(
@@ -137,7 +139,7 @@ def prepare(labels: Layout, mask: Layout | None, target: Layout | None, task: Ta
             None if weighing is None else _contiguous(labels[0]),
             of_weights,
             task.border == "mask",
-            native.extension().Limits(*astuple(limits)),
+            native.extension().Limits(*limits),
         )
     )
 
