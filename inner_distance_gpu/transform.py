@@ -136,8 +136,8 @@ class InnerDistanceTransform(torch.nn.Module):
         if voxel_size is not None:
             parameters = parameters.at(check_voxel_size(voxel_size))
         array = dispatch.accept_volumes(labels, parameters.voxel_size)
-        channels = self.channels if self.weights else None
-        task = _task(array.shape, parameters, parameters.ignore_label, channels, self.clip, self.border)
+        border = self.border if self.weights else None
+        task = _task(array.shape, parameters, parameters.ignore_label, self.channels, self.clip, border)
         self._check_mask(mask)
         counts = self.counts if self.moving and self.weights else None
         threads = torch.get_num_threads() if self.threads is None else self.threads
@@ -221,12 +221,10 @@ def _task(
     shape: tuple[int, ...],
     parameters: TargetParameters,
     ignore_label: int | float | None,
-    channels: int | None,
+    channels: int,
     clip: tuple[float, float],
-    border: Border,
+    border: Border | None,
 ) -> Task:
-    """The task of a call; `channels=None` asks for no weights."""
-    if channels is None:
-        return Task(parameters)
-    dims = len(parameters.voxel_size)
-    return Task(parameters, WeightParameters.per_channel(shape, dims, channels, clip, ignore_label), border)
+    """The task of a call, with weights unless `border=None`."""
+    weighing = WeightParameters.per_channel(shape, len(parameters.voxel_size), channels, clip, ignore_label)
+    return Task(parameters) if border is None else Task(parameters, weighing, border)
