@@ -41,7 +41,7 @@ PACKAGE = [
     Fault("streams.py", "        self.tensor = None\n", "        pass\n", STREAMS),
     Fault("self_test.py", "if len(differ):", "if False:", SELF_TEST),
     Fault("self_test.py", "or torch.cuda.is_current_stream_capturing()", "", SELF_TEST),
-    Fault("counts.py", "n.is_contiguous() and not n.is_neg()", "True", LAYOUTS),
+    Fault("dispatch.py", "up.is_contiguous() and down.is_contiguous() and not (up.is_neg() or down.is_neg())", "True", LAYOUTS),
     Fault("memory.py", "if out.on_host and not is_negated(out) else None", "if out.on_host else None", LAYOUTS),
     Fault("memory.py", "streams.cupy_waits(self.device)", "pass", STREAMS),
     Fault("memory.py", "streams.torch_waits(device)", "pass", STREAMS),
