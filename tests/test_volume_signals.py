@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sysconfig
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from zarr_stores import create, digests
 
 from inner_distance_gpu import blockwise
+from inner_distance_gpu.blockwise.schedule import Threads
 
 PROGRAM = str(Path(sysconfig.get_path("scripts"), "inner-distance-gpu"))
 OPTIONS = ["--voxel-size", "1,1,1", "--scale", "2", "--blocks", "8,8,8", "--chunks", "8,8,8", "--engine", "cpu"]
@@ -88,3 +90,19 @@ def test_a_signal_before_the_output_has_its_name(tmp_path, program, number):
         time.sleep(0.001)
     check_ended(program, number)
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
+
+
+def test_a_block_that_was_begun_is_finished_and_counted():
+    begun, done = threading.Event(), []
+
+    def compute(number):
+        if number == 1:
+            begun.wait()
+            raise KeyboardInterrupt
+        begun.set()
+        time.sleep(0.3)  # it ends after the interruption
+        return {"block": number}
+
+    with pytest.raises(KeyboardInterrupt):
+        Threads(2).run(compute, iter([0, 1, 2, 3]), done.append)
+    assert done == [{"block": 0}]

@@ -107,8 +107,13 @@ class Grid:
 
 
 def default_block(spatial: tuple[int, ...], unit: tuple[int, ...], halo: tuple[int, ...]) -> tuple[int, ...]:
-    """A block of whole `unit`s whose halo costs little, as far as `VOXELS` go: no larger than the volume needs."""
+    """A block of whole `unit`s whose halo costs little, as far as `VOXELS` go: no larger than the volume needs.
+
+    Where a single unit with its halo holds more than that already, as a line does in a wide halo, it may hold twice as
+    much: blocks of single units would compute most voxels hundreds of times.
+    """
     block = tuple(unit)
+    limit = max(VOXELS, 2 * Grid((), spatial, block, halo).largest)
     while True:
         now = Grid((), spatial, block, halo)
         grown = [
@@ -116,7 +121,7 @@ def default_block(spatial: tuple[int, ...], unit: tuple[int, ...], halo: tuple[i
             for axis, size in enumerate(block)
             if size < spatial[axis]
         ]
-        grown = [grid for grid in grown if grid.largest <= VOXELS]
+        grown = [grid for grid in grown if grid.largest <= limit]
         if now.overhead <= OVERHEAD or not grown:
             return block
         # The most overhead saved per doubling of memory, so that no axis grows for nothing.
