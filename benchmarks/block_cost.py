@@ -29,6 +29,7 @@ from versions import commit_of
 
 CHUNK = 64
 OPTIONS = {"scale": 1, "compression": "none"}
+SAMPLED = 200  # blocks that the engine alone computes
 ROWS = ("threads", "cluster", "tasks", "memory", "resume")
 
 
@@ -95,7 +96,7 @@ def planned(folder: Path, blocks: int, edge: int, name: str = "target.zarr") -> 
 
 
 def threads(folder: Path, blocks: int, edge: int) -> dict[str, float]:
-    """Milliseconds per block on two threads: all CPU time, and what of it the `fsync`s take."""
+    """Milliseconds per block on two threads: all CPU time, and what of it `fsync` and the engine take."""
     from inner_distance_gpu import blockwise
 
     labels(folder, blocks, edge)
@@ -111,7 +112,25 @@ def threads(folder: Path, blocks: int, edge: int) -> dict[str, float]:
     start = cpu()
     blockwise.run(plan, workers=2)
     total = cpu() - start
-    return {"CPU ms": total / blocks * 1e3, "CPU ms of fsync": spent[0] / blocks * 1e3}
+    found = {"CPU ms": total / blocks * 1e3, "CPU ms of fsync": spent[0] / blocks * 1e3}
+    found["CPU ms of the engine"] = bare(plan) * 1e3
+    return found | {"besides both": found["CPU ms"] - found["CPU ms of fsync"] - found["CPU ms of the engine"]}
+
+
+def bare(plan: Any) -> float:
+    """Seconds of CPU per block for its target alone: arrays of its size with the halo, in memory, on one thread."""
+    from inner_distance_gpu import inner_distance
+
+    numbers = np.random.default_rng(0).integers(0, plan.blocks, SAMPLED)
+    boxes = [plan.job.grid.place(int(number)).around for number in numbers]
+    shapes = [tuple(axis.stop - axis.start for axis in box) for box in boxes]
+    arrays = [np.random.default_rng(0).integers(0, 2, shape, np.uint8) for shape in shapes]
+    options = {"scale": OPTIONS["scale"], "no_boundary": "saturate", "threads": 1}
+    inner_distance(arrays[0], (1, 1, 1), **options)
+    start = cpu()
+    for array in arrays:
+        inner_distance(array, (1, 1, 1), **options)
+    return (cpu() - start) / SAMPLED
 
 
 def cluster(folder: Path, blocks: int, edge: int) -> dict[str, float]:
@@ -249,6 +268,11 @@ def measure(row: str, blocks: int, edge: int, python: str, under: list[str]) -> 
     return found
 
 
+def _named(argument: str) -> str:
+    """An option as it was given, but for where programs lie on this machine."""
+    return Path(argument).name if argument.startswith("/") else argument
+
+
 def wanted(rows: list[str], blocks: list[int], edges: list[int]) -> list[tuple[str, int, int]]:
     """What is measured: rows with their blocks and edges, small ones first."""
     found = []
@@ -287,7 +311,7 @@ def main() -> None:
                     print(f"{row}, {blocks} blocks of {edge}: exit code {error.returncode}", file=sys.stderr)
     result = {
         "suite": "block cost",
-        "command": "python benchmarks/block_cost.py",
+        "command": shlex.join(["python", "benchmarks/block_cost.py", *map(_named, sys.argv[1:])]),
         "machine": records.machine(2) | {"commit": commit_of(sys.executable)},
         "rows": rows,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -21,15 +20,15 @@ class Done:
         self._densest = (-1, 0)  # voxels of foreground, and the number of the block, negated: the first one counts
 
     def add(self, record: dict[str, Any]) -> None:
-        number, voxels = record["block"], np.array(record["voxels"])
+        number, voxels = record["block"], record["voxels"]
         if self.blocks[number]:
             return
         self.blocks[number] = True
         self.count += 1
-        self.voxels += math.prod(axis.stop - axis.start for axis in self._grid.place(number).inner)
+        self.voxels += self._grid.voxels_of(number)
         self._missing += record["missing"]
         self._class_voxels += voxels
-        self._densest = max(self._densest, (int(voxels[:, 1].sum()), -number))
+        self._densest = max(self._densest, (sum(inside for _, inside in voxels), -number))
 
     def results(self) -> dict[str, Any]:
         """What the attributes of a complete output say."""

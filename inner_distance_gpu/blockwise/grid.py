@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
-
-import numpy as np
 
 from ..parameters import SATURATION, TargetParameters, check_halo
 
@@ -58,7 +57,7 @@ class Grid:
     block: tuple[int, ...]
     halo: tuple[int, ...]
 
-    @property
+    @functools.cached_property
     def counts(self) -> tuple[int, ...]:
         """Blocks per axis, leading ones included."""
         return self.leading + tuple(-(-n // b) for n, b in zip(self.spatial, self.block, strict=True))
@@ -80,9 +79,22 @@ class Grid:
         """Voxels of the largest block with its halo."""
         return math.prod(_most_voxels(n, b, h) for n, b, h in zip(self.spatial, self.block, self.halo, strict=True))
 
+    def voxels_of(self, number: int) -> int:
+        """Voxels of the block with that number, without its halo."""
+        index = self._index(number)[len(self.leading) :]
+        return math.prod(min(b, n - i * b) for i, b, n in zip(index, self.block, self.spatial, strict=True))
+
+    def _index(self, number: int) -> tuple[int, ...]:
+        """As `np.unravel_index`, which takes ten times as long."""
+        index: tuple[int, ...] = ()
+        for count in reversed(self.counts):
+            number, along = divmod(number, count)
+            index = (along, *index)
+        return index
+
     def place(self, number: int, halo: tuple[int, ...] | None = None) -> Place:
         """The block with that number, with another halo where given."""
-        index = tuple(int(i) for i in np.unravel_index(number, self.counts))
+        index = self._index(number)
         volume, index = index[: len(self.leading)], index[len(self.leading) :]
         inner = tuple(
             slice(i * b, min((i + 1) * b, n)) for i, b, n in zip(index, self.block, self.spatial, strict=True)
@@ -95,8 +107,13 @@ class Grid:
 
 
 def default_block(spatial: tuple[int, ...], unit: tuple[int, ...], halo: tuple[int, ...]) -> tuple[int, ...]:
-    """A block of whole `unit`s whose halo costs little, as far as `VOXELS` go: no larger than the volume needs."""
+    """A block of whole `unit`s whose halo costs little, as far as `VOXELS` go: no larger than the volume needs.
+
+    Where a single unit with its halo holds more than that already, as a line does in a wide halo, it may hold twice as
+    much: blocks of single units would compute most voxels hundreds of times.
+    """
     block = tuple(unit)
+    limit = max(VOXELS, 2 * Grid((), spatial, block, halo).largest)
     while True:
         now = Grid((), spatial, block, halo)
         grown = [
@@ -104,7 +121,7 @@ def default_block(spatial: tuple[int, ...], unit: tuple[int, ...], halo: tuple[i
             for axis, size in enumerate(block)
             if size < spatial[axis]
         ]
-        grown = [grid for grid in grown if grid.largest <= VOXELS]
+        grown = [grid for grid in grown if grid.largest <= limit]
         if now.overhead <= OVERHEAD or not grown:
             return block
         # The most overhead saved per doubling of memory, so that no axis grows for nothing.

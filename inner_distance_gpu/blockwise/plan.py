@@ -153,6 +153,7 @@ def plan(
         wanted,
         binary,
         asked.ignore_label,
+        zarr_arrays.stores_zeros_as_nothing(),
     )
     ones = (1,) * len(leading)
     described = asdict(asked) | {

@@ -42,6 +42,7 @@ class RunFolder:
     path: Path
 
     @classmethod
+    @functools.lru_cache(maxsize=8)
     def of(cls, array: Path, run: str) -> RunFolder:
         return cls(array / STATE / RUNS / run)
 

@@ -84,7 +84,7 @@ class Source:
         region = (*(slice(i, i + 1) for i in place.volume), *place.inner)
         files = self.files
         return sum(
-            not files.path(index).exists()
+            not os.path.exists(files.name(index))
             for index in files.touching(region)
             if all(axis.start <= i * n for i, n, axis in zip(index, files.chunk, region, strict=True))
         )

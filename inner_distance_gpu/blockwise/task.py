@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from ..labels import Volumes, is_annotated
 from ..parameters import TargetParameters
-from ..storage.zarr_arrays import stores_zeros_as_nothing
 from .grid import Grid, Place, Slices
 from .lazy import block_target
 from .run_folder import RunFolder, encoded_chunk, make_durable, stored_values
@@ -27,7 +26,8 @@ class Job:
     """Everything a worker has to know; it travels to the processes of a cluster.
 
     `parameters` are those of the channels as an engine sees them, `ignore_label` is the label in the source.
-    `destination` is the array. With `ids` its first axis holds a channel per id.
+    `destination` is the array. With `ids` its first axis holds a channel per id. `leaves_out_zeros`: whether a chunk of
+    zeros is not stored; asked once, since a worker would import zarr-python for it.
     """
 
     source: Source
@@ -39,6 +39,7 @@ class Job:
     ids: tuple[int, ...] | None
     binary: bool
     ignore_label: int | float | None
+    leaves_out_zeros: bool
 
     @property
     def run_folder(self) -> RunFolder:
@@ -98,6 +99,9 @@ def decoded(stored: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def _class_voxels(labels: npt.NDArray[Any], ignore_label: int | float | None) -> list[int]:
+    if ignore_label is None and labels.dtype.kind in "biu":  # all are annotated
+        foreground = int(np.count_nonzero(labels))
+        return [labels.size - foreground, foreground]
     annotated = is_annotated(labels, ignore_label)
     foreground = int(np.count_nonzero(annotated & (labels != 0)))
     return [int(np.count_nonzero(annotated)) - foreground, foreground]
@@ -124,12 +128,11 @@ def _store(job: Job, channel: int, place: Place, target: npt.NDArray[np.float32]
 
 def _write(job: Job, region: Slices, values: npt.NDArray[Any]) -> set[Path]:
     """Write whole chunks, each to a file in the folder of the run first."""
-    codec = chunk_codec(job.destination, job.source.run) if stores_zeros_as_nothing() else None
+    codec = chunk_codec(job.destination, job.source.run) if job.leaves_out_zeros else None
     files = chunk_files(job.destination, job.source.run)
     run, folders = job.run_folder, set()
-    for index in files.touching(region):
-        part = files.part(index, region)
-        chunk = values[tuple(slice(p.start - a.start, p.stop - a.start) for p, a in zip(part, region, strict=True))]
+    for index, there, _ in files.pieces(region):
+        chunk = values[there]
         if codec is not None:
             data = codec.encode(stored_values(chunk, files.chunk))
         else:

@@ -67,18 +67,14 @@ class ChunkCodec:
         """The values of a region; the fill value where a chunk is not stored."""
         shape = tuple(axis.stop - axis.start for axis in region)
         values = np.empty(shape, self.dtype.newbyteorder("="))
-        for index in self.files.touching(region):
-            part = self.files.part(index, region)
-            there = tuple(slice(p.start - a.start, p.stop - a.start) for p, a in zip(part, region, strict=True))
+        for index, there, within in self.files.pieces(region):
             try:
-                stored = self.files.path(index).read_bytes()
+                with open(self.files.name(index), "rb", buffering=0) as file:
+                    stored = file.read()
             except FileNotFoundError:
                 values[there] = 0 if self.fill_value is None else self.fill_value
                 continue
-            corner = (
-                slice(p.start - i * n, p.stop - i * n) for p, i, n in zip(part, index, self.files.chunk, strict=True)
-            )
-            values[there] = self.decode(stored)[tuple(corner)]
+            values[there] = self.decode(stored)[within]
         return values
 
 

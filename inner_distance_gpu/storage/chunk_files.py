@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,13 +103,35 @@ class ChunkFiles:
         )
 
     def path(self, index: Sequence[int]) -> Path:
-        return self.root / (self.prefix + self.separator.join(map(str, index)))
+        return Path(self.name(index))
+
+    def name(self, index: Sequence[int]) -> str:
+        """The path as text: of 27 chunks around a block, `Path`s alone would take a tenth of a millisecond."""
+        return self._beginning + self.separator.join(map(str, index))
+
+    @functools.cached_property
+    def _beginning(self) -> str:
+        return os.path.join(self.root, self.prefix)
 
     def touching(self, region: Sequence[slice]) -> Iterator[tuple[int, ...]]:
         """The indices of the chunks that hold voxels of a region."""
         return itertools.product(
             *(range(axis.start // n, -(-axis.stop // n)) for axis, n in zip(region, self.chunk, strict=True))
         )
+
+    def pieces(self, region: Sequence[slice]) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]]:
+        """Those chunks: the index, and the voxels shared with the region, as parts of the region and of the chunk."""
+        axes = [
+            [
+                (i, slice(low - axis.start, high - axis.start), slice(low - i * n, high - i * n))
+                for i in range(axis.start // n, -(-axis.stop // n))
+                for low, high in [(max(i * n, axis.start), min((i + 1) * n, axis.stop))]
+            ]
+            for axis, n in zip(region, self.chunk, strict=True)
+        ]
+        for along in itertools.product(*axes):
+            index, there, within = zip(*along, strict=True)
+            yield index, there, within
 
     def part(self, index: Sequence[int], region: Sequence[slice]) -> tuple[slice, ...]:
         """The voxels of a region that lie in one chunk."""

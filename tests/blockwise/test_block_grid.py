@@ -45,3 +45,14 @@ def test_line_shaped_chunks_get_thick_blocks():
     grid = Grid((), spatial, default_block(spatial, unit, halo), halo)
     assert grid.overhead <= 2.1
     assert grid.largest <= VOXELS
+
+
+def test_lines_in_a_wide_halo_do_not_stay_alone():
+    """One line with its halo is more than a block should hold; alone it would be computed for 31,000 others."""
+    spatial, unit, halo = (2048, 2048, 31623), (1, 1, 31623), (90, 90, 90)
+    alone = Grid((), spatial, unit, halo)
+    grid = Grid((), spatial, default_block(spatial, unit, halo), halo)
+    assert alone.largest > VOXELS
+    assert grid.largest <= 2 * alone.largest
+    assert grid.overhead < 20 < 30_000 < alone.overhead
+    assert grid.block[2] == 31623

@@ -16,7 +16,7 @@ from volumes import SCALE, VOLUMES, VOXEL
 from zarr_stores import FORMATS, attributes, create, digests, values
 
 from inner_distance_gpu import blockwise, inner_distance
-from inner_distance_gpu.blockwise import store, writing
+from inner_distance_gpu.blockwise import sites, store
 from inner_distance_gpu.blockwise.journal import Journal
 
 KILLS = int(os.environ.get("KILLS", "2"))
@@ -167,8 +167,8 @@ def test_whether_there_are_sites_is_found_once(tmp_path, monkeypatch):
     labels[-1, -1, -1] = 0
     source = create(tmp_path / "labels.zarr", labels)
     looked = []
-    original = writing.look_for_sites
-    monkeypatch.setattr(writing, "look_for_sites", lambda job, n: looked.append(n) or original(job, n))
+    original = sites.look_for_sites
+    monkeypatch.setattr(sites, "look_for_sites", lambda job, n: looked.append(n) or original(job, n))
     options = {"voxel_size": (1, 1, 1), "scale": 1, "chunks": (2, 4, 4), "blocks": (2, 4, 4), "workers": 1}
     interrupted(monkeypatch, source, tmp_path / "t.zarr", 3, background="zero", **options)
     assert sorted(looked) == list(range(18))
