@@ -76,8 +76,14 @@ def open_chunked(place: str, path: str, key: str | None, level: int, given: bool
         "retries": worldarray.Retry(max_attempts=3, base_delay=0.2),
         "metadata_conflicts": "warn" if given else "error",
     }
+    if node.format == "n5":
+        node = worldarray.detect(array)
+        compression = node.docs["attributes.json"].get("compression")
+        if isinstance(compression, dict) and compression.pop("nthreads", None) is not None:
+            # z5py's blosc states threads, and tensorstore refuses what it does not know.
+            options["_node"] = node
     try:
-        volume = worldarray.open(array, level=number, **options)
+        volume = worldarray.WorldArray(array, level=number, **options)
     except Exception as error:
         if is_address(path) or node.format not in ("zarr2", "zarr3") or "disagrees with" in str(error):
             raise

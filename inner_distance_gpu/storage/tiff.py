@@ -37,8 +37,7 @@ def open_tiff(place: str, path: Path) -> StoredArray:
         mapped = series.dataoffset if page.is_final and page.is_memmappable else None
         order = tiff.byteorder
         # Only planes with one image each are read in parts; anything else as a whole.
-        planes = page.ndim == 2 and not mapped
-        segment = tuple(int(n) for n in page.chunks[-2:]) if planes else ()
+        planes = _Planes(path, series, shape) if page.ndim == 2 and mapped is None else None
     # tifffile calls axes that the file does not name Q, I and the like.
     letters = tuple(name.lower() if name in "TCZYX" else "" for name in axes)
     stated = Stated(
@@ -49,8 +48,8 @@ def open_tiff(place: str, path: Path) -> StoredArray:
     )
     if mapped is not None:
         chunk = (1,) * (len(shape) - 1) + shape[-1:]
-    elif planes:
-        chunk = (1,) * (len(shape) - 2) + tuple(min(s, n) for s, n in zip(segment, shape[-2:], strict=True))
+    elif planes is not None:
+        chunk = (1,) * (len(shape) - 2) + planes.chunk
     else:
         chunk = shape
 
@@ -59,10 +58,10 @@ def open_tiff(place: str, path: Path) -> StoredArray:
         if mapped is not None:
             stored = np.memmap(path, dtype.newbyteorder(order), "r", mapped, shape)
             return np.asarray(stored[region])
+        if planes is not None:
+            return planes.read(region)
         with tifffile.TiffFile(path) as tiff:
-            if not planes:
-                return np.asarray(tiff.series[0].asarray()[region])
-            return _read_planes(tiff.series[0], shape, dtype, region)
+            return np.asarray(tiff.series[0].asarray()[region])
 
     return StoredArray(shape, np.dtype(dtype), chunk, stated, read, LOOKED_FOR)
 
@@ -149,36 +148,48 @@ def _ome(xml: str) -> tuple[dict[str, float], str, str]:
     return {name: units.convert(value, spelled[name], unit) for name, value in sizes.items()}, unit, "OME-TIFF"
 
 
-def _read_planes(
-    series: Any, shape: tuple[int, ...], dtype: np.dtype[Any], region: tuple[slice, ...]
-) -> npt.NDArray[Any]:
-    """A region of a series of planes, of which only the tiles or strips that it touches are read."""
-    values = np.zeros([part.stop - part.start for part in region], dtype.newbyteorder("="))
-    leading, rows, columns = shape[:-2], region[-2], region[-1]
-    for index in np.ndindex(*values.shape[:-2]):
-        at = [part.start + i for part, i in zip(region[:-2], index, strict=True)]
-        number = int(np.ravel_multi_index(at, leading)) if leading else 0
-        page = series.pages[number]
-        if page is None:  # Planes that an OME-TIFF lists and does not have are 0.
-            continue
-        frame = page.keyframe
-        height, width = frame.chunks[-2:]
-        across = frame.chunked[-1]
-        for down in range(rows.start // height, -(-rows.stop // height)):
-            for right in range(columns.start // width, -(-columns.stop // width)):
-                segment = down * across + right
-                size = page.databytecounts[segment]
-                if not size:
+class _Planes:
+    """A series of planes, of which only the tiles or strips that a region touches are read.
+
+    Where they lie is kept: finding out takes a look at every page of the file.
+    """
+
+    def __init__(self, path: Path, series: Any, shape: tuple[int, ...]) -> None:
+        page = series.keyframe
+        self._path, self._shape, self._dtype = path, shape, series.dtype.newbyteorder("=")
+        self._decode, self._tables = page.decode, page.jpegtables
+        self._height, self._width = (int(n) for n in page.chunks[-2:])
+        self._across = int(page.chunked[-1])
+        # Planes that an OME-TIFF lists and does not have are None; their labels are 0.
+        self._segments = [
+            None if one is None else (tuple(one.dataoffsets), tuple(one.databytecounts)) for one in series.pages
+        ]
+        self.chunk = min(self._height, shape[-2]), min(self._width, shape[-1])
+
+    def read(self, region: tuple[slice, ...]) -> npt.NDArray[Any]:
+        values = np.zeros([part.stop - part.start for part in region], self._dtype)
+        with self._path.open("rb", buffering=0) as file:
+            for index in np.ndindex(*values.shape[:-2]):
+                at = [part.start + i for part, i in zip(region[:-2], index, strict=True)]
+                number = int(np.ravel_multi_index(at, self._shape[:-2])) if at else 0
+                self._read_plane(file, number, values[index], region[-2], region[-1])
+        return values
+
+    def _read_plane(self, file: Any, number: int, values: npt.NDArray[Any], rows: slice, columns: slice) -> None:
+        stored = self._segments[number]
+        if stored is None:
+            return
+        offsets, counts = stored
+        for down in range(rows.start // self._height, -(-rows.stop // self._height)):
+            for right in range(columns.start // self._width, -(-columns.stop // self._width)):
+                segment = down * self._across + right
+                if not counts[segment]:
                     continue
-                handle = page.parent.filehandle
-                handle.seek(page.dataoffsets[segment])
-                data = frame.decode(handle.read(size), segment, jpegtables=page.jpegtables)[0]
-                if data is None:
-                    continue
+                file.seek(offsets[segment])
+                data = self._decode(file.read(counts[segment]), segment, jpegtables=self._tables)[0]
                 tile = data.reshape(data.shape[-3:-1])
-                top, left = down * height, right * width
+                top, left = down * self._height, right * self._width
                 y0, y1 = max(rows.start, top), min(rows.stop, top + tile.shape[0])
                 x0, x1 = max(columns.start, left), min(columns.stop, left + tile.shape[1])
                 into = slice(y0 - rows.start, y1 - rows.start), slice(x0 - columns.start, x1 - columns.start)
-                values[(*index, *into)] = tile[y0 - top : y1 - top, x0 - left : x1 - left]
-    return values
+                values[into] = tile[y0 - top : y1 - top, x0 - left : x1 - left]
