@@ -15,7 +15,7 @@ import numpy as np
 from .. import __version__, arrays, dispatch, engines
 from ..labels import UNANNOTATED
 from ..parameters import TargetParameters, Task, check_choice, check_count, check_flag
-from ..storage import disk, ome, zarr_arrays
+from ..storage import disk, ome, open_labels, zarr_arrays
 from ..storage.chunk_files import ChunkFiles
 from .empty_array import ARRAY, check_compression
 from .grid import Grid, default_block, halo_of, needs_sites
@@ -122,7 +122,10 @@ def plan(
     zarr_arrays.check_place(target)
     files = ChunkFiles.of(path)
     opened = zarr_arrays.open_array(path)
-    sizes, unit = _voxel_size(path, voxel_size, unit)
+    labels = open_labels(source, key, voxel_size=voxel_size, unit=unit)
+    sizes, unit = labels.require_voxel_size(), labels.unit
+    if labels.axes != labels.stored_axes:
+        raise ValueError(f"{source}: its axes are {labels.stored_axes}: expected the spatial axes last")
     if scale is None:
         raise ValueError("scale=None: distances without tanh have no finite halo, so no block can be computed alone")
     wanted = _check_ids(ids, binary)
@@ -183,7 +186,7 @@ def plan(
         relative.format,
         shape,
         opened.dtype.str,
-        ome.placed(ome.placement(path, len(shape)), len(shape), asked.voxel_size, unit, wanted is not None),
+        ome.placed(ome.placement(path, len(shape)), len(shape), labels, wanted is not None),
         json.loads(json.dumps({name: _plain(value) for name, value in described.items()})),
     )
 
@@ -196,15 +199,6 @@ def _plain(value: Any) -> Any:
 def _check_apart(source: Path, destination: Path) -> None:
     if source == destination or destination in source.parents or source in destination.parents:
         raise ValueError(f"{destination}: holds, is or lies in the source {source}; writing there would destroy it")
-
-
-def _voxel_size(path: Path, given: Any, unit: str) -> tuple[Any, str]:
-    if given is not None:
-        return given, unit
-    found = zarr_arrays.voxel_size(path)
-    if found is None:
-        raise ValueError(f"{path}: has no OME-Zarr metadata with a voxel size; give voxel_size, such as (40, 4, 4)")
-    return found[0], unit or found[1]
 
 
 def _check_ids(ids: Iterable[int] | None, binary: bool) -> tuple[int, ...] | None:

@@ -76,8 +76,6 @@ def volume(
             "--scale none: distances have no largest value, so the halo that a block needs has no end; give a scale, "
             "or use inner-distance-gpu run where the volume fits in memory"
         )
-    if voxel_size is None:
-        files.voxel_size_of(source, key)
     plan = blockwise.plan(
         source,
         destination,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..parameters import check_voxel_size
 from . import chunked, hdf5, medical, placing, plain, tiff
 from .stored import AnsweredError, Box, StoredArray, opening
 
@@ -40,6 +41,8 @@ class Labels:
         What says the voxel size: "given", "ImageJ", "OME-Zarr" and the like; "" for None.
     chunk : tuple of int
         Voxels per axis that are read at least, whatever is asked for: the whole array where a format allows no less.
+    stored_axes : tuple of str
+        `axes` in the order of the file: reading moves the spatial ones to the end, and drops what `select` names.
     notice : str
         One sentence where the file states something else than what was given; else "".
     """
@@ -58,13 +61,14 @@ class Labels:
         select, given, unit = recipe[4:]
         self.where, self._stored, self._recipe = where, stored, recipe
         self._pinned, self._order = placing.layout(where, stored, dict(select))
-        self.axes = tuple(stored.stated.axes[axis] for axis in self._order)
+        self.stored_axes = stored.stated.axes
+        self.axes = tuple(self.stored_axes[axis] for axis in self._order)
         self.shape = tuple(stored.shape[axis] for axis in self._order)
         self.chunk = tuple(stored.chunk[axis] for axis in self._order)
         self.dtype = stored.dtype.newbyteorder("=")
         stated = stored.stated
         sizes = [stated.sizes[axis] if stated.sizes else None for axis in self._order]
-        dims = placing.count_spatial(where, self.axes, sizes, given)
+        dims = placing.count_spatial(where, self.shape, self.axes, sizes, given)
         front = len(self._order) - dims
         ahead = self.axes[front - 1] if 0 < front < len(self._order) else None
         found = placing.Placing.of(where, stated, self._order[front:], ahead, given, unit)
@@ -202,7 +206,7 @@ def open_labels(
     >>> labels = open_labels("s3://bucket/volume.zarr/labels", level=1)  # doctest: +SKIP
     >>> block = labels.read((0, 0, 0), (64, 64, 64))  # doctest: +SKIP
     """
-    given = None if voxel_size is None else tuple(float(size) for size in voxel_size)
+    given = None if voxel_size is None else check_voxel_size(voxel_size)
     # A worker may have another working directory.
     return _open(os.getcwd(), os.fspath(where), key, level, tuple(dict(select).items()), given, unit)
 

@@ -36,9 +36,13 @@ def spell(letters: Sequence[str]) -> str:
 
 
 def count_spatial(
-    place: str, letters: Sequence[str], sizes: Sequence[float | None], given: tuple[float, ...] | None
+    place: str,
+    shape: Sequence[int],
+    letters: Sequence[str],
+    sizes: Sequence[float | None],
+    given: tuple[float, ...] | None,
 ) -> int:
-    """How many of the last axes are spatial. `letters` and `sizes` are of the axes in their new order.
+    """How many of the last axes are spatial. All sequences are of the axes in their new order.
 
     Raises
     ------
@@ -55,7 +59,9 @@ def count_spatial(
         return named or min(stated, 3)
     dims = len(given)
     ahead = [letter for letter in letters[max(len(letters) - dims, 0) : len(letters) - named] if letter]
-    if dims > len(letters) or ahead:
+    if dims > len(letters):
+        raise ValueError(f"{place}: labels have shape {tuple(shape)}: voxel_size={given} asks for {dims} spatial axes")
+    if ahead:
         raise ValueError(
             f"{place}: voxel_size={given} has {dims} numbers, and its axes are {spell(letters)}: expected one number "
             f"for each of the {named or len(letters)} spatial axes; other axes hold independent volumes"
@@ -115,12 +121,14 @@ class Placing:
 
         in_final = None if sizes is None else tuple(converted(size) for size in sizes)
         counts = given or in_final
+        overruled = given is not None and in_final is not None and not _same(given, in_final)
         translation = None
-        if places and all(p is not None for p in places) and (counts or not stated.corners):
+        # A voxel size that overrules the file's says that what the file states is wrong, its place included.
+        if not overruled and places and all(p is not None for p in places) and (counts or not stated.corners):
             half = tuple(size / 2 for size in counts) if stated.corners and counts else (0.0,) * len(places)
             translation = tuple(converted(float(p or 0)) + h for p, h in zip(places, half, strict=True))
         notice = ""
-        if given is not None and in_final is not None and sizes is not None and not _same(given, in_final):
+        if overruled and given is not None and sizes is not None:
             notice = (
                 f"{place}: voxel size {format_sizes(given, final)} as given; its {stated.by} metadata state "
                 f"{format_sizes(sizes, own)}"
