@@ -20,8 +20,12 @@ DOCUMENTS = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
 def check_metadata(path: Path) -> None:
     """Raise a MetadataError, which names the file, where the JSON files of a local node are not what Zarr says."""
     found = zarr_nodes.node(path)
-    if found is not None and found.kind == "group":
+    if found is None:
+        return
+    if found.kind == "group":
         zarr_nodes.datasets(found)
+    else:
+        ChunkFiles.of(path)
 
 
 def open_array(

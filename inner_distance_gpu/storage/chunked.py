@@ -67,9 +67,9 @@ def open_chunked(place: str, path: str, key: str | None, level: int, given: bool
     path = path.removeprefix("precomputed://")
     if path.lower().endswith(".zip") and not is_address(path):
         return _open_zip(worldarray, place, Path(path), key, level)
+    if not is_address(path):
+        by_zarr_python.check_metadata(Path(path) if key is None else Path(path, key))
     node = _detect(worldarray, place, path, key)
-    if node.format in ("zarr2", "zarr3") and not is_address(path):
-        by_zarr_python.check_metadata(Path(node.path))
     array, number = _level(worldarray, place, node, level)
     options: dict[str, Any] = {
         "units": None,
@@ -166,7 +166,9 @@ def _level(worldarray: Any, place: str, node: Any, level: int) -> tuple[str, int
         if level:
             raise AnsweredError(f"{place}: is an array and no pyramid; expected level=0, not {level}")
         return node.path, None
-    levels = worldarray.levels.discover(node)
+    # worldarray looks for datasets where they are null.
+    has_levels = all(multiscale.get("datasets") for multiscale in node.multiscales)
+    levels = worldarray.levels.discover(node) if has_levels else []
     if levels:
         _check_level(place, level, [found.name for found in levels])
         return levels[level].path, None

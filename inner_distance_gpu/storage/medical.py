@@ -97,7 +97,7 @@ def open_nrrd(place: str, path: Path) -> StoredArray:
     chunk = (1,) * (ndim - 1) + shape[-1:] if mapped else shape
 
     def read(begin: Sequence[int], end: Sequence[int]) -> npt.NDArray[Any]:
-        values = np.memmap(path, dtype, "r", offset, shape) if mapped else nrrd.read(str(path), index_order="C")[0]
+        values = np.memmap(path, dtype, "c", offset, shape) if mapped else nrrd.read(str(path), index_order="C")[0]
         return np.asarray(values[tuple(slice(b, e) for b, e in zip(begin, end, strict=True))])
 
     return StoredArray(shape, dtype, chunk, stated, read, "space directions and spacings")

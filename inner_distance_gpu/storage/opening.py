@@ -146,8 +146,8 @@ class Labels:
         """
         if self.voxel_size is None:
             raise ValueError(
-                f"{self.where}: states no voxel size (looked for {self._stored.looked_for}); give --voxel-size, such "
-                "as 40,4,4"
+                f"{self.where}: states no voxel size (looked for {self._stored.looked_for}); give "
+                "voxel_size=(40, 4, 4) or the like"
             )
         return self.voxel_size
 

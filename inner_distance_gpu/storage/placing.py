@@ -10,6 +10,7 @@ from . import units
 from .stored import Stated, StoredArray
 
 SPATIAL = ("z", "y", "x")
+GIVE = "give voxel_size=(40, 4, 4) and unit='nm' or the like"
 SAME = 1e-6  # relative: formats keep sizes in float32, or as pixels per unit
 
 
@@ -156,7 +157,9 @@ def _stated_sizes(
     except ValueError as error:
         if given:
             return "", None
-        raise ValueError(f"{place}: its {stated.by} metadata have the {error}; give --voxel-size and --unit") from None
+        raise ValueError(
+            f"{place}: its {stated.by} metadata have the {error}; give voxel_size=(40, 4, 4) and unit='nm' or the like"
+        ) from None
     unit = short[-1]
     sizes = [stated.sizes[axis] for axis in spatial]
     if any(size is None for size in sizes):
@@ -164,7 +167,9 @@ def _stated_sizes(
     if "" in short and any(short):
         if given:
             return "", None
-        raise ValueError(f"{place}: its {stated.by} metadata state the units {spelled}: give --voxel-size and --unit")
+        raise ValueError(
+            f"{place}: its {stated.by} metadata state the units {spelled}: give voxel_size=(40, 4, 4) and unit='nm' or the like"
+        )
     numbers = tuple(
         units.convert(float(size or 0), u, unit) if u != unit else float(size or 0)
         for size, u in zip(sizes, short, strict=True)

@@ -14,7 +14,7 @@ NOTHING = "nothing: a file of this kind states none"
 
 def open_npy(place: str, path: Path) -> StoredArray:
     """The array of a .npy file, mapped into memory."""
-    array = np.lib.format.open_memmap(path, mode="r")
+    array = np.lib.format.open_memmap(path, mode="c")  # a caller may write into what it read
     chunk = (1,) * (array.ndim - 1) + array.shape[-1:]
     return in_memory(array, ("",) * array.ndim, chunk)
 

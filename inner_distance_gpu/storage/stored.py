@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .chunk_files import MetadataError
+
 Box = tuple[tuple[int, ...], tuple[int, ...]]  # begin and end
 
 
@@ -84,7 +86,7 @@ def opening(place: str) -> Iterator[None]:
         raise
     except Exception as error:  # Libraries let struct, index, codec and JSON errors of a broken file through.
         said = first_line(error)
-        if isinstance(error, (FileNotFoundError, ValueError)) and said.startswith(place):
+        if isinstance(error, MetadataError) or str(error).startswith(place):
             raise
         message = f"{place}: cannot read it ({said})"
         if isinstance(error, PermissionError):

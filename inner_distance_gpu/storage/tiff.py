@@ -56,7 +56,7 @@ def open_tiff(place: str, path: Path) -> StoredArray:
     def read(begin: Sequence[int], end: Sequence[int]) -> npt.NDArray[Any]:
         region = tuple(slice(b, e) for b, e in zip(begin, end, strict=True))
         if mapped is not None:
-            stored = np.memmap(path, dtype.newbyteorder(order), "r", mapped, shape)
+            stored = np.memmap(path, dtype.newbyteorder(order), "c", mapped, shape)
             return np.asarray(stored[region])
         if planes is not None:
             return planes.read(region)
