@@ -54,7 +54,7 @@ def test_s3(tmp_path, monkeypatch):
         for store in REMOTE:
             name = next((tmp_path / store.name).iterdir()).name
             check(store, open_labels(f"s3://volumes/{store.name}/{name}", store.key))
-        with pytest.raises(FileNotFoundError, match="^s3://volumes/nothing.zarr: "):
+        with pytest.raises(FileNotFoundError, match=r"^s3://volumes/nothing\.zarr: "):
             open_labels("s3://volumes/nothing.zarr")
 
 

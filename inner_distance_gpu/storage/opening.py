@@ -236,7 +236,7 @@ def _stored(where: str, folder: str, key: str | None, level: int, given: bool) -
     named = suffix in (".npy", ".npz", ".png", *tiff.SUFFIXES, *_HDF5, ".nrrd", ".nhdr", ".mha", ".mhd") or is_nifti
     if not path.exists() and "*" in local:
         return tiff.open_slices(where, path)
-    if not path.exists() and named:
+    if not path.exists() and (named or suffix == ".zip"):
         raise FileNotFoundError(f"{where}: no such file; expected {READABLE}")
     if path.is_dir() and (named or any(tiff.is_slice(name) for name in os.listdir(path))):
         if named:

@@ -111,10 +111,9 @@ class Placing:
             wanted = units.short(unit)
         except ValueError as error:
             raise ValueError(f"unit={unit!r}: {str(error).split(': ', 1)[1]}") from None
-        own, sizes = _stated_sizes(place, stated, spatial, given is not None)
+        own, sizes, places = _in_one_unit(place, stated, spatial, given is not None)
         if sizes is not None and ahead == "" and given is None and any(letter in SPATIAL for letter in stated.axes):
-            sizes = None  # z, perhaps, of which the file states no size
-        places = [stated.places[axis] if stated.places else None for axis in spatial]
+            sizes = None  # The axis in front is z, perhaps, of which the file states no size.
         final = wanted or own
 
         def converted(value: float) -> float:
@@ -125,9 +124,9 @@ class Placing:
         overruled = given is not None and in_final is not None and not _same(given, in_final)
         translation = None
         # A voxel size that overrules the file's says that what the file states is wrong, its place included.
-        if not overruled and places and all(p is not None for p in places) and (counts or not stated.corners):
+        if not overruled and places is not None and (counts or not stated.corners):
             half = tuple(size / 2 for size in counts) if stated.corners and counts else (0.0,) * len(places)
-            translation = tuple(converted(float(p or 0)) + h for p, h in zip(places, half, strict=True))
+            translation = tuple(converted(p) + h for p, h in zip(places, half, strict=True))
         notice = ""
         if overruled and given is not None and sizes is not None:
             notice = (
@@ -143,42 +142,42 @@ class Placing:
         return cls(counts, final, translation, by, notice)
 
 
-def _stated_sizes(
+def _in_one_unit(
     place: str, stated: Stated, spatial: Sequence[int], given: bool
-) -> tuple[str, tuple[float, ...] | None]:
-    """Unit and voxel size that a file states, in one unit: that of the last axis."""
-    if not spatial or not stated.sizes:
-        return "", None
+) -> tuple[str, tuple[float, ...] | None, tuple[float, ...] | None]:
+    """Unit, voxel size and place that a file states, in the unit of the last axis."""
     spelled = [stated.units[axis] if stated.units else "" for axis in spatial]
-    if not all(units.is_length(unit) or not unit.strip() for unit in spelled):
-        return "", None  # "pixel" and the like: numbers that say nothing of the world
+    if not spelled or not all(units.is_length(unit) or not unit.strip() for unit in spelled):
+        return "", None, None  # "pixel" and the like: numbers that say nothing of the world
     try:
         short = [units.short(unit) for unit in spelled]
     except ValueError as error:
         if given:
-            return "", None
-        raise ValueError(
-            f"{place}: its {stated.by} metadata have the {error}; give voxel_size=(40, 4, 4) and unit='nm' or the like"
-        ) from None
-    unit = short[-1]
-    sizes = [stated.sizes[axis] for axis in spatial]
-    if any(size is None for size in sizes):
-        return unit, None
+            return "", None, None
+        raise ValueError(f"{place}: its {stated.by} metadata have the {error}; {GIVE}") from None
     if "" in short and any(short):
         if given:
-            return "", None
-        raise ValueError(
-            f"{place}: its {stated.by} metadata state the units {spelled}: give voxel_size=(40, 4, 4) and unit='nm' or the like"
-        )
-    numbers = tuple(
-        units.convert(float(size or 0), u, unit) if u != unit else float(size or 0)
-        for size, u in zip(sizes, short, strict=True)
-    )
-    if not all(0 < size < math.inf for size in numbers):
-        if given:
-            return unit, None
-        raise ValueError(f"{place}: its {stated.by} metadata give the voxel size {numbers}: expected positive numbers")
-    return unit, numbers
+            return "", None, None
+        raise ValueError(f"{place}: its {stated.by} metadata state the units {spelled}: {GIVE}")
+    unit = short[-1]
+
+    def converted(values: Sequence[float | None]) -> tuple[float, ...] | None:
+        numbers = [
+            None if value is None else units.convert(value, own, unit) if own != unit else value
+            for value, own in zip((values[axis] for axis in spatial), short, strict=True)
+        ]
+        found = tuple(number for number in numbers if number is not None)
+        return found if len(found) == len(numbers) else None
+
+    sizes = converted(stated.sizes) if stated.sizes else None
+    places = converted(stated.places) if stated.places else None
+    if sizes is not None and not all(0 < size < math.inf for size in sizes):
+        if not given:
+            raise ValueError(
+                f"{place}: its {stated.by} metadata give the voxel size {sizes}: expected positive numbers"
+            )
+        sizes = None
+    return unit, sizes, places
 
 
 def format_sizes(sizes: Sequence[float], unit: str) -> str:
