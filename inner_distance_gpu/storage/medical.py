@@ -25,8 +25,9 @@ def open_nifti(place: str, path: Path) -> StoredArray:
         raise missing_library(place, "NIfTI", "nibabel", "medical") from None
     image = nibabel.load(path)
     header, shape = image.header, tuple(int(n) for n in image.shape)
-    slope, intercept = (float("nan") if value is None else float(value) for value in header.get_slope_inter())
-    if not (slope in (0, 1) or math.isnan(slope)) or not (intercept == 0 or math.isnan(intercept)):
+    # The header that nibabel shows has no scaling any more.
+    slope, intercept = float(image.dataobj.slope), float(image.dataobj.inter)
+    if (slope, intercept) != (1, 0):
         raise AnsweredError(
             f"{place}: scales its values (slope {slope}, intercept {intercept}); expected labels as they are"
         )
