@@ -65,7 +65,7 @@ class Labels:
         self.axes = tuple(self.stored_axes[axis] for axis in self._order)
         self.shape = tuple(stored.shape[axis] for axis in self._order)
         self.chunk = tuple(stored.chunk[axis] for axis in self._order)
-        self.dtype = stored.dtype.newbyteorder("=")
+        self.dtype, self.stored_dtype = stored.dtype.newbyteorder("="), stored.dtype
         stated = stored.stated
         sizes = [stated.sizes[axis] if stated.sizes else None for axis in self._order]
         dims = placing.count_spatial(where, self.shape, self.axes, sizes, given)

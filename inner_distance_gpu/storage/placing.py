@@ -173,9 +173,7 @@ def _in_one_unit(
     places = converted(stated.places) if stated.places else None
     if sizes is not None and not all(0 < size < math.inf for size in sizes):
         if not given:
-            raise ValueError(
-                f"{place}: its {stated.by} metadata give the voxel size {sizes}: expected positive numbers"
-            )
+            raise ValueError(f"{place}: its {stated.by} voxel size is {sizes}: expected positive numbers")
         sizes = None
     return unit, sizes, places
 
