@@ -6,6 +6,7 @@ from .counts import ClassCounts
 from .engines.notices import LabelWarning
 from .loader import TargetLoader
 from .predictors import InnerDistancePredictor
+from .storage import open_labels
 from .transform import InnerDistanceTransform
 
 __version__ = "0.1.0"
@@ -20,5 +21,6 @@ __all__ = [
     "balanced_weights",
     "engines",
     "inner_distance",
+    "open_labels",
     "operators",
 ]

@@ -5,7 +5,10 @@ import sys
 
 import pytest
 
-HEAVY = ["cupy", "cucim", "dask", "scipy", "matplotlib", "tifffile", "zarr", "stardist", "dacapo", "monai"]
+HEAVY = [
+    *("cupy", "cucim", "dask", "scipy", "matplotlib", "stardist", "dacapo", "monai"),
+    *("tifffile", "zarr", "numcodecs", "worldarray", "tensorstore", "h5py", "PIL", "nibabel", "nrrd", "SimpleITK"),
+]
 
 
 def python(code):
@@ -32,7 +35,7 @@ def test_host_arrays_touch_no_device_library():
 @pytest.mark.parametrize(
     ("blocked", "code", "said"),
     [
-        ("tifffile", "files.read_labels(pathlib.Path(path))", "inner_distance_gpu[volumes]"),
+        ("tifffile", "inner_distance_gpu.open_labels(path)", "inner_distance_gpu[volumes]"),
         ("matplotlib", "figures.save(pathlib.Path(path), [])", "inner_distance_gpu[figures]"),
     ],
 )
@@ -41,7 +44,7 @@ def test_missing_extras_are_named(tmp_path, blocked, code, said):
     path.write_bytes(b"II*\x00")
     out = python(
         f"import sys, pathlib; sys.modules[{blocked!r}] = None; from inner_distance_gpu.cli import figures\n"
-        "from inner_distance_gpu.storage import files\n"
+        "import inner_distance_gpu\n"
         f"path = {str(path)!r}\ntry: {code}\nexcept ValueError as error: print(error)"
     )
     assert said in " ".join(out)

@@ -15,11 +15,12 @@ import numpy as np
 from .. import __version__, arrays, dispatch, engines
 from ..labels import UNANNOTATED
 from ..parameters import TargetParameters, Task, check_choice, check_count, check_flag
-from ..storage import disk, ome, zarr_arrays
+from ..storage import Labels, disk, ome, open_labels, zarr_arrays
 from ..storage.chunk_files import ChunkFiles
+from ..storage.chunked import is_address
 from .empty_array import ARRAY, check_compression
 from .grid import Grid, default_block, halo_of, needs_sites
-from .source import Source
+from .source import LabelsSource, Source
 from .task import FACTOR, Job
 
 DTYPES = ("float32", "int8")
@@ -45,6 +46,7 @@ class Plan:
     source_dtype: str
     placement: ome.Placement | None
     parameters: dict[str, Any]
+    notice: str = ""  # where the labels state something else than was given
 
     @property
     def destination(self) -> Path:
@@ -115,36 +117,43 @@ def plan(
     TypeError, ValueError, OSError
         As `write`.
     """
-    array = zarr_arrays.locate(disk.local_path(source), key)
-    path = array.path.resolve()
+    # Local Zarr is read chunk by chunk by code of our own, which costs less per block.
+    local = None if is_address(str(source)) else Path(str(source))
+    array = zarr_arrays.locate(local, key) if local is not None and zarr_arrays.is_zarr(local) else None
+    if array is not None:
+        zarr_arrays.open_array(array.path)  # names the file of metadata that are broken
+    labels = open_labels(source, key, voxel_size=voxel_size, unit=unit)
+    path = array.path.resolve() if array is not None else None if local is None else local.resolve()
     target = disk.local_path(destination).resolve()
-    _check_apart(path, target)
+    if path is not None:
+        _check_apart(path, target)
     zarr_arrays.check_place(target)
-    files = ChunkFiles.of(path)
-    opened = zarr_arrays.open_array(path)
-    sizes, unit = _voxel_size(path, voxel_size, unit)
+    sizes, unit = labels.require_voxel_size(), labels.unit
+    if labels.axes != labels.stored_axes:
+        raise ValueError(f"{source}: its axes are {labels.stored_axes}: expected the spatial axes last")
     if scale is None:
         raise ValueError("scale=None: distances without tanh have no finite halo, so no block can be computed alone")
     wanted = _check_ids(ids, binary)
     asked = TargetParameters.checked(sizes, scale, background, no_boundary, ignore_label, fill)
     _check_dtype(dtype, asked)
     dims = len(asked.voxel_size)
-    shape = tuple(int(n) for n in opened.shape)
-    _check_shape(path, shape, dims)
-    dispatch.for_labels(Task(asked), arrays.accept(np.empty((0,) * opened.ndim, opened.dtype), f"{path}"))
+    shape = labels.shape
+    _check_shape(str(path or source), shape, dims)
+    dispatch.for_labels(Task(asked), arrays.accept(np.empty((0,) * len(shape), labels.dtype), f"{path or source}"))
     reach = halo_of(asked, halo)
     leading = (() if wanted is None else (len(wanted),)) + shape[:-dims]
-    chunk = _extents("chunks", chunks, dims) or _default_chunks(files.inner[-dims:], shape[-dims:])
+    chunk = _extents("chunks", chunks, dims) or _default_chunks(array, shape[-dims:])
     shard = _extents("shards", shards, dims)
     _check_multiple("shards", shard, "chunks", chunk)
     block = _extents("blocks", blocks, dims) or default_block(shape[-dims:], shard or chunk, reach)
     _check_multiple("blocks", block, "shards" if shard else "chunks", shard or chunk)
     relative = zarr_arrays.node(target.parent) or array
-    if shard and relative.format == 2:
+    format = relative.format if relative is not None else 3 if shard else 2
+    if shard and format == 2 and relative is not None:
         raise ValueError(f"shards={shard}: Zarr format 2 has none; {target} takes the format of {relative.path}")
     split = wanted is not None or binary
     job = Job(
-        Source(path, check_choice("missing", missing, ("fill", "error")), uuid.uuid4().hex),
+        _source(array, labels, check_choice("missing", missing, ("fill", "error"))),
         target / ARRAY,
         Grid(shape[:-dims], shape[-dims:], block, reach),
         TargetParameters.checked(sizes, scale, background, no_boundary, UNANNOTATED if split else ignore_label, fill),
@@ -156,6 +165,7 @@ def plan(
         zarr_arrays.stores_zeros_as_nothing(),
     )
     ones = (1,) * len(leading)
+    dtype_stored = labels.stored_dtype.str
     described = asdict(asked) | {
         "ids": wanted,
         "binary": binary,
@@ -166,9 +176,9 @@ def plan(
         "engine": job.engine,
         "software": "inner_distance_gpu",
         "version": __version__,
-        "source": str(path),
+        "source": str(path or source),
         "source_shape": shape,
-        "source_dtype": opened.dtype.str,
+        "source_dtype": dtype_stored,
         "unit": unit,
         "blocks": block,
         "chunks": (*ones, *chunk),
@@ -181,11 +191,12 @@ def plan(
         (*ones, *chunk),
         (*ones, *shard) if shard else None,
         compression,
-        relative.format,
+        format,
         shape,
-        opened.dtype.str,
-        ome.placed(ome.placement(path, len(shape)), len(shape), asked.voxel_size, unit, wanted is not None),
+        dtype_stored,
+        ome.placed(ome.placement(array.path, len(shape)) if array else None, len(shape), labels, wanted is not None),
         json.loads(json.dumps({name: _plain(value) for name, value in described.items()})),
+        labels.notice,
     )
 
 
@@ -197,15 +208,6 @@ def _plain(value: Any) -> Any:
 def _check_apart(source: Path, destination: Path) -> None:
     if source == destination or destination in source.parents or source in destination.parents:
         raise ValueError(f"{destination}: holds, is or lies in the source {source}; writing there would destroy it")
-
-
-def _voxel_size(path: Path, given: Any, unit: str) -> tuple[Any, str]:
-    if given is not None:
-        return given, unit
-    found = zarr_arrays.voxel_size(path)
-    if found is None:
-        raise ValueError(f"{path}: has no OME-Zarr metadata with a voxel size; give voxel_size, such as (40, 4, 4)")
-    return found[0], unit or found[1]
 
 
 def _check_ids(ids: Iterable[int] | None, binary: bool) -> tuple[int, ...] | None:
@@ -232,7 +234,7 @@ def _check_dtype(dtype: str, parameters: TargetParameters) -> None:
         raise ValueError(f"dtype='int8' with fill={parameters.fill}: expected a number between -1 and 1")
 
 
-def _check_shape(path: Path, shape: tuple[int, ...], dims: int) -> None:
+def _check_shape(path: str, shape: tuple[int, ...], dims: int) -> None:
     if len(shape) < dims or 0 in shape:
         raise ValueError(
             f"{path} has shape {shape}: expected no empty axis, and "
@@ -257,9 +259,15 @@ def _check_multiple(name: str, outer: tuple[int, ...] | None, unit: str, inner: 
         raise ValueError(f"{name}={outer}: expected multiples of {unit}={inner}, axis by axis")
 
 
-def _default_chunks(source: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Those of the labels, unless they are too large to be looked at one by one."""
-    if math.prod(source) <= LARGEST_CHUNK:
+def _source(array: zarr_arrays.Node | None, labels: Labels, missing: str) -> Source | LabelsSource:
+    run = uuid.uuid4().hex
+    return LabelsSource(labels, missing, run) if array is None else Source(array.path.resolve(), missing, run)
+
+
+def _default_chunks(array: zarr_arrays.Node | None, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Those of a local Zarr array, unless they are too large to be looked at one by one."""
+    source = ChunkFiles.of(array.path.resolve()).inner[-len(shape) :] if array is not None else ()
+    if source and math.prod(source) <= LARGEST_CHUNK:
         return source
     return tuple(min(n, zarr_arrays.CHUNK[len(shape)]) for n in shape)
 

@@ -1,4 +1,4 @@
-"""Labels of a region, read from Zarr, or an error that names the block and the file."""
+"""Labels of a region, read from where they are, or an error that names the block and the file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..storage import zarr_arrays
+from ..storage import Labels, zarr_arrays
 from ..storage.chunk_codec import ChunkCodec
 from ..storage.chunk_files import ChunkFiles
 from .grid import Place, Slices
@@ -44,6 +44,14 @@ class Source:
     path: Path
     missing: str
     run: str
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    def array(self) -> Any:
+        """An array that reads what it is indexed with."""
+        return zarr_arrays.open_array(self.path)
 
     @property
     def files(self) -> ChunkFiles:
@@ -114,3 +122,68 @@ class Source:
         if isinstance(error, OSError):
             return OSError(message) if error.errno is None else OSError(error.errno, message)
         return ValueError(message)
+
+
+@dataclass(frozen=True)
+class LabelsSource:
+    """Labels that are no local Zarr array, block by block; the rest as for `Source`."""
+
+    labels: Labels
+    missing: str
+    run: str
+
+    @property
+    def name(self) -> str:
+        return self.labels.where
+
+    def array(self) -> Any:
+        return _Indexed(self.labels)
+
+    def read(self, place: Place) -> npt.NDArray[Any]:
+        """The labels of a block with its halo.
+
+        Raises
+        ------
+        ValueError, OSError
+            They cannot be read, or a chunk is missing; the message names the block and the labels.
+        """
+        begin, end = _box(place.volume, place.around)
+        try:
+            if self.missing == "error" and (absent := self.labels.missing(begin, end)):
+                raise FileNotFoundError(f"{self.name}: the chunk at {absent[0][0]} is not stored, and missing='error'")
+            values = self.labels.read(begin, end)
+        except (MemoryError, ImportError):
+            raise
+        except OSError as error:
+            said = f"block {place}: {error.strerror or error}"
+            raise OSError(error.errno, said, self.name) if error.errno else type(error)(said) from error
+        except ValueError as error:
+            raise ValueError(f"block {place}: {error}") from error
+        return values.reshape(values.shape[len(place.volume) :])
+
+    def count_missing(self, place: Place) -> int:
+        """How many chunks are not stored, of those whose first voxel is in the block."""
+        begin, end = _box(place.volume, place.inner)
+        boxes = self.labels.missing(begin, end)
+        return sum(all(low >= b for low, b in zip(first, begin, strict=True)) for first, _ in boxes)
+
+
+def _box(volume: tuple[int, ...], region: Slices) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    begin = (*volume, *(axis.start for axis in region))
+    return begin, (*(i + 1 for i in volume), *(axis.stop for axis in region))
+
+
+class _Indexed:
+    """Labels that are read where they are indexed with whole numbers and slices."""
+
+    def __init__(self, labels: Labels) -> None:
+        self._labels, self.shape = labels, labels.shape
+
+    def __getitem__(self, index: tuple[Any, ...]) -> npt.NDArray[Any]:
+        full = (*index, *(slice(None),) * (len(self.shape) - len(index)))
+        bounds = [
+            axis.indices(n)[:2] if isinstance(axis, slice) else (int(axis), int(axis) + 1)
+            for axis, n in zip(full, self.shape, strict=True)
+        ]
+        values = self._labels.read([first for first, _ in bounds], [last for _, last in bounds])
+        return values[tuple(slice(None, None, a.step) if isinstance(a, slice) else 0 for a in full)]

@@ -16,7 +16,7 @@ from ..parameters import TargetParameters
 from .grid import Grid, Place, Slices
 from .lazy import block_target
 from .run_folder import RunFolder, encoded_chunk, make_durable, stored_values
-from .source import Source, chunk_codec, chunk_files
+from .source import LabelsSource, Source, chunk_codec, chunk_files
 
 FACTOR = 127  # an int8 target is the float times this, rounded
 
@@ -30,7 +30,7 @@ class Job:
     zeros is not stored; asked once, since a worker would import zarr-python for it.
     """
 
-    source: Source
+    source: Source | LabelsSource
     destination: Path
     grid: Grid
     parameters: TargetParameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,12 +10,12 @@ import numpy.typing as npt
 import typer
 from rich.table import Table
 
-from .. import dispatch
 from ..parameters import TargetParameters
-from ..storage import files
+from ..storage import Labels
+from ..storage.opening import READABLE
 from . import comparison as benchmark
 from . import verify as verification
-from .options import number, path
+from .options import KEY, VOXEL_SIZE, labels_of, number, read_box
 from .terminal import console, errors
 
 ROUNDS, QUICK_ROUNDS = 10, 3
@@ -24,32 +24,30 @@ CROP, QUICK_CROP = 128, 64  # voxels per axis; the reference is slow
 
 def bench(
     labels: Annotated[
-        Path | None,
-        typer.Argument(
-            parser=path, metavar="[LABELS]", help=f"Label file: {files.READABLE}. Default: smooth random objects."
-        ),
+        str | None,
+        typer.Argument(metavar="[LABELS]", help=f"Labels: {READABLE}. Default: smooth random objects."),
     ] = None,
-    voxel_size: Annotated[
-        str | None, typer.Option(help="In array-axis order, world units: 40,4,4. Default: what OME-Zarr labels say.")
-    ] = None,
+    voxel_size: Annotated[str | None, typer.Option(help=VOXEL_SIZE)] = None,
     scale: Annotated[
         str | None, typer.Option(help="Target = tanh(distance / scale), world units. Default: 6.25 smallest voxels.")
     ] = None,
-    key: Annotated[str | None, typer.Option(help="Which array of an .npz file or Zarr group.")] = None,
+    key: Annotated[str | None, typer.Option(help=KEY)] = None,
     quick: Annotated[bool, typer.Option("--quick", help="64 voxels per axis at most, not 128; fewer rounds.")] = False,
 ) -> None:
     """Time the engines and other packages on this machine, on a crop of your labels or on random objects."""
     if labels is None and key is not None:
         raise ValueError(f"--key {key} names an array in a label file, but no file was given")
-    if voxel_size is not None:
+    opened: Labels | None = None
+    sizes: Sequence[float] = [benchmark.VOXEL_SIZE] * 3
+    if labels is not None:
+        opened, sizes = labels_of(labels, key, voxel_size)
+    elif voxel_size is not None:
         sizes = [number("voxel-size", part) for part in voxel_size.split(",")]
-    else:
-        sizes = [benchmark.VOXEL_SIZE] * 3 if labels is None else list(files.voxel_size_of(labels, key)[0])
     if labels is None and len(sizes) != 3:
         raise ValueError(f"--voxel-size {voxel_size}: expected 3 numbers for the volumes that are made without LABELS")
     chosen = benchmark.VOXELS_PER_SCALE * min(sizes) if scale is None else number("scale", scale)
     parameters = TargetParameters.checked(sizes, chosen, "zero", "extent", None, 0.0)
-    for name, volume in _volumes(labels, key, parameters, quick):
+    for name, volume in _volumes(opened, parameters, quick):
         rows = benchmark.measure(volume, parameters.voxel_size, float(chosen), QUICK_ROUNDS if quick else ROUNDS)
         console.print(_table(name, rows, volume.size))
     console.print("Δ: largest difference from the reference. Other packages measure to the centre of the nearest voxel")
@@ -58,19 +56,18 @@ def bench(
 
 
 def _volumes(
-    labels: Path | None, key: str | None, parameters: TargetParameters, quick: bool
+    labels: Labels | None, parameters: TargetParameters, quick: bool
 ) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     if labels is None:
         yield from benchmark.volumes(quick)
         return
-    array, dims = files.read_labels(labels, key), len(parameters.voxel_size)
-    dispatch.accept_volumes(array, parameters.voxel_size)
-    block = verification.crop_of(array, dims, QUICK_CROP if quick else CROP)
-    volume = array[block][(0,) * (array.ndim - dims)]
+    leading = len(labels.shape) - len(parameters.voxel_size)
+    block = verification.crop_of(labels.shape, len(parameters.voxel_size), QUICK_CROP if quick else CROP)
+    volume = read_box(labels, (*(slice(0, 1) for _ in range(leading)), *block[leading:]))[(0,) * leading]
     if not verification.count_sites(volume, parameters):
         errors.print("the crop holds no boundary, so times and differences say little")
-    where = ", ".join(f"{axis.start}:{axis.stop}" for axis in block[array.ndim - dims :])
-    yield f"{labels.name}: {array.dtype} {array.shape}, crop [{where}]", volume
+    where = ", ".join(f"{axis.start}:{axis.stop}" for axis in block[leading:])
+    yield f"{Path(labels.where).name}: {labels.dtype} {labels.shape}, crop [{where}]", volume
 
 
 def _table(name: str, rows: list[benchmark.Row], voxels: int) -> Table:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from .. import __version__
-from ..storage import files
+from ..storage import files, open_labels
 from ..transform import InnerDistanceTransform
 from . import figures
 
@@ -92,7 +92,8 @@ def run(folder: Path, engine: str) -> Iterator[Result]:
     folder.mkdir(parents=True, exist_ok=True)
     panels = []
     for case in CASES:
-        labels = files.read_labels(images / case.image)
+        opened = open_labels(images / case.image)
+        labels = opened.read((0,) * len(opened.shape), opened.shape)
         labels = (labels != 0).astype(np.uint8) if case.binary else labels
         transform = InnerDistanceTransform(case.voxel_size, case.scale, background=case.background, engine=engine)
         start = time.perf_counter()

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from .. import engines
+import numpy as np
+import numpy.typing as npt
+
+from .. import dispatch, engines
+from ..storage import Labels, open_labels
 from ..storage.disk import local_path
+from .terminal import errors
+
+VOXEL_SIZE = "In array-axis order, world units: 40,4,4. Default: what the labels state."
+KEY = "Which array of an .npz or HDF5 file or of a group."
+UNIT = "The world unit's name: nm. Labels that state another are converted to it."
 
 
 def path(name: str | Path) -> Path:
@@ -47,3 +57,25 @@ def whole(option: str, text: str) -> int:
 def whole_numbers(option: str, text: str | None) -> tuple[int, ...] | None:
     """The text 1,2,7 as (1, 2, 7); None where the option was not given."""
     return None if text is None else tuple(whole(option, part) for part in text.split(","))
+
+
+def labels_of(where: str, key: str | None, voxel_size: str | None, unit: str = "") -> tuple[Labels, tuple[float, ...]]:
+    """The labels that an argument means, opened, and their voxel size; a notice of theirs is printed."""
+    given = None if voxel_size is None else [number("voxel-size", part) for part in voxel_size.split(",")]
+    opened = open_labels(where, key, voxel_size=given, unit=unit)
+    sizes = opened.require_voxel_size()
+    # Only type and shape are looked at; nothing is read for it.
+    dispatch.accept_volumes(np.broadcast_to(np.zeros((), opened.dtype), opened.shape), sizes)
+    if opened.notice:
+        errors.print(opened.notice)
+    return opened, sizes
+
+
+def read_box(opened: Labels, box: tuple[slice, ...]) -> npt.NDArray[Any]:
+    return opened.read([axis.start for axis in box], [axis.stop for axis in box])
+
+
+def local_inputs(where: str) -> tuple[Path, ...]:
+    """The path of labels where it is a local one, which no output may replace."""
+    path = Path(where.removeprefix("file://"))
+    return (path,) if path.exists() else ()

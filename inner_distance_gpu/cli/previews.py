@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def panels(written: Written, at: Sequence[int] | None) -> list[Panel]:
     from ..blockwise.task import decoded
 
     job = written.plan.job
-    labels, target = (zarr_arrays.open_array(path) for path in (job.source.path, job.destination))
+    labels, target = job.source.array(), zarr_arrays.open_array(job.destination)
     leading = len(job.grid.leading)
     volume, middle = tuple(written.densest[:leading]), tuple(written.densest[leading:])
     where = middle if at is None else tuple(at)
@@ -69,7 +70,7 @@ def panels(written: Written, at: Sequence[int] | None) -> list[Panel]:
 
         shown = Lazy(labels, volume, split)
         weight = Lazy(labels, volume, _weighing(written.class_voxels[channel], job.parameters, split))
-        title = f"{job.source.path.name}{f' {list(volume)}' if volume else ''}"
+        title = f"{Path(job.source.name).name}{f' {list(volume)}' if volume else ''}"
         title += "" if job.ids is None else f" id {job.ids[channel]}"
         drawn.append(Panel(title, shown, Lazy(target, (*front, *volume), decoded), weight, job.parameters, where))
     return drawn

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,17 +12,30 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from .. import __version__, dispatch, engines
+from .. import __version__, engines
 from ..engines.cuda import report
 from ..labels import UNANNOTATED, Volumes, check_ids, check_ignored
 from ..parameters import TargetParameters
 from ..storage import files
+from ..storage.opening import READABLE
 from ..transform import InnerDistanceTransform
 from . import demo as nuclei
 from . import figures
 from . import verify as verification
 from .bench import bench
-from .options import choose_engine, number, path, scale_of, whole
+from .options import (
+    KEY,
+    UNIT,
+    VOXEL_SIZE,
+    choose_engine,
+    labels_of,
+    local_inputs,
+    number,
+    path,
+    read_box,
+    scale_of,
+    whole,
+)
 from .terminal import console, errors, print_error, surroundings
 from .volume import volume
 
@@ -67,7 +79,7 @@ def _options(
 
 @app.command()
 def run(
-    labels: Annotated[Path, typer.Argument(parser=path, metavar="LABELS", help=f"Label file: {files.READABLE}.")],
+    labels: Annotated[str, typer.Argument(metavar="LABELS", help=f"Labels: {READABLE}.")],
     out: Annotated[
         Path,
         typer.Argument(
@@ -77,21 +89,19 @@ def run(
         ),
     ],
     scale: Annotated[str, typer.Option(help="Target = tanh(distance / scale), world units; none leaves distances.")],
-    voxel_size: Annotated[
-        str | None, typer.Option(help="In array-axis order, world units: 40,4,4. Default: what OME-Zarr labels say.")
-    ] = None,
+    voxel_size: Annotated[str | None, typer.Option(help=VOXEL_SIZE)] = None,
     background: Annotated[str, typer.Option(help="zero, signed or times_label.")] = "zero",
     no_boundary: Annotated[str, typer.Option(help="Volumes without any boundary: extent or saturate.")] = "extent",
     ids: Annotated[str | None, typer.Option(help="One binary channel per id: 1,2,7.")] = None,
     binary: Annotated[bool, typer.Option("--binary", help="Every label ≠ 0 is the same object.")] = False,
     ignore_label: Annotated[str | None, typer.Option(help="The label of unannotated voxels.")] = None,
     fill: Annotated[float, typer.Option(help="Target of unannotated voxels.")] = 0.0,
-    key: Annotated[str | None, typer.Option(help="Which array of an .npz file or Zarr group.")] = None,
+    key: Annotated[str | None, typer.Option(help=KEY)] = None,
     engine: Annotated[str, typer.Option(help="auto, cuda, cucim, cpu or reference.")] = "auto",
     preview: Annotated[
         Path | None, typer.Option(parser=path, metavar="PATH", help="Draw labels, target and weight into this PNG.")
     ] = None,
-    unit: Annotated[str, typer.Option(help="The world unit's name, for the scale bar: nm.")] = "",
+    unit: Annotated[str, typer.Option(help=UNIT)] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:
     """Compute the target of a label file."""
@@ -99,8 +109,8 @@ def run(
     split = ids is not None or binary
     if ids is not None and binary:
         raise ValueError(f"--ids {ids} and --binary were both given: expected one of them")
-    sizes, stored_unit = _voxel_size(voxel_size, labels, key)
-    unit = unit or stored_unit
+    opened, sizes = labels_of(labels, key, voxel_size, unit)
+    inputs = local_inputs(labels)
     transform = InnerDistanceTransform(
         sizes,
         scale_of(scale),
@@ -112,14 +122,13 @@ def run(
         moving=False,
         engine=choose_engine(engine),
     )
-    files.check_target(out, overwrite, (labels,), key)
+    files.check_target(out, overwrite, inputs, key)
     mark = figures.mark("run", out)
     if preview is not None:
-        files.check_writable(preview, ".png", overwrite or figures.mark_of(preview) == mark, (labels,))
-    array = files.read_labels(labels, key)
+        files.check_writable(preview, ".png", overwrite or figures.mark_of(preview) == mark, inputs)
     parameters = transform.target_parameters
+    array = opened.read((0,) * len(opened.shape), opened.shape)
     dims = len(parameters.voxel_size)
-    dispatch.accept_volumes(array, parameters.voxel_size)
     if ignored is not None:
         check_ignored(ignored, array.dtype)
     wanted = None if ids is None else [whole("ids", part) for part in ids.split(",")]
@@ -131,24 +140,26 @@ def run(
         parameters,
         transform.engine,
         __version__,
-        str(labels),
+        labels,
         key=key,
         ids=wanted,
         binary=binary,
         ignore_label=ignored,
-        unit=unit,
+        unit=opened.unit,
+        translation=opened.translation,
     )
     panels: list[figures.Panel] = []
-    with files.writing_target(out, parts.shape, description, labels) as target, _progress() as progress:
+    like = inputs[0] if inputs else None
+    with files.writing_target(out, parts.shape, description, like) as target, _progress() as progress:
         for part in progress.track(parts, total=len(parts), description="targets"):
             result = transform(part.labels)
             target[part.index] = result[0] if transform.weights else result
             if preview is not None and len(panels) < PREVIEWED:
-                title = f"{labels.name} {part.title}".strip()
+                title = f"{Path(labels).name} {part.title}".strip()
                 panels.append(figures.Panel(title, part.labels, result[0], result[1], parameters))
         if preview is not None:
             with files.writing(preview) as picture:
-                figures.save(picture, panels, unit, mark)
+                figures.save(picture, panels, opened.unit, mark)
     described = "its attributes" if files.is_zarr(out) else files.sidecar_of(out)
     console.print(f"target float32 {parts.shape}: {out}\ndescription: {described}")
     if preview is not None:
@@ -158,34 +169,33 @@ def run(
 
 @app.command()
 def verify(
-    labels: Annotated[Path, typer.Argument(parser=path, metavar="LABELS", help=f"Label file: {files.READABLE}.")],
+    labels: Annotated[str, typer.Argument(metavar="LABELS", help=f"Labels: {READABLE}.")],
     scale: Annotated[str, typer.Option(help="As for run.")],
     voxel_size: Annotated[str | None, typer.Option(help="As for run.")] = None,
     background: Annotated[str, typer.Option(help="zero, signed or times_label.")] = "zero",
     no_boundary: Annotated[str, typer.Option(help="extent or saturate.")] = "extent",
     ignore_label: Annotated[str | None, typer.Option(help="The label of unannotated voxels.")] = None,
-    key: Annotated[str | None, typer.Option(help="Which array of an .npz file or Zarr group.")] = None,
+    key: Annotated[str | None, typer.Option(help=KEY)] = None,
     crop: Annotated[int, typer.Option(min=1, help="Voxels per spatial axis to compare; the reference is slow.")] = 64,
     at: Annotated[str | None, typer.Option(help="The voxel in the middle of the crop: 10,200,200.")] = None,
 ) -> None:
     """Compare every engine that runs here with the reference on a crop of your labels; exit code 1 if one is off."""
+    opened, sizes = labels_of(labels, key, voxel_size)
     parameters = TargetParameters.checked(
-        _voxel_size(voxel_size, labels, key)[0],
+        sizes,
         scale_of(scale),
         background,
         no_boundary,
         None if ignore_label is None else number("ignore-label", ignore_label),
         0.0,
     )
-    array = files.read_labels(labels, key)
     dims = len(parameters.voxel_size)
-    dispatch.accept_volumes(array, parameters.voxel_size)
     centre = None if at is None else [whole("at", part) for part in at.split(",")]
-    block = verification.crop_of(array, dims, crop, centre)
-    part = array[block]
+    block = verification.crop_of(opened.shape, dims, crop, centre)
+    part = read_box(opened, block)
     sites = verification.count_sites(part, parameters)
     where = ", ".join(f"{axis.start}:{axis.stop}" for axis in block)
-    console.print(f"{labels}: {array.dtype} {array.shape}, crop [{where}] with {sites} boundary faces")
+    console.print(f"{labels}: {opened.dtype} {opened.shape}, crop [{where}] with {sites} boundary faces")
     if not sites:
         errors.print("the crop holds no boundary, so it says little: choose another with --at")
     table = Table("engine", "target", "distance", "weight", "seconds", "")
@@ -264,10 +274,3 @@ def _progress() -> Progress:
         TimeElapsedColumn(),
     )
     return Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
-
-
-def _voxel_size(given: str | None, labels: Path, key: str | None) -> tuple[Sequence[int | float], str]:
-    """The voxel size from the option, else from the metadata of the labels with its unit."""
-    if given is None:
-        return files.voxel_size_of(labels, key)
-    return [number("voxel-size", part) for part in given.split(",")], ""

@@ -49,7 +49,7 @@ class Deviation:
         return not self.failure and max(self.target, self.distance, self.weight) <= TOLERANCE
 
 
-def crop_of(labels: npt.NDArray[Any], dims: int, extent: int, centre: Sequence[int] | None = None) -> tuple[slice, ...]:
+def crop_of(shape: tuple[int, ...], dims: int, extent: int, centre: Sequence[int] | None = None) -> tuple[slice, ...]:
     """A block of at most `extent` voxels along each spatial axis, and the first volumes of the leading axes.
 
     Raises
@@ -57,13 +57,13 @@ def crop_of(labels: npt.NDArray[Any], dims: int, extent: int, centre: Sequence[i
     ValueError
         A centre that is no voxel of the labels.
     """
-    grid = labels.shape[labels.ndim - dims :]
+    grid = shape[len(shape) - dims :]
     middle = tuple(n // 2 for n in grid) if centre is None else tuple(centre)
     if len(middle) != dims or not all(0 <= at < n for at, n in zip(middle, grid, strict=True)):
-        raise ValueError(f"centre {list(middle)}: expected a voxel of labels with shape {labels.shape}")
+        raise ValueError(f"centre {list(middle)}: expected a voxel of labels with shape {shape}")
     starts = [max(0, min(at - extent // 2, n - extent)) for at, n in zip(middle, grid, strict=True)]
     spatial = [slice(start, min(start + extent, n)) for start, n in zip(starts, grid, strict=True)]
-    return (*(slice(0, min(n, VOLUMES)) for n in labels.shape[: labels.ndim - dims]), *spatial)
+    return (*(slice(0, min(n, VOLUMES)) for n in shape[: len(shape) - dims]), *spatial)
 
 
 def count_sites(labels: npt.NDArray[Any], parameters: TargetParameters) -> int:

@@ -15,8 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from ..storage import files
+from ..storage.opening import READABLE
 from . import figures
-from .options import choose_engine, number, path, scale_of, whole_numbers
+from .options import KEY, UNIT, VOXEL_SIZE, choose_engine, number, path, scale_of, whole_numbers
 from .terminal import console, errors
 
 if TYPE_CHECKING:
@@ -26,9 +27,7 @@ INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
 
 
 def volume(
-    source: Annotated[
-        Path, typer.Argument(parser=path, metavar="SOURCE", help="Labels: a Zarr array or group, or OME-Zarr.")
-    ],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"Labels: {READABLE}.")],
     destination: Annotated[
         Path,
         typer.Argument(
@@ -36,9 +35,7 @@ def volume(
         ),
     ],
     scale: Annotated[str, typer.Option(help="Target = tanh(distance / scale), world units.")],
-    voxel_size: Annotated[
-        str | None, typer.Option(help="In array-axis order, world units: 40,4,4. Default: what OME-Zarr labels say.")
-    ] = None,
+    voxel_size: Annotated[str | None, typer.Option(help=VOXEL_SIZE)] = None,
     ids: Annotated[str | None, typer.Option(help="One binary channel per id: 1,2,7.")] = None,
     binary: Annotated[bool, typer.Option("--binary", help="Every label ≠ 0 is the same object.")] = False,
     halo: Annotated[str, typer.Option(help="exact, or the largest error allowed, such as 0.01.")] = "exact",
@@ -51,7 +48,7 @@ def volume(
     chunks: Annotated[str | None, typer.Option(help="Voxels of a chunk: 64,64,64. Default: as the labels.")] = None,
     shards: Annotated[str | None, typer.Option(help="Voxels of a shard, Zarr format 3.")] = None,
     compression: Annotated[str, typer.Option(help="zstd, blosc, gzip, with a level as in zstd:9; or none.")] = "zstd",
-    key: Annotated[str | None, typer.Option(help="Which array of a Zarr group.")] = None,
+    key: Annotated[str | None, typer.Option(help=KEY)] = None,
     missing: Annotated[
         str, typer.Option(help="Source chunks that are not stored: fill, their fill value, or error.")
     ] = "fill",
@@ -64,7 +61,7 @@ def volume(
         typer.Option(parser=path, metavar="PATH", help="Draw slices of labels, target, weight into this PNG."),
     ] = None,
     at: Annotated[str | None, typer.Option(help="The voxel where the slices of the preview meet: 10,200,200.")] = None,
-    unit: Annotated[str, typer.Option(help="The world unit's name: nm. Default: what OME-Zarr labels say.")] = "",
+    unit: Annotated[str, typer.Option(help=UNIT)] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output of this command.")] = False,
 ) -> None:
     """Compute the target of a Zarr volume of any size, block by block; the same command resumes it."""
@@ -76,8 +73,6 @@ def volume(
             "--scale none: distances have no largest value, so the halo that a block needs has no end; give a scale, "
             "or use inner-distance-gpu run where the volume fits in memory"
         )
-    if voxel_size is None:
-        files.voxel_size_of(source, key)
     plan = blockwise.plan(
         source,
         destination,
@@ -107,6 +102,8 @@ def volume(
             preview, ".png", overwrite or figures.mark_of(preview) == figures.mark("volume", destination)
         )
         previews.check_at(plan, where)
+    if plan.notice:
+        errors.print(plan.notice)
     console.print(_described(plan, scheduler, workers))
     if dry_run:
         return
@@ -134,7 +131,7 @@ def _described(plan: blockwise.Plan, scheduler: str | None, workers: int | None)
     if scheduler is None:
         memory += f", {_bytes(plan.memory * threads)} for {threads}"
     rows = (
-        ("labels", f"{plan.job.source.path}: {plan.source_dtype} {_shape(plan.source_shape)}"),
+        ("labels", f"{plan.job.source.name}: {plan.source_dtype} {_shape(plan.source_shape)}"),
         ("target", f"{plan.destination}: {plan.job.dtype} {_shape(plan.shape)}, Zarr format {plan.format}"),
         ("engine", plan.job.engine + ("" if scheduler is None else f" on {scheduler}")),
         ("blocks", f"{plan.blocks} of {_shape(plan.block)} voxels, chunks {_shape(plan.chunks)}"),

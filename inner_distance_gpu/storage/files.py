@@ -1,4 +1,4 @@
-"""Labels from files and Zarr stores, and targets into such that are either complete or not there."""
+"""Targets in files and Zarr stores that are either complete or not there."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import contextlib
 import json
 import math
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import asdict
 from math import inf
@@ -20,100 +18,13 @@ import numpy.typing as npt
 from ..parameters import TargetParameters
 from . import disk, zarr_arrays
 
-TIFF_SUFFIXES = (".tif", ".tiff")
-READABLE = ".npy, .npz, .tif, .tiff or Zarr"
-
-
-def read_labels(path: Path, key: str | None = None) -> npt.NDArray[Any]:
-    """Labels from a .npy (memory-mapped), .npz or TIFF file or a Zarr array.
-
-    Parameters
-    ----------
-    path : Path
-    key : str or None
-        Which array of an .npz; None takes the only one, or the one called "labels". Of a Zarr group: the array's path.
-
-    Raises
-    ------
-    OSError
-        The file does not exist or cannot be read.
-    ValueError
-        The file does not hold one label array.
-    """
-    check_readable(path, key)
-    suffix = path.suffix.lower()
-    if is_zarr(path):
-        return zarr_arrays.read(path, key)
-    if suffix in TIFF_SUFFIXES:
-        return _read_tiff(path)
-    try:
-        if suffix == ".npy":
-            return np.asarray(np.lib.format.open_memmap(path, mode="r"))
-        return _read_npz(path, key)
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path}: not an array that can be read ({error})") from None
-
-
-def check_readable(path: Path, key: str | None = None) -> None:
-    """Raise unless there is a file or Zarr array of that name, of a format that `read_labels` reads."""
-    if is_zarr(path):
-        zarr_arrays.locate(path, key)
-        return
-    suffix = path.suffix.lower()
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file; expected {READABLE}")
-    if suffix not in (".npy", ".npz", *TIFF_SUFFIXES):
-        what = suffix or f"a {'folder' if path.is_dir() else 'file'} without suffix"
-        raise ValueError(f"{path}: cannot read {what}; expected {READABLE}")
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: is {'a folder' if path.is_dir() else 'no file'}; expected {READABLE}")
-    if key is not None and suffix != ".npz":
-        raise ValueError(f"key={key!r} names an array in an .npz file, but labels come from {path}")
-
-
-def _read_npz(path: Path, key: str | None) -> npt.NDArray[Any]:
-    with np.load(path, allow_pickle=False) as archive:
-        names = list(archive.files)
-        chosen = key if key is not None else names[0] if len(names) == 1 else "labels"
-        if chosen not in names:
-            raise ValueError(f"no array {chosen!r} among {names}; name one with --key")
-        return np.asarray(archive[chosen])
-
-
-def _read_tiff(path: Path) -> npt.NDArray[Any]:
-    try:
-        import tifffile
-    except ImportError:
-        raise ValueError(f"{path}: reading TIFF needs tifffile: pip install 'inner_distance_gpu[volumes]'") from None
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            shapes = [series.shape for series in tiff.series]
-            samples = tiff.series[0].keyframe.samplesperpixel
-            labels = np.asarray(tiff.asarray())
-    except Exception as error:  # tifffile lets struct, index and codec errors of a broken file through
-        raise ValueError(f"{path}: not a TIFF file that can be read ({error})") from None
-    if len(shapes) > 1:
-        raise ValueError(f"{path}: holds {len(shapes)} images of shapes {shapes}; expected one label image")
-    if samples > 1:
-        raise ValueError(f"{path}: is a colour image of shape {shapes[0]}; expected one label per pixel")
-    return labels
+# A folder may have a name like x.zarr and hold such files.
+READ_AS_FILES = (".npy", ".npz", ".tif", ".tiff")
 
 
 def is_zarr(path: Path) -> bool:
     """Whether a path means a Zarr array or group rather than a file."""
-    return path.suffix.lower() not in (".npy", ".npz", *TIFF_SUFFIXES) and zarr_arrays.is_zarr(path)
-
-
-def voxel_size_of(path: Path, key: str | None = None) -> tuple[tuple[float, ...], str]:
-    """Voxel size and unit from the metadata of an OME-Zarr store; ValueError where there are none.
-
-    What cannot be read at all is said first, as `read_labels` says it.
-    """
-    check_readable(path, key)
-    found = zarr_arrays.voxel_size(path, key) if is_zarr(path) else None
-    if found is None:
-        raise ValueError(f"{path}: has no OME-Zarr metadata with a voxel size; give --voxel-size, such as 40,4,4")
-    return found
+    return path.suffix.lower() not in READ_AS_FILES and zarr_arrays.is_zarr(path)
 
 
 def sidecar_of(path: Path) -> Path:

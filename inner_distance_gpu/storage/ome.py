@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import zarr_arrays
+from . import units, zarr_arrays
+from .opening import Labels
 
 VERSION = {2: "0.4", 3: "0.5"}  # of the metadata, by Zarr format
 
@@ -26,13 +27,13 @@ def placement(array: Path, ndim: int) -> Placement | None:
     if found is None:
         return None
     multiscale, dataset = found
-    axes = tuple(axis if isinstance(axis, dict) else {"name": axis} for axis in multiscale.get("axes", ()))
+    axes = tuple(axis if isinstance(axis, dict) else {"name": axis} for axis in multiscale.get("axes") or ())
     if len(axes) != ndim:
         return None
     scale, translation = [1.0] * ndim, [0.0] * ndim
     # The transformations of the dataset come first, then those of all datasets together.
     for described in (dataset, multiscale):
-        for step in described.get("coordinateTransformations", ()):
+        for step in described.get("coordinateTransformations") or ():
             values = step.get(step.get("type"))
             if not isinstance(values, list) or len(values) != ndim:
                 continue
@@ -44,25 +45,25 @@ def placement(array: Path, ndim: int) -> Placement | None:
     return Placement(axes, tuple(scale), tuple(translation))
 
 
-def placed(
-    labels: Placement | None, ndim: int, voxel_size: tuple[float, ...], unit: str, channels: bool
-) -> Placement | None:
-    """Where a target lies: as its labels do, with an axis for channels in front where there is one.
+def placed(known: Placement | None, ndim: int, labels: Labels, channels: bool) -> Placement | None:
+    """Where a target of labels lies, with an axis for channels in front where there is one.
 
-    The placement of the labels counts where it has the same voxel size. None where OME-Zarr has no words for the axes:
-    it allows one time axis, in front of all, and one channel axis.
+    The leading axes are those of `known`, what OME-Zarr says of the labels. None where OME-Zarr has no words for the
+    axes: it allows one time axis, in front of all, and one channel axis.
     """
-    dims = len(voxel_size)
+    sizes = labels.require_voxel_size()
+    dims = len(sizes)
     leading: list[dict[str, Any]] = [{"name": "t", "type": "time"}, {"name": "c", "type": "channel"}]
     leading = leading[2 - (ndim - dims) :] if ndim - dims <= 2 else []
-    units = {short: long for long, short in zarr_arrays.UNITS.items()}
-    named = {"unit": units.get(unit, unit)} if unit else {}
-    spatial = [{"name": name, "type": "space"} | named for name in "zyx"[3 - dims :]]
-    scale, translation = (1.0,) * (ndim - dims) + voxel_size, (0.0,) * ndim
-    if labels is not None:
-        leading = list(labels.axes[: ndim - dims])
-        if labels.scale[ndim - dims :] == voxel_size:
-            spatial, scale, translation = list(labels.axes[ndim - dims :]), labels.scale, labels.translation
+    spatial = [{"name": name, "type": "space"} for name in "zyx"[3 - dims :]]
+    scale: tuple[float, ...] = (1.0,) * (ndim - dims)
+    translation: tuple[float, ...] = (0.0,) * (ndim - dims)
+    if known is not None:
+        leading, spatial = list(known.axes[: ndim - dims]), list(known.axes[ndim - dims :])
+        scale, translation = known.scale[: ndim - dims], known.translation[: ndim - dims]
+    scale, translation = scale + sizes, translation + (labels.translation or (0.0,) * dims)
+    named = {"unit": units.LONG[labels.unit]} if labels.unit else {}
+    spatial = [{name: value for name, value in axis.items() if name != "unit"} | named for axis in spatial]
     if channels:
         leading = [{"name": "c", "type": "channel"}, *leading]
         scale, translation = (1.0, *scale), (0.0, *translation)

@@ -6,23 +6,20 @@ Metadata are read from the JSON files of the formats 2 and 3; zarr-python (2 or 
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from . import disk
 from .chunk_files import metadata_file, reading
 from .zarr_nodes import Node as Node
-from .zarr_nodes import datasets, steps
+from .zarr_nodes import datasets
 from .zarr_nodes import node as node
 
 CHUNK = {2: 1024, 3: 64}  # voxels per axis of a target's chunks
-UNITS = {"nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "meter": "m", "angstrom": "Å"}
 
 
 def is_zarr(path: Path) -> bool:
@@ -63,30 +60,6 @@ def locate(path: Path, key: str | None = None) -> Node:
     return arrays[0]
 
 
-def read(path: Path, key: str | None = None) -> npt.NDArray[Any]:
-    """The values of the array that `path` and `key` mean, all of them in memory."""
-    array = locate(path, key)
-    try:
-        return np.asarray(open_array(array.path)[...])
-    except (MemoryError, ImportError):
-        raise
-    except Exception as error:  # a broken store ends in errors of codecs, JSON and indices
-        raise ValueError(f"{array.path}: not a Zarr array that can be read ({error})") from None
-
-
-def voxel_size(path: Path, key: str | None = None) -> tuple[tuple[float, ...], str] | None:
-    """Voxel size in array-axis order and its unit, from OME-Zarr multiscales (0.4 and 0.5); None without them.
-
-    Raises
-    ------
-    ValueError
-        Spatial axes that are not the last ones, or that have different units.
-    """
-    place = locate(path, key).path
-    found = multiscale_of(place)
-    return None if found is None else _spatial_scale(place, *found)
-
-
 def multiscale_of(array: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """The OME-Zarr multiscale that an array belongs to, and its dataset therein; None without."""
     place = array.resolve()
@@ -98,35 +71,6 @@ def multiscale_of(array: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
             if (folder / dataset["path"]).resolve() == place:
                 return multiscale, dataset
     return None
-
-
-def _spatial_scale(
-    place: Path, multiscale: dict[str, Any], dataset: dict[str, Any]
-) -> tuple[tuple[float, ...], str] | None:
-    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in multiscale.get("axes", ())]
-    spatial = [axis.get("type", "space" if axis.get("name") in ("z", "y", "x") else "") == "space" for axis in axes]
-    own = _scales(dataset, len(axes))
-    if not own or not any(spatial):
-        return None
-    dims = sum(spatial)
-    names = [axis.get("name") for axis in axes]
-    if not all(spatial[-dims:]):
-        raise ValueError(f"{place}: OME-Zarr axes {names}: expected the spatial axes last")
-    units = {axis.get("unit", "") for axis in axes[-dims:]}
-    if len(units) > 1:
-        raise ValueError(f"{place}: OME-Zarr axes {names[-dims:]} have the units {sorted(units)}: give --voxel-size")
-    # The transformations of the dataset come first, then those of all datasets together.
-    factors = [*own, *_scales(multiscale, len(axes))]
-    sizes = tuple(math.prod(float(factor[axis]) for factor in factors) for axis in range(len(axes) - dims, len(axes)))
-    if not all(0 < size < math.inf for size in sizes):
-        raise ValueError(f"{place}: its OME-Zarr metadata give the voxel size {sizes}: expected positive numbers")
-    unit = units.pop()
-    return sizes, UNITS.get(unit, unit)
-
-
-def _scales(described: dict[str, Any], axes: int) -> list[list[float]]:
-    found = [step.get("scale") for step in steps(described) if step.get("type") == "scale"]
-    return [scale for scale in found if isinstance(scale, list) and len(scale) == axes]
 
 
 def _arrays(group: Node) -> Iterator[Node]:

@@ -60,10 +60,10 @@ def datasets(group: Node) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     found = []
     with reading(group.attributes_file):
         for multiscale in multiscales or ():
-            for axis in multiscale.get("axes", ()):
-                if isinstance(axis, dict) and not isinstance(axis.get("unit", ""), str):
+            for axis in multiscale.get("axes") or ():
+                if isinstance(axis, dict) and not isinstance(axis.get("unit") or "", str):
                     raise ValueError(f"unit {axis['unit']!r}: expected text")
-            for dataset in multiscale.get("datasets", ()):
+            for dataset in multiscale.get("datasets") or ():
                 for step in (*steps(dataset), *steps(multiscale)):
                     _check_step(step)
                 if isinstance(dataset.get("path"), str):
@@ -72,7 +72,7 @@ def datasets(group: Node) -> list[tuple[dict[str, Any], dict[str, Any]]]:
 
 
 def steps(described: dict[str, Any]) -> Any:
-    return described.get("coordinateTransformations", ())
+    return described.get("coordinateTransformations") or ()  # models of the metadata write null for what is absent
 
 
 def _check_step(step: dict[str, Any]) -> None:

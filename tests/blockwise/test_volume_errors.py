@@ -206,7 +206,7 @@ def test_a_destination_that_is_read_only(folder):
         (lambda s: (s / ".zattrs").write_text("{"), "metadata cannot be read"),
         (lambda s: (s / ".zarray").unlink(), "not a Zarr array or group"),
         (lambda s: shutil.rmtree(s), "no such Zarr array"),
-        (lambda s: create(s, LABELS[0]), r"has shape \(40, 33\)"),
+        (lambda s: create(s, LABELS[0]), r"have shape \(40, 33\)"),
         (lambda s: create(s, LABELS.astype(complex)), "complex128"),
     ],
 )

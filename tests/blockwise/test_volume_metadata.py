@@ -52,8 +52,8 @@ def test_broken_metadata_of_the_labels_name_their_file(call, tmp_path, source, c
 @pytest.mark.parametrize(
     "change",
     [
-        *([], "x", {"multiscales": "x"}, {"multiscales": ["x"]}, described(axes=None), described(datasets=None)),
-        *(described(datasets=["0"]), described(dataset={"coordinateTransformations": None})),
+        *([], "x", {"multiscales": "x"}, {"multiscales": ["x"]}),
+        described(datasets=["0"]),
         *(described(dataset={"coordinateTransformations": [step]}) for step in ("x", {"type": "scale", "scale": 3})),
         described(coordinateTransformations=[{"type": "translation", "translation": ["a", 1, 1]}]),
         described(axes=[{"name": name, "type": "space", "unit": 3} for name in "zyx"]),
@@ -68,3 +68,20 @@ def test_broken_metadata_of_an_image_name_their_file(call, tmp_path, change):
     assert code == 2
     assert f"{tmp_path / 'image.zarr' / '.zattrs'}: Zarr metadata cannot be read (" in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (described(axes=None), ""),
+        (described(datasets=None), "states no voxel size"),
+        (described(dataset={"coordinateTransformations": None}), "states no voxel size"),
+    ],
+    ids=["axes", "datasets", "coordinateTransformations"],
+)
+def test_null_is_as_if_it_were_not_there(call, tmp_path, change, said):
+    zarr.open_group(str(tmp_path / "image.zarr"), mode="w", **({} if ZARR_2 else {"zarr_format": 2}))
+    create(tmp_path / "image.zarr" / "0", LABELS)
+    changed(".zattrs", change)(tmp_path / "image.zarr")
+    code, _, error = call("volume", tmp_path / "image.zarr", tmp_path / "t.zarr", "--scale", "1", "--dry-run")
+    assert (code, said in error) == (2 if said else 0, True), error

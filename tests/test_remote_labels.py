@@ -1,0 +1,68 @@
+"""Are labels at http:// and s3:// addresses those that were written, and is only what is asked for transferred?"""
+
+import numpy as np
+import pytest
+from label_stores import LABELS, STORES, ome, zarr_array
+from remote_servers import http_server, s3_server, upload
+
+from inner_distance_gpu import open_labels
+
+pytest.importorskip("worldarray", reason="worldarray is not installed (extra 'volumes')")
+REMOTE = [store for store in STORES if store.remote]
+
+
+def check(store, labels):
+    assert (labels.shape, labels.dtype, labels.axes) == (store.values.shape, store.values.dtype, store.axes)
+    assert labels.voxel_size == store.voxel_size
+    assert (labels.unit, labels.translation) == (store.unit, store.translation)
+    np.testing.assert_array_equal(labels.read((0, 0, 0), labels.shape), store.values)
+
+
+@pytest.mark.parametrize("store", REMOTE, ids=lambda store: store.name)
+def test_http(tmp_path, store):
+    name = store.write(tmp_path).name
+    with http_server(tmp_path) as (server, address):
+        labels = open_labels(f"{address}/{name}", store.key)
+        check(store, labels)
+        before = server.sent
+        chunk = labels.chunk
+        part = labels.read(chunk, [2 * n for n in chunk])
+        assert server.sent - before <= 20_000 + 0.05 * store.values.nbytes
+    np.testing.assert_array_equal(part, store.values[tuple(slice(n, 2 * n) for n in chunk)])
+
+
+def test_http_says_what_is_not_there(tmp_path):
+    zarr_array(tmp_path / "z.zarr")
+    with http_server(tmp_path) as (_, address):
+        with pytest.raises(FileNotFoundError, match=f"^{address}/other.zarr: no such file or store"):
+            open_labels(f"{address}/other.zarr")
+        labels = open_labels(f"{address}/z.zarr")
+        (tmp_path / "z.zarr" / "1.1.1").write_bytes(b"?")
+        with pytest.raises(ValueError, match=rf"^{address}/z.zarr: cannot read it .*1\.1\.1"):
+            labels.read((0, 0, 0), labels.shape)
+        (tmp_path / "z.zarr" / "1.1.1").unlink()
+        assert labels.missing((0, 0, 0), labels.shape) == [((16, 32, 32), (32, 64, 64))]
+
+
+def test_s3(tmp_path, monkeypatch):
+    pytest.importorskip("moto", reason="moto is not installed (extra 'test')")
+    for store in REMOTE:
+        (tmp_path / store.name).mkdir()
+        store.write(tmp_path / store.name)
+    with s3_server(monkeypatch) as client:
+        upload(client, "volumes", tmp_path)
+        for store in REMOTE:
+            name = next((tmp_path / store.name).iterdir()).name
+            check(store, open_labels(f"s3://volumes/{store.name}/{name}", store.key))
+        with pytest.raises(FileNotFoundError, match=r"^s3://volumes/nothing\.zarr: "):
+            open_labels("s3://volumes/nothing.zarr")
+
+
+def test_run_reads_an_address(call, tmp_path):
+    ome(tmp_path / "labels.zarr")
+    with http_server(tmp_path) as (_, address):
+        code, out, error = call("run", f"{address}/labels.zarr", tmp_path / "t.npy", "--scale", "50")
+        assert code == 0, error
+        assert f"{address}/labels.zarr: uint32 {LABELS.shape}" in out.replace("\n", "")
+        assert call("run", tmp_path / "labels.zarr", tmp_path / "u.npy", "--scale", "50")[0] == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "t.npy"), np.load(tmp_path / "u.npy"))
