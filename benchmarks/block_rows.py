@@ -5,6 +5,7 @@ python benchmarks/block_rows.py ROW BLOCKS EDGE FOLDER
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
