@@ -11,8 +11,15 @@ from pathlib import Path
 class Ranges(http.server.SimpleHTTPRequestHandler):
     """Files, parts of them by Range, and how many bytes were sent."""
 
+    refusal = None  # the status for who sends no credentials
+
+    def do_HEAD(self):
+        self.do_GET()
+
     def do_GET(self):
         path = Path(self.translate_path(self.path))
+        if self.refusal is not None and "Authorization" not in self.headers:
+            return self.send_error(self.refusal)
         if not path.is_file():
             return self.send_error(404)
         data, status = path.read_bytes(), 200
@@ -26,10 +33,15 @@ class Ranges(http.server.SimpleHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {first}-{last}/{size}"
         self.server.sent += len(data)
         self.send_response(status)
-        for name, value in headers.items() | {("Content-Length", str(len(data))), ("Accept-Ranges", "bytes")}:
+        for name, value in headers.items() | {
+            ("Content-Length", str(len(data))),
+            ("Accept-Ranges", "bytes"),
+            ("ETag", f'"{hash(path)}"'),
+        }:
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(data)
+        if self.command == "GET":
+            self.wfile.write(data)
         return None
 
     def log_message(self, *arguments):
@@ -37,9 +49,10 @@ class Ranges(http.server.SimpleHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def http_server(folder):
-    """A server whose `sent` counts bytes, and its address."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Ranges, directory=str(folder)))
+def http_server(folder, refusal=None):
+    """A server whose `sent` counts bytes, and its address. With a refusal only signed requests are answered."""
+    handler = type("Handler", (Ranges,), {"refusal": refusal})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
     server.sent = 0
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -58,6 +58,23 @@ def test_s3(tmp_path, monkeypatch):
             open_labels("s3://volumes/nothing.zarr")
 
 
+@pytest.mark.parametrize("refusal", [403, 404])
+def test_a_private_bucket(tmp_path, monkeypatch, refusal):
+    """S3 tells who may not list a bucket that its objects are not there. moto does not, so this server does."""
+    bucket = f"private{refusal}"
+    ome(tmp_path / bucket / "labels.zarr")
+    with http_server(tmp_path, refusal) as (_, address):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        monkeypatch.setenv("AWS_REGION", "us-east-1")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        labels = open_labels(f"s3://{bucket}/labels.zarr")
+        assert labels.voxel_size == (40, 4, 4)
+        np.testing.assert_array_equal(labels.read((0, 0, 0), labels.shape), LABELS)
+        with pytest.raises(FileNotFoundError, match=rf"^s3://{bucket}/other\.zarr: no such file or store"):
+            open_labels(f"s3://{bucket}/other.zarr")
+
+
 def test_run_reads_an_address(call, tmp_path):
     ome(tmp_path / "labels.zarr")
     with http_server(tmp_path) as (_, address):
