@@ -22,6 +22,7 @@ ASK_EVERY = 0.25  # s between two questions for the threads of a cluster
 SAY_AFTER = 5  # s without a worker
 PATIENCE = "5 minutes"  # without a worker, unless Dask's setting inner-distance-gpu.no-workers-timeout says otherwise
 CLOSING = 5  # s
+GATHERING = 2  # s to wait for a result that a worker has; then it may be lost with the worker
 PER_THREAD = 2  # tasks under way: one that is computed, and one that need not be waited for
 
 
@@ -111,11 +112,13 @@ class _Window:
         room = per_thread * max(self._threads, 1) - len(self._under_way)
         again, self._again = self._again, []
         for batch in itertools.chain(again, itertools.islice(batches, max(room - len(again), 0))):
-            future = self._client.submit(self._function, batch, pure=False)
-            self._under_way[future.key] = future
-            self._given[future.key] = batch
-            future.add_done_callback(self._ended.put)
+            self._wait_for(self._client.submit(self._function, batch, pure=False), batch)
         return bool(self._under_way)
+
+    def _wait_for(self, future: Any, batch: list[int]) -> None:
+        self._under_way[future.key] = future
+        self._given[future.key] = batch
+        future.add_done_callback(self._ended.put)
 
     def take(self) -> None:
         """Count the blocks of one task that has ended; return after a moment where none has."""
@@ -128,12 +131,17 @@ class _Window:
         if future.status == "finished":
             try:
                 results = self._result(future)
+            except TimeoutError:  # a result that was lost with its worker is computed again, once there is another
+                self._wait_for(future, given)
+                return
             except OSError as error:  # of the connection: the blocks themselves are done
                 raise self._gone(str(error)) from error
             for result in results:
                 self._done(result)
             if rest := given[len(results) :]:
                 self._again.append(rest)
+        elif future.status == "pending":  # as above
+            self._wait_for(future, given)
         elif future.status == "error":
             self._result(future)
         else:
@@ -171,7 +179,7 @@ class _Window:
 
     def _result(self, future: Any) -> list[dict[str, Any]]:
         try:
-            return list(future.result())
+            return list(future.result(timeout=GATHERING))
         except _distributed(self._address).scheduler.KilledWorker as error:
             raise OSError(
                 f"{self._address}: a block ended the workers that computed it ({error}). Do they have the memory that "

@@ -52,7 +52,7 @@ def test_names_are_printed_as_they_are(call, folder, name):
     os.mkdir(folder / "[dim]")
     (folder / "labels.npy").rename(folder / name)
     target, picture = folder / "[dim]" / name, folder / "[dim]" / f"{name[:60]}.png"
-    code, out, error = call("run", name, target, *OPTIONS, "--preview", picture, "--unit", "$µ")
+    code, out, error = call("run", name, target, *OPTIONS, "--preview", picture, "--unit", "µm")
     assert (code, error) == (0, "")
     assert out.startswith(f"{name}: uint16 (6, 20, 24)")
     assert f"[dim]/{name}\n" in out
@@ -76,9 +76,10 @@ def test_a_name_that_is_no_text(folder):
 def test_names_of_arrays_and_volumes(call, folder, name):
     create(folder / f"{name.strip('/')}x.zarr", LABELS)
     target = folder / f"t{name.replace('/', '')}.zarr"
-    code, out, error = call("volume", f"{name.strip('/')}x.zarr", target, *OPTIONS, "--unit", name)
+    code, out, error = call("volume", f"{name.strip('/')}x.zarr", target, *OPTIONS)
     assert code == 0, error
     assert f"{target}: float32 6 × 20 × 24" in out
+    assert f"--unit {name}: expected a length" in call("run", "labels.npy", "t.npy", *OPTIONS, "--unit", name)[2]
     code, _, error = call("run", "labels.npy", "t.npy", *OPTIONS, "--key", name)
     assert code == 2
     assert f"--key {name} names" in error
@@ -207,11 +208,11 @@ def test_addresses_keep_their_spelling(call, folder, address):
     ("name", "content", "said"),
     [
         ("labls.tif", None, "no such file"),
-        ("labels.h5", b"x", "cannot read .h5"),
+        ("labels.h5", b"x", "cannot read it"),
         ("labels.n5", b"x", "cannot read .n5"),
         ("labels", b"x", "cannot read a file without suffix"),
         ("labls.h5", None, "no such file"),
-        ("labls.zarr", None, "no such Zarr array"),
+        ("labls.zarr", None, "no such file or store"),
     ],
 )
 def test_what_cannot_be_read_is_said_before_a_voxel_size_is_asked_for(call, folder, name, content, said):
