@@ -168,11 +168,12 @@ def test_what_a_killed_creation_left_is_removed(tmp_path, monkeypatch, source):
         (path / "0").mkdir(parents=True)
         os._exit(1)
 
+    plan = blockwise.plan(source, tmp_path / "target.zarr", **OPTIONS)  # opens labels, which a forked process cannot
     child = os.fork()
     if not child:
         try:  # whatever happens here: a child that goes on would run the other tests, too
             monkeypatch.setattr(store, "build", killed)
-            blockwise.write(source, tmp_path / "target.zarr", workers=1, **OPTIONS)
+            blockwise.run(plan, workers=1)
         finally:
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
