@@ -73,15 +73,18 @@ class Cluster:
     @contextlib.contextmanager
     def _client(self) -> Iterator[Any]:
         client = _distributed(self.address).Client(self.address, set_as_default=False)
-        log = logging.getLogger("distributed.client")
-        level = log.level
-        log.setLevel(logging.CRITICAL)  # it prints tracebacks when the scheduler is gone, which is said in a line here
+        # They print tracebacks when the scheduler or a worker is gone, which is said in a line here.
+        logs = [logging.getLogger(name) for name in ("distributed.client", "asyncio")]
+        levels = [log.level for log in logs]
+        for log in logs:
+            log.setLevel(logging.CRITICAL)
         try:
             yield client
         finally:
             with contextlib.suppress(OSError, TimeoutError):  # the scheduler may be gone
                 client.close(timeout=CLOSING)
-            log.setLevel(level)
+            for log, level in zip(logs, levels, strict=True):
+                log.setLevel(level)
 
 
 class _Window:
@@ -144,6 +147,8 @@ class _Window:
             self._wait_for(future, given)
         elif future.status == "error":
             self._result(future)
+        elif self._client.status == "running":  # lost with its worker
+            self._again.append(given)
         else:
             raise self._gone(future.status)
 
