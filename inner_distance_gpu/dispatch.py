@@ -102,15 +102,15 @@ def run(
             if check:
                 _look(labels, given, task, memory)
             try:
+                there = memory.to_engine(labels)
                 of_mask = None if given is None else memory.mask_to_engine(given, labels.shape)
-                call = engines.Arrays(memory.to_engine(labels), of_mask, target, weight)
+
+                def work(numbers: tuple[Any, Any] | None) -> None:
+                    runner.run(task, engines.Arrays(there, of_mask, target, weight, numbers), threads)
+
                 if before is None:
-                    runner.run(task, call, threads)
+                    work(None)
                 else:
-
-                    def work(*numbers: Any) -> None:
-                        runner.run(task, call._replace(counts=numbers), threads)
-
                     after = _count(work, before, labels, memory, in_place or counts is None)
             finally:
                 memory.settle()
@@ -126,20 +126,20 @@ def run(
 
 
 def _count(
-    work: Callable[..., None], before: ClassCounts, labels: Array, memory: Memory, in_place: bool
+    work: Callable[[tuple[Any, Any]], None], before: ClassCounts, labels: Array, memory: Memory, in_place: bool
 ) -> ClassCounts:
     """Call `work` with numbers to count on from, and return the counts afterwards."""
     own = _shared(before, memory) if in_place and before.is_on_host == labels.on_host else None
     if own is not None and before.is_on_host:
-        work(*own)  # the engine locks where it counts
+        work(own)  # the engine locks where it counts
         return before
     if own is not None:
         with counting.on_device(), before.in_order_of_streams():
-            work(*own)
+            work(own)
             return before
     with counting.on_device() if in_place else contextlib.nullcontext():
         numbers = _copied(before, memory)
-        work(*numbers)
+        work(numbers)
         after = before.with_numbers(*numbers, arrays.device_of(labels))
         if not in_place:
             return after
@@ -185,12 +185,15 @@ def _look(labels: Array, mask: Array | None, task: Task, memory: Memory) -> None
 
     Host engines warn themselves, while they read.
     """
-    weighing = task.weighing
-    if weighing is not None and not weighing.foreground:
-        check_classes(arrays.to_host(labels), weighing.num_classes, weighing.ignore_label)
-    if isinstance(memory, HostMemory):
+    weighing, warned_by_engine = task.weighing, isinstance(memory, HostMemory)
+    of_classes = weighing is not None and not weighing.foreground
+    if warned_by_engine and not of_classes:
         return
-    values = arrays.to_host(labels)
+    values = arrays.to_host(labels)  # once: it may be a copy from a device
+    if weighing is not None and of_classes:
+        check_classes(values, weighing.num_classes, weighing.ignore_label)
+    if warned_by_engine:
+        return
     there = is_annotated(values, task.ignore_label)
     notices.look_for_fractions(values, there)
     if mask is not None and weighing is not None:

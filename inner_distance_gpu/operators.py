@@ -23,7 +23,6 @@ from .engines import notices
 from .parameters import TargetParameters, Task, WeightParameters, check_choice, check_clip, check_count, check_threads
 
 Tensor = torch.Tensor
-Counted = tuple[Tensor | None, Tensor | None, Tensor | None]  # mask, numerators, denominators
 
 # No number of a schema holds both int64 and uint64: `wraps` says that 2⁶⁴ was taken from an ignored label.
 _IGNORED = "Scalar? ignore_label, bool wraps"

@@ -102,7 +102,7 @@ class _Window:
         self._client, self._address, self._function, self._done = client, address, function, done
         self._under_way: dict[str, Any] = {}
         self._given: dict[str, list[int]] = {}  # the blocks of each task
-        self._again: list[list[int]] = []  # what a task left after a block that failed
+        self._again: list[list[int]] = []  # what a task left after a block that failed, and tasks lost with a worker
         self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._threads, self._asked = 0, -math.inf
         self._alone_since: float | None = None

@@ -6,7 +6,7 @@ import json
 import math
 import uuid
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,7 @@ def plan(
         _source(array, labels, check_choice("missing", missing, ("fill", "error"))),
         target / ARRAY,
         Grid(shape[:-dims], shape[-dims:], block, reach),
-        TargetParameters.checked(sizes, scale, background, no_boundary, UNANNOTATED if split else ignore_label, fill),
+        replace(asked, ignore_label=UNANNOTATED) if split else asked,
         _engine(engine),
         dtype,
         wanted,

@@ -33,16 +33,14 @@ def run(task: Task, arrays: Arrays, threads: int) -> None:
     elif task.target is None:
         above_one = _class_weights(task, arrays, threads)
     else:
-        given, numbers = None if mask is None else _native(mask), counts or (None, None)
         fractions, above_one = native.module.targets_and_weights(
             _task(task.target),
             _bits(labels),
             native.element_format(labels.dtype, task.ignore_label),
             target,
-            None if given is None else _bits(given),
-            native.element_format(_ONES if given is None else given.dtype),
+            *_of_mask(mask),
             weight,
-            *numbers,
+            *(counts or (None, None)),
             task.weighing.clip,
             task.border == "mask",
             threads,
@@ -62,15 +60,13 @@ def _class_weights(task: Task, arrays: Arrays, threads: int) -> int:
     """Weights of slabs of any shape and any number of classes; whether an integer mask is above 1 somewhere."""
     labels, mask, _, weight, counts = arrays
     assert task.weighing is not None
-    given, numbers = None if mask is None else _native(mask), counts or (None, None)
     return int(
         native.module.class_weights(
             _bits(labels),
             native.element_format(labels.dtype, task.ignore_label),
-            np.broadcast_to(np.uint8(1), labels.shape) if given is None else _bits(given),
-            native.element_format(_ONES if given is None else given.dtype),
+            *_of_mask(np.broadcast_to(np.uint8(1), labels.shape) if mask is None else mask),
             weight,
-            *numbers,
+            *(counts or (None, None)),
             task.weighing.num_classes,
             task.weighing.foreground,
             task.weighing.slab,
@@ -96,6 +92,15 @@ def _take_back(task: Task, arrays: Arrays, threads: int) -> None:
 def _bits(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The same memory as unsigned integers in native order: what a buffer can always say."""
     return array.view(f"u{array.dtype.itemsize}")
+
+
+def _of_mask(mask: npt.NDArray[Any] | None) -> tuple[npt.NDArray[Any] | None, Any]:
+    """The memory of a mask, None for ones, and how its bytes are read."""
+    given = None if mask is None else _native(mask)
+    return (
+        None if given is None else _bits(given),
+        native.element_format(_ONES if given is None else given.dtype),
+    )
 
 
 def _native(mask: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -48,7 +48,7 @@ def open_array(
     def read(begin: Sequence[int], end: Sequence[int]) -> npt.NDArray[Any]:
         if files is not None and not files.has_fill_value and (absent := missing(begin, end)):
             raise FileNotFoundError(f"{place}: the chunk at {absent[0][0]} is not stored, and there is no fill value")
-        opened = _in_zip(place, archive, path) if archive else zarr_arrays.open_array(Path(path))
+        opened = _in_zip(place, archive, path) if archive else array  # processes must not share a zip file's place
         return np.asarray(opened[tuple(slice(b, e) for b, e in zip(begin, end, strict=True))])
 
     def missing(begin: Sequence[int], end: Sequence[int]) -> list[Box]:

@@ -66,9 +66,8 @@ class Call:
 
     def run(self) -> None:
         """Make every launch on the device's current stream."""
-        launching.launcher.run(self.prepared.launches, self.records, self.device)
-        if self.destination is not None:
-            self.finish()
+        self.launch(*self.prepared.launches)
+        self.finish()
 
     def launch(self, *launches: Launch) -> None:
         launching.launcher.run(launches, self.records, self.device)
