@@ -130,7 +130,7 @@ def _detect(worldarray: Any, place: str, path: str, key: str | None) -> Any:
         Nothing that can be read.
     """
     whole = path if key is None else worldarray.store.join(path, key)
-    retries = worldarray.Retry(max_attempts=3, base_delay=0.2)
+    retries = worldarray.Retry(max_attempts=1)  # tensorstore itself tries five times, which takes 3 s where nobody is
     found = worldarray.detect(whole, missing_ok=True, retries=retries)
     if found is None and whole.startswith("s3://"):
         # A private bucket may answer that there is no such object to who may not list it, so ask with credentials.

@@ -31,7 +31,7 @@ def main():
     from distributed import Client, LocalCluster
     source, target = sys.argv[1:3]
     options = dict(voxel_size={voxel}, scale={scale}, background="signed", chunks=(2, 8, 8), blocks=(2, 8, 8))
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
         first = cluster.workers[0]
         killed = []
 

@@ -131,7 +131,7 @@ def main():
     from inner_distance_gpu import blockwise
     if sys.argv[1] == "first":
         blockwise.write(where / "labels.zarr", where / "target.zarr", scale=300, scheduler=sys.argv[2], **OPTIONS)
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
         with Client(cluster) as client:
             client.run(hold_old_blocks, where)
         first = subprocess.Popen([sys.executable, __file__, "first", cluster.scheduler_address, where])

@@ -184,21 +184,25 @@ def test_no_home(folder):
     assert done.returncode == 0, done.stderr
 
 
+READS = [["run", "ADDRESS", "t.npy", *OPTIONS], ["volume", "ADDRESS", "t.zarr", *OPTIONS]]
+READS += [["verify", "ADDRESS", *OPTIONS], ["bench", "ADDRESS"]]
+
+
+# Where nobody answers, each reading takes seconds.
 @pytest.mark.parametrize(
-    "address", ["s3://bucket/l.zarr/labels", "https://example.org/l.zarr", "file:///nowhere/l.zarr"]
+    ("address", "reads"),
+    [("s3://bucket/l.zarr/labels", READS[:1]), ("http://127.0.0.1:1/l.zarr", READS[1:2]), ("file:///nowhere/l", READS)],
 )
-def test_addresses_keep_their_spelling(call, folder, address):
+def test_addresses_keep_their_spelling(call, folder, monkeypatch, address, reads):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     for command in (
-        ["run", address, "t.npy", *OPTIONS],
-        ["run", "labels.npy", address, *OPTIONS],
-        ["run", "labels.npy", "t.npy", *OPTIONS, "--preview", address],
-        ["verify", address, *OPTIONS],
-        ["bench", address],
-        ["volume", address, "t.zarr", *OPTIONS],
-        ["volume", "labels.npy", address, *OPTIONS],
-        ["demo", "--out", address],
+        *reads,
+        ["run", "labels.npy", "ADDRESS", *OPTIONS],
+        ["run", "labels.npy", "t.npy", *OPTIONS, "--preview", "ADDRESS"],
+        ["volume", "labels.npy", "ADDRESS", *OPTIONS],
+        ["demo", "--out", "ADDRESS"],
     ):
-        code, out, error = call(*command)
+        code, out, error = call(*(address if word == "ADDRESS" else word for word in command))
         assert (code, out) == (2, "")
         assert error.startswith(f"Error: {address}: ")
     assert os.listdir(folder) == ["labels.npy"]

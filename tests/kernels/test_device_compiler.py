@@ -29,10 +29,16 @@ OF_EACH = [
 SETTLE = OF_EACH[-2]
 
 
-@pytest.mark.parametrize("kernel", compiler.every_kernel(), ids=lambda kernel: kernel.name.removeprefix("half_grid::"))
-def test_every_specialisation_compiles(kernel):
-    machine = compiler.compile_kernel(kernel, "sm_80")
+def check(machine):
+    """Machine code, whose registers hold all that it keeps."""
     assert machine.image[:4] == b"\x7fELF"
+    assert set(re.findall(r"(\d+) bytes (?:stack frame|spill stores|spill loads)", machine.log)) == {"0"}
+
+
+@pytest.mark.parametrize("kernel", compiler.every_kernel(), ids=lambda kernel: kernel.name.removeprefix("half_grid::"))
+def test_every_specialisation_compiles_and_nothing_spills(kernel):
+    machine = compiler.compile_kernel(kernel, "sm_80", ("--ptxas-options=-v",))
+    check(machine)
     assert kernel.name.removeprefix("half_grid::").split("<")[0] in machine.symbol
     assert "warning" not in machine.log
 
@@ -43,24 +49,17 @@ def test_all_specialisations_are_listed():
     assert {kernel.name.split("<")[0] for kernel in kernels} == {kernel.name.split("<")[0] for kernel in OF_EACH}
 
 
-@pytest.mark.parametrize("architecture", [75, 86, 89, 90, 100, 120])
-def test_every_architecture_compiles(architecture):
+@pytest.mark.parametrize("architecture", [75, 89, 90, 100, 120])
+def test_every_architecture_compiles_and_nothing_spills(architecture):
     if architecture not in nvrtc.getSupportedArchs():
         pytest.skip(f"NVRTC {'.'.join(map(str, nvrtc.getVersion()))} does not compile for sm_{architecture}")
     for kernel in OF_EACH:
-        assert compiler.compile_kernel(kernel, f"sm_{architecture}").image[:4] == b"\x7fELF"
+        check(compiler.compile_kernel(kernel, f"sm_{architecture}", ("--ptxas-options=-v",)))
 
 
 def test_ptx_where_there_is_no_machine_code():
     machine = compiler.compile_kernel(SETTLE, "compute_75")
     assert b".target sm_75" in machine.image
-
-
-@pytest.mark.parametrize("architecture", [80, 90])
-def test_nothing_spills(architecture):
-    for kernel in OF_EACH:
-        log = compiler.compile_kernel(kernel, f"sm_{architecture}", ("--ptxas-options=-v",)).log
-        assert set(re.findall(r"(\d+) bytes (?:stack frame|spill stores|spill loads)", log)) == {"0"}
 
 
 def test_errors_come_with_the_log(monkeypatch):
