@@ -29,10 +29,12 @@ test: check
 	$(PYTEST) --engines-on-host --ignore=tests/kernels/race $(ALIKE:%=--ignore-glob=*/test_%.py)
 
 # For the edit-run loop: those files of which each test is fast. No file that starts processes or compiles for devices.
-SLOW := benchmarks blockwise cpu_bits cpu_engine cpu_threads device_compiler device_kernels device_packed device_weights \
-	earlier_objects every_keyword gpu gpu_streams imports kills label_traps leftovers loader loader_like_a_dataloader \
-	loader_scripts open_labels operators packaging ranks remote_labels site suite_itself surroundings volume_cluster \
-	volume_errors volume_labels volume_ownership volume_resume volume_signals volume_write workers zarr
+SLOW := benchmarks blockwise chunk_codec cli counts_threads cpu_bits cpu_engine cpu_envelope cpu_indices cpu_threads \
+	demo_and_figures device_compiler device_kernels device_packed device_weights documentation driver earlier_objects \
+	every_keyword file_systems gpu gpu_streams imports kills label_traps leftovers loader loader_like_a_dataloader \
+	loader_scripts ome_parts open_labels operators packaging ranks remote_labels self_test self_test_runs site \
+	suite_itself surroundings volume_cli volume_cluster volume_cluster_ends volume_errors volume_labels volume_ownership \
+	volume_resume volume_signals volume_write workers zarr
 quick: .venv/ready
 	$(BIN)/ruff check --quiet .
 	$(PYTEST) -q --ignore=tests/kernels/race $(SLOW:%=--ignore-glob=*/test_%.py)
