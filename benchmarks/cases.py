@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import earlier  # noqa: F401  before anything of the package
 import numpy as np
 import numpy.typing as npt
 import torch
