@@ -5,7 +5,6 @@ CuPy is recognised through `sys.modules`, never imported on speculation.
 
 from __future__ import annotations
 
-import functools
 import sys
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -31,11 +30,11 @@ class Array:
     kind: Literal["numpy", "torch", "cupy"]
     device: str
 
-    @functools.cached_property
+    @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.data.shape)
 
-    @functools.cached_property
+    @property
     def on_host(self) -> bool:
         return self.device == "cpu"
 
@@ -188,7 +187,7 @@ def accept_out(out: Any, labels: Array) -> Array:
     expected = f"expected a writable float32 {labels.kind} array of shape {labels.shape} on {labels.device}"
     if result.kind != labels.kind:
         raise TypeError(f"out is a {result.kind} array: {expected}, the kind of the labels")
-    if str(result.data.dtype).removeprefix("torch.") != "float32":
+    if result.data.dtype != (torch.float32 if result.kind == "torch" else np.float32):
         raise TypeError(f"out has dtype {result.data.dtype}: {expected}")
     if result.shape != labels.shape or result.device != labels.device:
         raise ValueError(f"out has shape {result.shape} on {result.device}: {expected}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ import numpy as np
 Background = Literal["zero", "signed", "times_label"]
 NoBoundary = Literal["extent", "saturate"]
 Border = Literal["keep", "mask"]
+_BACKGROUNDS, _NO_BOUNDARIES = get_args(Background), get_args(NoBoundary)
 CLIP = (0.05, 0.95)  # bounds of a class's fraction where none are given, as in DaCapo
 
 # tanh(x) rounds to 1 in float32 from here on (SATURATION in kernels/half_grid.hpp): no site farther away matters.
@@ -53,8 +53,8 @@ class TargetParameters:
         return cls(
             voxel_size=check_voxel_size(voxel_size),
             scale=check_scale(scale),
-            background=check_choice("background", background, get_args(Background)),
-            no_boundary=check_choice("no_boundary", no_boundary, get_args(NoBoundary)),
+            background=check_choice("background", background, _BACKGROUNDS),
+            no_boundary=check_choice("no_boundary", no_boundary, _NO_BOUNDARIES),
             ignore_label=check_ignore_label(ignore_label),
             fill=check_fill(fill),
         )
@@ -117,7 +117,7 @@ class Task:
     border: Border = "keep"
     validate: bool | None = None
 
-    @functools.cached_property
+    @property
     def ignore_label(self) -> int | float | None:
         parameters = self.target or self.weighing
         return None if parameters is None else parameters.ignore_label
@@ -132,7 +132,8 @@ class Task:
 
 
 def _is_real(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+    # The first answer is the usual one, and the fastest.
+    return type(value) in (float, int) or (isinstance(value, Real) and not isinstance(value, (bool, np.bool_)))
 
 
 def _is_integer(value: Any) -> bool:

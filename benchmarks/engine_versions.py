@@ -1,0 +1,118 @@
+"""Engine `cpu` of two versions of the package in one run.
+
+    python benchmarks/engine_versions.py --before PYTHON [--rounds 40] [--threads 1] [--em FILE.npz]
+
+PYTHON is an interpreter whose environment has the other version. Each version runs in a process of its own, and each
+round times every row in both, one after the other. The ratio is that of the medians, after over before, with a 95 %
+interval from resampled rounds. Writes benchmarks/results/engine_versions/<date>-<commit>.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from cases import Case, speed
+from records import RESULTS, machine, write
+from versions import Version, commit_of, serve
+
+from inner_distance_gpu import InnerDistanceTransform, inner_distance
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--before", metavar="PYTHON", help="an interpreter that has the other version")
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--em", metavar="FILE", help="an instance segmentation with voxels of 40 × 32 × 32")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def rows(em: str | None) -> Iterator[tuple[Case, int]]:
+    """What is timed, and how many calls a round makes of it."""
+    for case in speed(em, sizes=(128,)):
+        yield case, 1
+    yield Case("one voxel", np.ones((1, 1, 1), np.uint8), (8, 8, 8), 50), 400
+    yield Case("16³", next(iter(speed(None, sizes=(16,)))).labels, (8, 8, 8), 50), 200
+
+
+def answering(options: argparse.Namespace) -> Callable[[str], float]:
+    """What a process of one version does: seconds of a row's call, of one with weights too where the name says so."""
+    calls: dict[str, tuple[Callable[[], Any], int]] = {}
+    for case, count in rows(options.em):
+        out = np.empty(case.labels.shape, np.float32)
+
+        def call(case: Case = case, out: npt.NDArray[np.float32] = out) -> None:
+            options_of = {"engine": "cpu", "threads": options.threads}
+            inner_distance(case.labels, case.voxel_size, scale=case.scale, out=out, **options_of)
+
+        calls[case.name] = call, count
+        if count > 1:
+            transform = InnerDistanceTransform(case.voxel_size, scale=case.scale, engine="cpu", threads=options.threads)
+            labels = torch.from_numpy(case.labels)
+            calls[f"{case.name}, transform"] = lambda transform=transform, labels=labels: transform(labels), count
+
+    def answer(row: str) -> Any:
+        if not row:
+            return list(calls)
+        call, count = calls[row]
+        start = time.perf_counter()
+        for _ in range(count):
+            call()
+        return (time.perf_counter() - start) / count
+
+    return answer
+
+
+def ratio(before: list[float], after: list[float]) -> list[float]:
+    """Of the medians, after over before, and the ends of its 95 % interval."""
+    pairs = np.asarray([before, after])
+    chosen = np.random.default_rng(0).integers(pairs.shape[1], size=(4000, pairs.shape[1]))
+    medians = np.median(pairs[:, chosen], axis=2)
+    low, high = np.quantile(medians[1] / medians[0], (0.025, 0.975))
+    return [float(np.median(after) / np.median(before)), float(low), float(high)]
+
+
+def main() -> None:
+    options = arguments()
+    if options.serve:
+        serve(answering(options))
+        return
+    words = [Path(word).name for word in sys.argv[1:]]
+    record: dict[str, Any] = {"suite": "engine versions", "machine": machine(options.threads)}
+    record["command"] = " ".join(["python benchmarks/engine_versions.py", *words])
+    pythons = {"before": options.before, "after": sys.executable}
+    record["commits"] = {name: commit_of(python) for name, python in pythons.items()}
+    seen: dict[str, dict[str, list[float]]] = {}
+    with (
+        Version(options.before, Path(__file__), *sys.argv[1:]) as before,
+        Version(sys.executable, Path(__file__), *sys.argv[1:]) as after,
+    ):
+        versions = {"before": before, "after": after}
+        names = after.ask(row="")
+        for i in range(-2, options.rounds):
+            for name in names:
+                for version in ("before", "after") if i % 2 else ("after", "before"):
+                    seconds = versions[version].ask(row=name)
+                    if i >= 0:
+                        seen.setdefault(name, {}).setdefault(version, []).append(seconds)
+    record["rows"] = []
+    for name, times in seen.items():
+        middle, low, high = ratio(**times)
+        milliseconds = {version: [round(s * 1e3, 5) for s in seconds] for version, seconds in times.items()}
+        record["rows"].append({"row": name, "after over before": middle, "95 %": [low, high], "ms": milliseconds})
+        medians = [np.median(milliseconds[version]) for version in ("before", "after")]
+        print(f"{name}: {medians[0]:.4g} → {medians[1]:.4g} ms, {middle:.3f} × ({low:.3f}–{high:.3f})")
+    print(f"written: {write(record, RESULTS / 'engine_versions').name}")
+
+
+if __name__ == "__main__":
+    main()
