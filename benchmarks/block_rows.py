@@ -125,7 +125,7 @@ def bare(plan: Any) -> float:
 def cluster(folder: Path, blocks: int, edge: int) -> dict[str, float]:
     """Milliseconds per block on two processes, and per empty task on as many: less what starting them takes."""
     labels(folder, blocks, edge)
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import block_cost; block_cost.on_cluster(*sys.argv[2:])"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import block_rows; block_rows.on_cluster(*sys.argv[2:])"
     spent = {}
     for what in ("nothing", "empty", "blocks"):
         start = cpu()
