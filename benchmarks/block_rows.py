@@ -226,7 +226,7 @@ def memory(folder: Path, blocks: int, edge: int) -> dict[str, float]:
     The growth from the fewer to the more blocks, over the difference, is what a block takes.
     """
     nearly_done(folder, blocks, edge, 1 - 1 / blocks)
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import block_cost; block_cost.go_on(*sys.argv[2:])"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import block_rows; block_rows.go_on(*sys.argv[2:])"
     found = {}
     command = [sys.executable, "-c", code, Path(__file__).parent, folder, str(blocks), str(edge)]
     found["bytes of growth"] = float(subprocess.run(command, capture_output=True, check=True).stdout)
