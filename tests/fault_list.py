@@ -69,7 +69,6 @@ KERNELS = [
     Fault("half_grid.hpp", "float_magnitude(bits) > FloatBits<T>::infinity;", "float_magnitude(bits) >= FloatBits<T>::infinity;", TYPES + TARGETS),
     Fault("half_grid.hpp", "constexpr double SATURATION = 9.02;", "constexpr double SATURATION = 6.5;", TARGETS),
     Fault("half_grid.hpp", "units.square[a] = whole * whole;", "units.square[a] = whole * whole + (whole > 3);", TARGETS),
-    Fault("half_grid.hpp", "if (steps > 4096) { units.whole = false; break; }", "", (*DEVICE, "-k", "units")),
     Fault("half_grid.hpp", "<= 1e-9 * steps;", "<= 1e-2 * steps;", TARGETS),
     Fault("half_grid.hpp", "SATURATION * scale / units.length * (1 + 1e-5) + 1e-3;", "SATURATION * scale / units.length * 0.9;", TARGETS),
     Fault("half_grid.hpp", "(bits >> (8 * i)) & 0xFF", "(bits >> (8 * i)) & 0x7F", TARGETS),
