@@ -9,12 +9,13 @@ and `transform.py`.
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..labels import in_classes, is_annotated
+from ..labels import UNANNOTATED, in_class, in_classes, is_annotated
 from ..parameters import BORDER_SLACK, TargetParameters, Task, WeightParameters, slab_grid
 from . import Arrays, counting, notices
 
@@ -27,6 +28,12 @@ def why_not() -> str | None:
 def run(task: Task, arrays: Arrays, threads: int = 1) -> None:
     """Targets, then weights, then weight 0 beyond the border; on one thread whatever `threads` says."""
     labels, mask, target, weight, counts = arrays
+    if task.classes is not None:
+        if task.target is not None:
+            notices.look_for_fractions(labels, is_annotated(labels, task.ignore_label))
+        binary = arrays._replace(labels=_one_volume_per_class(labels, task))
+        run(replace(task.ignoring(UNANNOTATED), classes=None), binary, threads)
+        return
     if task.target is not None:
         inner_distance(labels, target, task.target)
     if task.weighing is None or counts is None:
@@ -40,6 +47,13 @@ def run(task: Task, arrays: Arrays, threads: int = 1) -> None:
     if task.target is not None and task.border == "mask":
         for volume in np.ndindex(labels.shape[: labels.ndim - len(task.target.voxel_size)]):
             weight[volume][_beyond_border(labels[volume], task.target)] = 0
+
+
+def _one_volume_per_class(labels: npt.NDArray[Any], task: Task) -> npt.NDArray[np.uint8]:
+    """The stack of binary volumes that classes stand for: 1 in the class, else 0, `UNANNOTATED` where unannotated."""
+    annotated = is_annotated(labels, task.ignore_label)
+    volumes = [np.where(annotated, in_class(labels, ids), UNANNOTATED).astype(np.uint8) for ids in task.classes or ()]
+    return np.stack(volumes, axis=labels.ndim - task.dims)
 
 
 def inner_distance(labels: npt.NDArray[Any], out: npt.NDArray[np.float32], parameters: TargetParameters) -> None:
