@@ -63,6 +63,13 @@ class ClassMap:
         """As they were given."""
         return dict(zip(self.names, self.ids, strict=True)) if self.names else self.ids
 
+    def described(self) -> list[dict[str, Any]]:
+        """For metadata: the classes in order, each with its ids, and its name where it has one."""
+        return [
+            ({"name": self.names[channel]} if self.names else {}) | {"ids": list(ids)}
+            for channel, ids in enumerate(self.ids)
+        ]
+
     def title(self, channel: int) -> str:
         """A class in words."""
         ids = "+".join(map(str, self.ids[channel]))

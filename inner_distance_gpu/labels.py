@@ -193,6 +193,13 @@ class Volumes:
         return channel
 
 
+def class_volumes(labels: Labels, dims: int, classes: Classes, ignore_label: int | float | None) -> Labels:
+    """The stack of binary volumes that classes stand for, as the channels of `Volumes`; its axis is as theirs."""
+    annotated = is_annotated(labels, ignore_label)
+    stack = [np.where(annotated, in_class(labels, ids), UNANNOTATED).astype(np.uint8) for ids in classes]
+    return np.stack(stack, axis=labels.ndim - dims)
+
+
 def check_ids(ids: Sequence[int], labels: Labels, ignore_label: int | float | None) -> None:
     """Raise ValueError for ids that are named twice or that no annotated voxel has."""
     if len(set(ids)) != len(ids):

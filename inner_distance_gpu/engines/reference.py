@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..labels import UNANNOTATED, in_class, in_classes, is_annotated
+from ..labels import UNANNOTATED, class_volumes, in_classes, is_annotated
 from ..parameters import BORDER_SLACK, TargetParameters, Task, WeightParameters, slab_grid
 from . import Arrays, counting, notices
 
@@ -31,8 +31,8 @@ def run(task: Task, arrays: Arrays, threads: int = 1) -> None:
     if task.classes is not None:
         if task.target is not None:
             notices.look_for_fractions(labels, is_annotated(labels, task.ignore_label))
-        binary = arrays._replace(labels=_one_volume_per_class(labels, task))
-        run(replace(task.ignoring(UNANNOTATED), classes=None), binary, threads)
+        binary = class_volumes(labels, task.dims, task.classes, task.ignore_label)
+        run(replace(task.ignoring(UNANNOTATED), classes=None), arrays._replace(labels=binary), threads)
         return
     if task.target is not None:
         inner_distance(labels, target, task.target)
@@ -47,13 +47,6 @@ def run(task: Task, arrays: Arrays, threads: int = 1) -> None:
     if task.target is not None and task.border == "mask":
         for volume in np.ndindex(labels.shape[: labels.ndim - len(task.target.voxel_size)]):
             weight[volume][_beyond_border(labels[volume], task.target)] = 0
-
-
-def _one_volume_per_class(labels: npt.NDArray[Any], task: Task) -> npt.NDArray[np.uint8]:
-    """The stack of binary volumes that classes stand for: 1 in the class, else 0, `UNANNOTATED` where unannotated."""
-    annotated = is_annotated(labels, task.ignore_label)
-    volumes = [np.where(annotated, in_class(labels, ids), UNANNOTATED).astype(np.uint8) for ids in task.classes or ()]
-    return np.stack(volumes, axis=labels.ndim - task.dims)
 
 
 def inner_distance(labels: npt.NDArray[Any], out: npt.NDArray[np.float32], parameters: TargetParameters) -> None:
