@@ -235,8 +235,7 @@ def _check_classes(
     if classes is None:
         return None
     if ids is not None or binary:
-        other = f"ids={list(ids)}" if ids is not None else "binary=True"
-        raise ValueError(f"classes={classes!r} and {other}: expected one of them")
+        raise ValueError(f"{'binary=True' if ids is None else f'ids={list(ids)}'} with classes=: expected one of them")
     return ClassMap.checked(classes, ignore_label)
 
 

@@ -24,7 +24,7 @@ template <class T> static void read_row(const Volume& v, i64 z, i64 y, T* __rest
   } else {
     for (i64 x = 0; x < nx; ++x) codes[x] = load<T>(p + x * step);
   }
-  if (format.foreign && (floats || format.has_ignored))
+  if (format.foreign && (floats || format.has_ignored || v.is_class))  // otherwise it only matters which are equal
     for (i64 x = 0; x < nx; ++x) codes[x] = swapped(codes[x]);
   if (missing) {
     const T ignored = T(format.ignored);

@@ -66,9 +66,9 @@ def test_volume(call, tmp_path):
     [
         (["--classes", "mito=3,mito=8"], "'mito' names several classes; a union is written mito=3+4"),
         (["--classes", "mito=3,8"], "expected a name for every class, or for none"),
-        (["--classes", "mito=three"], "--classes: 'three' is no whole number"),
-        (["--classes", "mito="], "--classes: '' is no whole number"),
-        (["--classes", ""], "--classes: '' is no whole number"),
+        (["--classes", "mito=three"], "--classes: 'three' is no number"),
+        (["--classes", "mito="], "--classes: '' is no number"),
+        (["--classes", ""], "--classes: '' is no number"),
         (["--classes", "3,-1"], "-1, which labels of uint16 cannot hold"),
         (["--classes", "3,8", "--ignore-label", "8"], "holds --ignore-label 8"),
         (["--classes", "3", "--ids", "3"], "expected one of them"),

@@ -106,8 +106,7 @@ def test_scratch_memory_beside_that_of_channels(on_host):
     assert [launch.kernel.file for launch in launcher.launches] == ["classify.cu", "scan.cu", "pairs.cu", "scan.cu", "pairs.cu"]
 
 
-def test_the_table_is_on_the_device_once(on_host):
-    on_host(HostLauncher())
+def test_the_table_is_on_the_device_once():
     device, classes = torch.device("cpu"), ((1, 2), (7,))
     first = plans.class_table(torch.int32, classes, device)
     assert plans.class_table(torch.int32, classes, device) is first
