@@ -85,7 +85,7 @@ def _ids_of(chosen: Any, classes: Any, expected: str) -> tuple[int, ...]:
     for value in ids:
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
             raise TypeError(f"classes={classes!r} holds {value!r}: expected ids that are whole numbers; {expected}")
-        if not -(2**63) <= value < 2**64:
+        if not -(2**63) <= int(value) < 2**64:
             raise ValueError(f"classes={classes!r} holds {value!r}, which no label can be")
     return tuple(sorted({int(value) for value in ids}))
 

@@ -120,9 +120,7 @@ def _target_and_weights(
     array, task = _per_channel(labels, parameters, channels, clip, border, _classes(classes))
     before = _counts(numerators, denominators)
     with notices.unsaid():
-        target, weight, after = dispatch.run(
-            array, task, mask, before, engine=engine, threads=check_threads(threads)
-        )
+        target, weight, after = dispatch.run(array, task, mask, before, engine=engine, threads=check_threads(threads))
     return target, weight, *_numbers(after)
 
 

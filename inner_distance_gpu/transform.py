@@ -66,8 +66,8 @@ class InnerDistanceTransform(torch.nn.Module):
     Attributes
     ----------
     counts : ClassCounts
-        Shape (channels, 2): label = 0 and label ≠ 0, or outside and inside the class. Updated in place, part of `state_dict` as extra state,
-        always float64. DataLoader workers count in copies of their own.
+        Shape (channels, 2): label = 0 and label ≠ 0, or outside and inside the class. Updated in place, part of
+        `state_dict` as extra state, always float64. DataLoader workers count in copies of their own.
 
     Raises
     ------

@@ -102,8 +102,8 @@ struct Weighing {
   // With classes a slab is a class, and these bits are read instead of the labels; otherwise they are null. They lie as
   // in Job, and so do the volumes in them.
   const u32 *inside, *annotated;
-  i64 rows;                           // of a volume
-  int nx, words;                      // voxels of a row; words of bits of a row
+  i64 rows;       // of a volume
+  int nx, words;  // voxels of a row; words of bits of a row
 };
 
 // The sum of a mask over a part: of floats in `real`, of integers in the other two.

@@ -117,8 +117,8 @@ void plan_scan(Planner& planner, bool packed, int scan_bytes, const Limits& limi
   } else {
     shared += words_bytes;
   }
-  planner.plan.launches.push_back(launch_of("scan.cu", scan_name(label_bytes, packed ? 0 : scan_bytes), grid, 32,
-                                            segments <= 4 ? 4 : 8, shared));
+  planner.plan.launches.push_back(
+      launch_of("scan.cu", scan_name(label_bytes, packed ? 0 : scan_bytes), grid, 32, segments <= 4 ? 4 : 8, shared));
 }
 
 void plan_plane(Planner& planner, int scan_bytes, const Limits& limits) {

@@ -59,7 +59,7 @@ struct LaunchPlan {
   };
   std::vector<Piece> pieces;  // of scratch memory; those that must be cleared come first
   i64 scratch_bytes = 0, cleared_bytes = 0;
-  i64 class_ids_bytes = 0;  // see ClassMap
+  i64 class_ids_bytes = 0;      // see ClassMap
   std::vector<i64> grid_shape;  // the shape of the doubled grid of a volume, without axes of one voxel
   std::vector<double> spacing;  // the distances between its points, in units
 };

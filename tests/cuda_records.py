@@ -137,4 +137,6 @@ class Doubled(ctypes.Structure):
     _fields_ = (("job", Job), ("grid", _pointer), ("distances", _pointer), ("volume", _i64))
 
 
-RECORDS: dict[str, Any] = {record.__name__: record for record in (View, ElementFormat, ClassTable, Job, Weighing, Doubled)}
+RECORDS: dict[str, Any] = {
+    record.__name__: record for record in (View, ElementFormat, ClassTable, Job, Weighing, Doubled)
+}

@@ -99,9 +99,11 @@ def test_many_ids_and_many_classes(on_host, engine):
     generator = np.random.default_rng(0)
     labels = np.kron(generator.integers(0, 900, (9, 4, 9)), np.ones((4, 3, 8), np.int64))
     order = generator.permutation(np.arange(1, 900)).tolist()
-    classes = [order[i :: 70] for i in range(70)]
+    classes = [order[i::70] for i in range(70)]
     expected = inner_distance(stack_of(labels, classes, 3, None), (40, 4, 4), scale=30, engine=engine)
-    np.testing.assert_array_equal(inner_distance(labels, (40, 4, 4), scale=30, classes=classes, engine=engine), expected)
+    np.testing.assert_array_equal(
+        inner_distance(labels, (40, 4, 4), scale=30, classes=classes, engine=engine), expected
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.uint16, torch.bool])

@@ -46,13 +46,15 @@ def inner_distance(
         "exact" reaches `9.02 × scale` and returns what the whole volume would; a number is the largest
         error that a target may have, for a halo of `atanh(1 − number) × scale`.
     background, no_boundary, ignore_label, fill, classes, engine
-        As in `inner_distance`; all classes of a block are one chunk. Whether a volume has any boundary is found out lazily, once per volume, and only
-        where the scale reaches half the volume's extent; each chunk of the result then needs all chunks of its volume.
+        As in `inner_distance`; all classes of a block are one chunk. Whether a volume has any boundary is found out
+        lazily, once per volume, and only where the scale reaches half the volume's extent; each chunk of the result then
+        needs all chunks of its volume.
 
     Returns
     -------
     dask.array.Array
-        float32, shape and chunks of `array`, but for the axis of classes. Chunks smaller than the halo are merged on the way.
+        float32, shape and chunks of `array`, but for the axis of classes. Chunks smaller than the halo are
+        merged on the way.
 
     Raises
     ------
@@ -172,9 +174,7 @@ class BlockTarget:
         if self.classes is None:
             return has_site(labels, dims, ignored)
         # One class after the other, so that memory does not grow with them.
-        found = [
-            has_site(class_volumes(labels, dims, (ids,), ignored), dims, UNANNOTATED) for ids in self.classes
-        ]
+        found = [has_site(class_volumes(labels, dims, (ids,), ignored), dims, UNANNOTATED) for ids in self.classes]
         return np.concatenate(found, axis=labels.ndim - dims)
 
 

@@ -199,7 +199,13 @@ def plan(
         format,
         shape,
         dtype_stored,
-        ome.placed(ome.placement(array.path, len(shape)) if array else None, len(shape), labels, wanted is not None, class_map is not None),
+        ome.placed(
+            ome.placement(array.path, len(shape)) if array else None,
+            len(shape),
+            labels,
+            wanted is not None,
+            class_map is not None,
+        ),
         json.loads(json.dumps({name: _plain(value) for name, value in described.items()})),
         labels.notice,
     )

@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from .. import __version__, engines
-from ..engines.cuda import report
 from ..classes import absent_classes, check_class_ids
+from ..engines.cuda import report
 from ..labels import UNANNOTATED, Volumes, check_ids, check_ignored
 from ..parameters import TargetParameters
 from ..storage import files
@@ -147,7 +147,8 @@ def run(
         check_class_ids(class_map.ids, array.dtype, ignored)
         titles = [class_map.title(channel) for channel in range(len(class_map.ids))]
         print_absent(absent_classes(class_map, array, ignored))
-    parts = Volumes(array, dims, wanted, binary, ignored, class_map and class_map.ids, titles)
+    channels = None if class_map is None else class_map.ids
+    parts = Volumes(array, dims, wanted, binary, ignored, channels, titles)
     console.print(f"{labels}: {array.dtype} {array.shape}; engine {transform.engine}")
     description = files.describe(
         parameters,

@@ -56,8 +56,9 @@ class AddInnerDistance(gp.BatchFilter):  # type: ignore[misc]
         `9.02 * scale`: exactly the target of the whole volume. With less, targets beyond
         `tanh(context / scale)` may be too large. 0 treats each patch as a volume of its own.
     channels, classes, background, no_boundary, ignore_label, fill, moving, clip, engine
-        As in `InnerDistanceTransform`; the axis of classes is inserted in front of the spatial ones. Labels that gunpowder pads (`gp.Pad`) should be padded with
-        `ignore_label`, or the edge of the labels becomes an object boundary.
+        As in `InnerDistanceTransform`; the axis of classes is inserted in front of the spatial ones. Labels that
+        gunpowder pads (`gp.Pad`) should be padded with `ignore_label`, or the edge of the labels becomes an object
+        boundary.
     threads : positive int or None
         1 by default: PreCache runs the node in several processes. None follows torch.
 
@@ -189,9 +190,7 @@ class AddInnerDistance(gp.BatchFilter):  # type: ignore[misc]
         leading = len(array.shape) - dims
         of_classes = () if self.classes is None else (self.channels,)
         shape = (*array.shape[:leading], *of_classes, *array.shape[leading:])
-        weighing = WeightParameters.per_channel(
-            shape, dims, self.channels, self.clip, self.parameters.ignore_label
-        )
+        weighing = WeightParameters.per_channel(shape, dims, self.channels, self.clip, self.parameters.ignore_label)
         counts = self.counts if self.moving else None
         task = Task(weighing=weighing, classes=self.classes)
         return dispatch.run(array, task, mask, counts, engine=self.engine, threads=self.threads, in_place=True).weight

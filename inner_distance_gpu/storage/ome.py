@@ -48,7 +48,7 @@ def placement(array: Path, ndim: int) -> Placement | None:
 def placed(
     known: Placement | None, ndim: int, labels: Labels, channels: bool, classes: bool = False
 ) -> Placement | None:
-    """Where a target of labels lies, with an axis for `channels` in front, or one for `classes` before the spatial ones.
+    """Where a target of labels lies, with an axis for `channels` in front, or for `classes` before the spatial ones.
 
     The leading axes are those of `known`, what OME-Zarr says of the labels. None where OME-Zarr has no words for the
     axes: it allows one time axis, in front of all, and one channel axis.

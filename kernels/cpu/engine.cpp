@@ -58,8 +58,7 @@ Classified classify(Call& call, const Memory& memory) {
   const i64 rows = call.plan.n[0] * call.plan.n[1], strip = std::max<i64>(1, STRIP_VOXELS / call.plan.n[2]),
             strips = (rows + strip - 1) / strip, of_volume = i64(call.bits_bytes() / 4);
   std::vector<Volume> labels(std::size_t(call.volumes / call.per_label), call.model);
-  for (i64 i = 0; i < i64(labels.size()); ++i)
-    labels[std::size_t(i)].labels.data = call.labels_of(i * call.per_label);
+  for (i64 i = 0; i < i64(labels.size()); ++i) labels[std::size_t(i)].labels.data = call.labels_of(i * call.per_label);
   std::vector<ClassTask> tasks(labels.size() * std::size_t(strips));
   std::vector<i64> inside(tasks.size() * std::size_t(table.classes));
   call.team.run(i64(tasks.size()), [&](int worker, i64 i) {

@@ -67,9 +67,8 @@ void weigh(const u32* inside, const u32* keep, const u32* annotated, float backg
   }
 }
 
-const Level level = {scan,          classify,      panels_of,   bands_of,      scan_scratch,
-                     class_scratch, plane_scratch, plane_bytes, WholeLanes::N, FloatLanes::N,
-                     weigh};
+const Level level = {scan,          classify,    panels_of,     bands_of,      scan_scratch, class_scratch,
+                     plane_scratch, plane_bytes, WholeLanes::N, FloatLanes::N, weigh};
 }  // namespace
 
 const Level* HALF_GRID_LEVEL() { return &level; }

@@ -50,9 +50,9 @@ struct ClassTask {
   const Volume* volume;
   ClassTable table;
   i64 first, last;
-  u32* inside;          // [out] bits, `step` words from class to class; see classify.hpp
+  u32* inside;  // [out] bits, `step` words from class to class; see classify.hpp
   i64 step;
-  u32* annotated;       // [out] bits; null where every voxel is annotated
+  u32* annotated;  // [out] bits; null where every voxel is annotated
   u8* scratch;
   i64* count_inside;    // [out] (classes) numbers of voxels are added
   i64 count_annotated;  // [out] numbers of voxels

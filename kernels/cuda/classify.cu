@@ -36,8 +36,8 @@ template <class T> __global__ void __launch_bounds__(256) classify(BY_VALUE Job 
     const Label<T> label = label_at<T>(job.label, p);
     const bool seen = x < nx && !label.missing;
     const u32 annotated = __ballot_sync(~0u, seen);
-    const u32* members = job.table.members +
-                         (seen ? class_row_of(job.table, label.code) : job.table.count) * job.table.groups;
+    const u32* members =
+        job.table.members + (seen ? class_row_of(job.table, label.code) : job.table.count) * job.table.groups;
     for (int group = 0; group < job.table.groups; ++group)
       publish_classes(job, volume, in_volume * job.words + tile, group * 32, transposed(members[group]), annotated);
   }

@@ -32,8 +32,8 @@ DEVICE_FN bool is_site_of_class(const Job& job, i64 volume, const int* at) {
   if (odd < 0) return false;
   const int z = at[0] >> 1, y = at[1] >> 1, x = at[2] >> 1, dz = odd == 0, dy = odd == 1, dx = odd == 2;
   if (is_set(job, job.inside, volume, z, y, x) == is_set(job, job.inside, volume, z + dz, y + dy, x + dx)) return false;
-  return !job.annotated || (is_set(job, job.annotated, volume, z, y, x) &&
-                            is_set(job, job.annotated, volume, z + dz, y + dy, x + dx));
+  return !job.annotated ||
+         (is_set(job, job.annotated, volume, z, y, x) && is_set(job, job.annotated, volume, z + dz, y + dy, x + dx));
 }
 
 template <class T> DEVICE_FN bool is_site(const Job& job, const u8* p, const int* at) {

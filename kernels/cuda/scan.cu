@@ -176,8 +176,7 @@ template <class T, class K> __global__ void __launch_bounds__(256, 2) scan(BY_VA
       for (int s = warp; s < segments; s += warps) read_four_rows(job, block, bits, s, counted);
     } else {
       for (int i = warp; i < segments * block.rows; i += warps) {
-        if constexpr (ReadsBits<T>::value)
-          read_row_of_bits(job, block, bits, i / block.rows, i % block.rows, counted);
+        if constexpr (ReadsBits<T>::value) read_row_of_bits(job, block, bits, i / block.rows, i % block.rows, counted);
         else read_row<T>(job, block, bits, i / block.rows, i % block.rows, counted);
       }
     }

@@ -103,7 +103,13 @@ def test_scratch_memory_beside_that_of_channels(on_host):
     finally:
         plans.take_scratch = take
     assert taken[0] == taken[1]
-    assert [launch.kernel.file for launch in launcher.launches] == ["classify.cu", "scan.cu", "pairs.cu", "scan.cu", "pairs.cu"]
+    assert [launch.kernel.file for launch in launcher.launches] == [
+        "classify.cu",
+        "scan.cu",
+        "pairs.cu",
+        "scan.cu",
+        "pairs.cu",
+    ]
 
 
 def test_the_table_is_on_the_device_once():

@@ -135,9 +135,7 @@ def prepare(labels: Layout, mask: Layout | None, target: Layout | None, task: Ta
     of_labels, of_classes = _in_classes(labels, task.dims, classes)
     if task.target is None or target is None:
         of_all = _native(of_labels, task.ignore_label)
-        return Prepared.of(
-            native.extension().plan_weights(of_all, of_mask, of_weights, task.dims, of_classes), classes
-        )
+        return Prepared.of(native.extension().plan_weights(of_all, of_mask, of_weights, task.dims, of_classes), classes)
     return Prepared.of(
         native.extension().plan_targets(
             native.task(task.target),

@@ -123,7 +123,9 @@ def every_way_of_classes():
             shape = (1, 35, rows, 36)
             labels = labelled(shape, INTEGERS[(1, 2, 4, 8)[(i + j) % 4]], generator)
             masks = None if mask is None else torch.from_numpy(generator.integers(0, 2, shape)).to(mask)
-            yield Call(labels, masks, (1, 1, 1), {"scale": 3} | keywords, "cuda", stored, SHARED[where][stored == "square"])
+            yield Call(
+                labels, masks, (1, 1, 1), {"scale": 3} | keywords, "cuda", stored, SHARED[where][stored == "square"]
+            )
     for width, dtype in INTEGERS.items():
         labels = labelled((2, 5, 9, 18), dtype, generator)
         mask = torch.from_numpy(generator.integers(0, 2, labels.shape)).bool() if width < 4 else None
