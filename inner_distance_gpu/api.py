@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from . import arrays, dispatch, operators
-from .classes import ClassMap
 from .counts import ClassCounts
+from .labels.classes import ClassMap
 from .parameters import CLIP, TargetParameters, Task, check_flag, check_threads
 
 

@@ -17,11 +17,11 @@ import torch
 
 from . import arrays, engines
 from .arrays import Array
-from .classes import check_class_ids
 from .counts import ClassCounts
 from .engines import counting, notices
 from .engines.memory import DeviceMemory, HostMemory, Memory
 from .labels import check_classes, check_ignored, is_annotated
+from .labels.classes import check_class_ids
 from .parameters import Task, WeightParameters, check_clip, check_count, check_ignore_label, check_slab, slab_grid
 
 
@@ -90,7 +90,7 @@ def run(
     A target goes into `out` where that is given. With `in_place` the counts may grow where they are, and then are what
     is returned; otherwise the counts that come in do not change.
     """
-    shape = task.shape_of(labels.shape)
+    shape = labels.shape if task.classes is None else task.shape_of(labels.shape)
     destination = None if out is None else arrays.accept_out(out, labels, shape)
     name, runner = engines.choose(engine, labels.on_host, labels.shape)
     memory: Memory = DeviceMemory(labels) if engines.on_device(name) else HostMemory()

@@ -19,10 +19,10 @@ from typing import Any
 import torch
 
 from . import arrays, dispatch, engines
-from .classes import ClassMap
 from .counts import ClassCounts
 from .engines import notices
 from .labels import Classes
+from .labels.classes import ClassMap
 from .parameters import TargetParameters, Task, WeightParameters, check_choice, check_clip, check_count, check_threads
 
 Tensor = torch.Tensor

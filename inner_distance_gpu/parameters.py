@@ -117,7 +117,7 @@ class Task:
     weighing: WeightParameters | None = None
     border: Border = "keep"
     validate: bool | None = None
-    classes: tuple[tuple[int, ...], ...] | None = None  # the ids of each class; see classes.py
+    classes: tuple[tuple[int, ...], ...] | None = None  # the ids of each class; see labels/classes.py
 
     @functools.cached_property
     def dims(self) -> int:

@@ -12,10 +12,10 @@ import torch
 from . import arrays, dispatch, engines, operators
 from .batches.containers import Key
 from .batches.keyed import Keyed
-from .classes import ClassMap
 from .counts import ClassCounts
 from .engines import counting
 from .labels import Classes
+from .labels.classes import ClassMap
 from .parameters import (
     CLIP,
     Border,

@@ -19,7 +19,7 @@ from inner_distance_gpu.engines import native
 PACKAGE = Path(inner_distance_gpu.__file__).parent
 # From the bottom up. A module imports from its own line and from those above it in this list; "" is the package itself.
 LEVELS = (
-    ("arrays", "classes", "labels", "parameters"),
+    ("arrays", "labels", "parameters"),
     ("engines",),
     ("counts",),
     ("dispatch",),
@@ -168,7 +168,7 @@ def test_files_entered_before_a_launch(on_host):
     run = launcher.run
     launcher.run = lambda *arguments: (here.append("launch"), run(*arguments))
     on_host(launcher)
-    only_of_host_labels = {"labels.py", "engines/notices.py", "engines/cuda/self_test.py"}
+    only_of_host_labels = {"labels/__init__.py", "engines/notices.py", "engines/cuda/self_test.py"}
     on_device_besides = {"engines/counting.py", "engines/cuda/launcher.py"}
     found = entered("cuda", here)
     assert found == SHARED | only_of_host_labels | {"engines/cuda/run.py", "engines/cuda/plans.py"}

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import api, arrays, dispatch, engines
-from ..classes import ClassMap
 from ..labels import UNANNOTATED, Classes, class_volumes, has_site
+from ..labels.classes import ClassMap
 from ..parameters import TargetParameters, Task
 from .grid import halo_of, needs_sites
 from .halo_graph import Graph, Steps, spans
@@ -47,8 +47,8 @@ def inner_distance(
         error that a target may have, for a halo of `atanh(1 − number) × scale`.
     background, no_boundary, ignore_label, fill, classes, engine
         As in `inner_distance`; all classes of a block are one chunk. Whether a volume has any boundary is found out
-        lazily, once per volume, and only where the scale reaches half the volume's extent; each chunk of the result then
-        needs all chunks of its volume.
+        lazily, once per volume, and only where the scale reaches half the volume's extent; each chunk of the result
+        then needs all chunks of its volume.
 
     Returns
     -------

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from .. import __version__, arrays, dispatch, engines
-from ..classes import ClassMap
 from ..labels import UNANNOTATED
+from ..labels.classes import ClassMap
 from ..parameters import TargetParameters, Task, check_choice, check_count, check_flag
 from ..storage import Labels, disk, ome, open_labels, zarr_arrays
 from ..storage.chunk_files import ChunkFiles

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..classes import ClassMap
 from ..labels import Volumes, is_annotated
+from ..labels.classes import ClassMap
 from ..parameters import TargetParameters
 from .grid import Grid, Place, Slices
 from .lazy import block_target

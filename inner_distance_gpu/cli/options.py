@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import dispatch, engines
-from ..classes import ClassMap
+from ..labels.classes import ClassMap
 from ..storage import Labels, open_labels
 from ..storage.disk import local_path
 from .terminal import errors

@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from .. import __version__, engines
-from ..classes import absent_classes, check_class_ids
 from ..engines.cuda import report
 from ..labels import UNANNOTATED, Volumes, check_ids, check_ignored
+from ..labels.classes import absent_classes, check_class_ids
 from ..parameters import TargetParameters
 from ..storage import files
 from ..storage.opening import READABLE

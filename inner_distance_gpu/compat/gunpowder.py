@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from .. import arrays, dispatch, engines
-from ..classes import ClassMap
 from ..counts import ClassCounts
+from ..labels.classes import ClassMap
 from ..parameters import (
     CLIP,
     SATURATION,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .labels import Classes, Labels, as_label, is_annotated
+from . import Classes, Labels, as_label, is_annotated
 
 
 @dataclass(frozen=True)
