@@ -135,6 +135,25 @@ def test_out_and_empty_batches(on_host, engine):
 
 
 @pytest.mark.parametrize("engine", HOST)
+def test_waves_and_threads(engine):
+    """More classes than are searched together, and bits of the border that the waves share."""
+    labels = np.random.default_rng(7).integers(0, 4, (6, 130, 140)) * (np.random.default_rng(8).random((6, 1, 1)) < 0.7)
+    classes, mask = [1, 2, (1, 3), 3, (1, 2, 3)] * 8, np.random.default_rng(9).integers(0, 2, labels.shape)
+    for given in (None, mask):
+        expected = None
+        for threads in (1, 2):
+            keywords = {"border": "mask", "engine": engine, "threads": threads}
+            ours = InnerDistanceTransform((40, 4, 4), 30, classes=classes, **keywords)
+            found = [*ours(labels, given), ours.counts.state()]
+            if expected is None:
+                stack = stack_of(labels, classes, 3, None)
+                theirs = InnerDistanceTransform((40, 4, 4), 30, channels=40, **keywords)
+                expected = [*theirs(stack, None if given is None else given[None]), theirs.counts.state()]
+            for made, same in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(made, same)
+
+
+@pytest.mark.parametrize("engine", HOST)
 def test_where_the_axis_goes(engine):
     labels = np.random.default_rng(3).integers(0, 4, (5, 6, 7, 8))
     transform = InnerDistanceTransform((1, 1, 1), 5, classes={"a": (1, 2), "b": 3}, moving=False, engine=engine)

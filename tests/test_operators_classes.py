@@ -72,7 +72,7 @@ def test_a_transform_without_weights_is_exported():
     transform = InnerDistanceTransform((4, 4), 9, classes=[1, (1, 2)], weights=False)
     labels = labels_of(3, 1, 5, 6)
     exported = torch.export.export(transform, (labels,))
-    assert "'1,1+2'" in str(exported.graph)
+    assert ", 1,1+2)" in str(exported.graph)
     assert torch.equal(exported.module()(labels), transform(labels))
     assert transform(labels).shape == (3, 2, 5, 6)
 
