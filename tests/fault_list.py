@@ -43,9 +43,34 @@ COUNTS = ("test_counts.py",)
 CODEC = ("test_chunk_codec.py",)
 GRID = ("test_block_grid.py",)
 BAD = ("test_bad_input.py",)
+CLASSES = ("test_classes.py", "-k", "cpu and (stack or many or type)")
+CLASSES_ON_HOST = ("test_classes.py", "-k", "cuda and (stack or many)")
+CLASSES_DOUBLED = ("test_classes.py", "-k", "cucim and (stack or many)")
 
 # fmt: off
 KERNELS = [
+    # classes: the table, the bits that are made of labels, and who reads them
+    Fault("labels.hpp", "return low < table.count && table.ids[low] == u64(code) ? low : table.count;", "return low;", CLASSES),
+    Fault("labels.hpp", "if (table.ids[middle] < u64(code)) low = middle + 1;", "if (table.ids[middle] <= u64(code)) low = middle + 1;", CLASSES),
+    Fault("classes.cpp", "|= u32(1) << (c % 32);", "= u32(1) << (c % 32);", CLASSES),
+    Fault("classify.hpp", "rows[x] = missing[x] ? none : rows[x];", "rows[x] = rows[x];", CLASSES),
+    Fault("classify.hpp", "if (codes[x] != last) {", "if (codes[x] > last) {", CLASSES),
+    Fault("classify.hpp", "const int shift = int(first % 32);", "const int shift = 0;", CLASSES),
+    Fault("rows.hpp", "if (format.foreign && (floats || format.has_ignored || v.is_class))", "if (format.foreign && (floats || format.has_ignored))", CLASSES),
+    Fault("call.hpp", "v.background = classes && task.background == TIMES_LABEL ? int(ZERO) : task.background;", "v.background = task.background;", CLASSES),
+    Fault("engine.cpp", "memory.inside + volume * table.classes * of_volume", "memory.inside + volume * of_volume", CLASSES),
+    Fault("engine.cpp", "if (border) std::memset(own, 255, memory.kept_bits);", "", ("test_classes.py", "-k", "cpu and waves")),
+    Fault("scan.hpp", "task.missing |= count_bits(v.annotated + bits, v.words) != nx;", "", CLASSES),
+    Fault("classify.cu", "const bool seen = x < nx && !label.missing;", "const bool seen = x < nx;", CLASSES_ON_HOST),
+    Fault("classify.cu", "const bool seen = x < nx && !label.missing;", "const bool seen = !label.missing;", CLASSES_ON_HOST),
+    Fault("classify.cu", "group * 32, transposed(members[group])", "group * 32, transposed(members[0])", CLASSES_ON_HOST),
+    Fault("scan.cu", "pairs = more ? ~0u : block.real >> 1,", "pairs = block.real,", CLASSES_ON_HOST),
+    Fault("scan.cu", "here >> 1 | (more ? inside[at + 1] << 31 : 0);", "here >> 1;", CLASSES_ON_HOST),
+    Fault("scan.cu", "if (!own) z_faces = a_faces = b_faces = 0;", "", CLASSES_ON_HOST, "rows beyond the last step are swept and never stored"),
+    Fault("scan.cu", "z_faces &= seen & annotated[behind]", "z_faces &= seen", CLASSES_ON_HOST),
+    Fault("weights.cu", "return (volume * w.slabs + slab) * w.rows + row - volume * w.rows;", "return row;", CLASSES_ON_HOST),
+    Fault("records.cpp", "if (job.background == TIMES_LABEL) job.background = ZERO;", "", CLASSES_ON_HOST),
+    Fault("doubled.cu", "(is_set(job, job.annotated, volume, z, y, x) &&", "(", CLASSES_DOUBLED),
     # scan: sites, unannotated voxels, runs
     Fault("scan.hpp", "if (nx - x < 32) bits &= (1u << (nx - x)) - 1;", "", TARGETS),
     Fault("scan.hpp", "return K(k + (k != Scan<K>::none));", "return K(k + 1);", TARGETS),
@@ -55,7 +80,7 @@ KERNELS = [
     Fault("scan.hpp", "level[z ? (z & 1) ^ 1 : 0];", "level[(z & 1) ^ 1];", TARGETS),
     Fault("scan.hpp", "task.missing |= annotated != nx;", "task.missing = annotated != nx;", TARGETS),
     Fault("scan.hpp", "task.y1 < v.ny ? rows + 1 : rows;", "rows;", TARGETS),
-    Fault("scan.hpp", "if (format.foreign && (floats || format.has_ignored))", "if (format.foreign && floats)", TARGETS),
+    Fault("scan.hpp", "if (format.foreign && (floats || format.has_ignored || v.is_class))", "if (format.foreign && (floats || v.is_class))", TARGETS),
     Fault("scan.hpp", "float_is_nan(code) || (format.has_ignored && code == ignored)", "float_is_nan(code)", TARGETS),
     Fault("scan.hpp", "flags[x] = c[x] && !m[x] ? 255 : 0;", "flags[x] = c[x] ? 255 : 0;", TARGETS),
     Fault("scan.hpp", "up_a[i] = grown(best_a), up_b[i] = grown(best_b);", "up_a[i] = grown(best_a), up_b[i] = best_b;", TARGETS),
@@ -138,9 +163,9 @@ KERNELS = [
     Fault("plan.cpp", "plan.border_least = std::min(plan.border_least, half);", "", BORDER),
     Fault("plan.cpp", "deepest <= 254 ?", "deepest <= 300 ?", TARGETS),
     Fault("engine.cpp", "wave[i].everywhere |= missing;", "", TARGETS),
-    Fault("engine.cpp", "if (border) std::memset(bits, 255, std::size_t(bit_sets) * kept_bits);", "", BORDER),
+    Fault("engine.cpp", "if (border) std::memset(memory.bits, 255, std::size_t(memory.bit_sets) * memory.kept_bits);", "", BORDER),
     Fault("engine.cpp", "may_miss = l.format.has_ignored || l.format.kind >= FLOATING;", "may_miss = l.format.has_ignored;", TARGETS),
-    Fault("engine.cpp", "const i64 bit_sets = weighing ? call.volumes : in_wave;", "const i64 bit_sets = in_wave;", ("test_cpu_bits.py", "-k", "one_wave")),
+    Fault("call.hpp", "bit_sets = call.weighing && !call.classes ? call.volumes : in_wave;", "bit_sets = in_wave;", ("test_cpu_bits.py", "-k", "one_wave")),
     Fault("plan.cpp", "distance = task.saturate ?", "distance = !task.saturate ?", TARGETS),
     Fault("plan.cpp", "if (spatial[std::size_t(a)] == 1) {", "if (spatial[std::size_t(a)] == 1 && a) {", BORDER),
     # weights

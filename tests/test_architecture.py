@@ -168,7 +168,7 @@ def test_files_entered_before_a_launch(on_host):
     run = launcher.run
     launcher.run = lambda *arguments: (here.append("launch"), run(*arguments))
     on_host(launcher)
-    only_of_host_labels = {"labels.py", "engines/notices.py", "engines/cuda/self_test.py"}
+    only_of_host_labels = {"labels/__init__.py", "engines/notices.py", "engines/cuda/self_test.py"}
     on_device_besides = {"engines/counting.py", "engines/cuda/launcher.py"}
     found = entered("cuda", here)
     assert found == SHARED | only_of_host_labels | {"engines/cuda/run.py", "engines/cuda/plans.py"}

@@ -52,7 +52,7 @@ def test_what_is_recorded_is_right(recorded):
             check_weights(recorded, case.name, expected, counts)
             continue
         keywords = {"background": p.background, "ignore_label": p.ignore_label, "fill": p.fill, "engine": "reference"}
-        expected = inner_distance(labels, p.voxel_size, scale=p.scale, **keywords)
+        expected = inner_distance(labels[: case.volumes], p.voxel_size, scale=p.scale, classes=case.classes, **keywords)
         np.testing.assert_allclose(recorded[f"{case.name}/target"], expected, atol=1e-6)
         if w is not None:
             transform = InnerDistanceTransform(p.voxel_size, p.scale, border="mask", **keywords)
@@ -85,6 +85,13 @@ PLANTED = [  # file, what stands there, what is planted; kernel that is wrong; w
         "up[i]",
         "scan<unsigned char, unsigned char>",
         "plane<.*'float', target",
+    ),
+    (
+        "classify.cu",
+        "transposed(members[group])",
+        "members[group]",
+        "classify<unsigned char>",
+        "pairs, case 'classes', target",
     ),
     (
         "pairs.cu",

@@ -41,6 +41,7 @@ class Case:
     parameters: TargetParameters | None
     weighing: WeightParameters | None = None
     volumes: int = 2  # of the recorded ones
+    classes: tuple[tuple[int, ...], ...] | None = None
 
 
 _SHAPE = (2, 38, 13, 37)  # of the recorded labels
@@ -52,6 +53,7 @@ CASES = (
         TargetParameters.checked((4, 4, 4), 12, "zero", "extent", 3, -1.0),
         WeightParameters(2, True, _SHAPE, (0.05, 0.95), 3),
     ),
+    Case("classes", TargetParameters.checked((4, 4, 4), 1, "zero", "extent", None, 0.0), None, 1, ((1, 2), (3,))),
     # Slabs that end within the first volume, and one class per label: neither is the way of the case before.
     Case("weights", None, WeightParameters(4, False, (1, 20, 7, 37), (0.05, 0.95), 3), volumes=1),
 )
@@ -101,14 +103,15 @@ def compute(case: Case, labels: npt.NDArray[Any], mask: npt.NDArray[Any], device
     given = torch.from_numpy(labels).to(device)
     target = weight = weights_mask = counts = None
     if case.parameters is not None:
-        target = torch.empty(given.shape, dtype=torch.float32, device=device)
+        shape = Task(case.parameters, classes=case.classes).shape_of(labels.shape)
+        target = torch.empty(shape, dtype=torch.float32, device=device)
     if case.weighing is not None:
         weights_mask = torch.from_numpy(mask).to(device)
         weight = torch.empty(given.shape, dtype=torch.float32, device=device)
         slabs = math.prod(-(-n // extent) for n, extent in zip(labels.shape, case.weighing.slab, strict=True))
         numerators = torch.zeros(slabs, case.weighing.num_classes, dtype=torch.float64, device=device)
         counts = (numerators, torch.ones_like(numerators))
-    task = Task(case.parameters, case.weighing, "keep" if case.weighing is None else "mask")
+    task = Task(case.parameters, case.weighing, "keep" if case.weighing is None else "mask", classes=case.classes)
     arrays = Arrays(given, weights_mask, target, weight, counts)
     call = plans.call_of(plans.prepare, arrays, task, launcher.launcher.limits(device))
     call.run()
@@ -133,7 +136,7 @@ def difference(device: torch.device) -> str | None:
                 differ = np.argwhere(result.values.view(bits) != expected.view(bits))
                 if len(differ):
                     at = tuple(differ[0].tolist())
-                    where = "voxel" if expected.ndim == labels.ndim else "(slab, class)"
+                    where = "voxel" if expected.ndim >= labels.ndim else "(slab, class)"
                     return (
                         f"Kernel {result.kernel}, case {case.name!r}, {result.name}: {len(differ)} of {expected.size} "
                         f"values differ, the first at {where} {at}: {result.values[at]} instead of {expected[at]}"
