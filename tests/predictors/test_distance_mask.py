@@ -1,4 +1,4 @@
-"""Is the distance mask DaCapo's: in closed form and by a transform, for masks of any value and any number of channels?"""
+"""Is the distance mask DaCapo's: in closed form or by a transform, whatever the values and channels of the mask?"""
 
 import numpy as np
 import pytest
