@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from . import arrays, dispatch, operators
+from .classes import ClassMap
 from .counts import ClassCounts
 from .parameters import CLIP, TargetParameters, Task, check_flag, check_threads
 
@@ -20,6 +21,7 @@ def inner_distance(
     no_boundary: str = "extent",
     ignore_label: int | float | None = None,
     fill: float = 0.0,
+    classes: Any = None,
     engine: str = "auto",
     threads: int | None = None,
     out: Any = None,
@@ -49,18 +51,23 @@ def inner_distance(
         the type of float labels; a value that no integer label of that type can have is a ValueError.
     fill : number
         Target of unannotated voxels.
+    classes : sequence of ids or of collections of ids, mapping from names to them, or None
+        One channel per class, on a new axis in front of the spatial ones. A channel is, bit for bit, the target of the
+        binary labels "label is in the class"; no such labels are made. An id, 0 too, may be in several classes, or in
+        none. A class that does not occur is background. Whole numbers that labels of that type can have, and not
+        `ignore_label`.
     engine : {"auto", "cuda", "cucim", "cpu", "reference"}
         "auto" lets the data choose: CUDA arrays run on "cuda", host arrays on the fastest host engine.
         A named engine is used or raises.
     threads : positive int or None
         Host threads; None follows torch (1 in a DataLoader worker). `reference` uses one.
     out : float32 array or None
-        Receives the target: same shape, kind and device as the labels, no overlap with them.
+        Receives the target: its shape, kind and device of the labels, no overlap with them.
 
     Returns
     -------
     float32 array
-        Same shape, kind and device as `labels`; `out` itself where given.
+        Same kind and device as `labels`, and the same shape but for the axis of classes; `out` itself where given.
 
     Raises
     ------
@@ -82,14 +89,18 @@ def inner_distance(
     >>> import numpy as np
     >>> inner_distance(np.array([[0, 1, 1, 1]]), voxel_size=(4, 4)).tolist()
     [[0.0, 2.0, 6.0, 10.0]]
+    >>> cells = np.array([[0, 3, 4, 4, 7, 7]])
+    >>> inner_distance(cells, voxel_size=(4, 4), classes={"mito": (3, 4), "nucleus": 7}).tolist()
+    [[[0.0, 2.0, 6.0, 2.0, 0.0, 0.0]], [[0.0, 0.0, 0.0, 0.0, 2.0, 6.0]]]
     """
     if arrays.is_traced(labels):
         asked = (voxel_size, scale, background, no_boundary, fill, *operators.wrapped(ignore_label))
-        result = torch.ops.inner_distance_gpu.target(labels, *asked, engine, threads)
+        result = torch.ops.inner_distance_gpu.target(labels, *asked, engine, threads, operators.classes_text(classes))
         return result if out is None else out.copy_(result)
     parameters = TargetParameters.checked(voxel_size, scale, background, no_boundary, ignore_label, fill)
     array = dispatch.accept_volumes(labels, parameters.voxel_size)
-    return dispatch.run(array, Task(parameters), engine=engine, threads=check_threads(threads), out=out).target
+    task = Task(parameters, classes=None if classes is None else ClassMap.checked(classes, ignore_label).ids)
+    return dispatch.run(array, task, engine=engine, threads=check_threads(threads), out=out).target
 
 
 def balanced_weights(

@@ -202,15 +202,15 @@ def device_of(array: Array) -> torch.device:
     return torch.device(array.device)
 
 
-def accept_out(out: Any, labels: Array) -> Array:
-    """Check that `out` can take the target of `labels`."""
+def accept_out(out: Any, labels: Array, shape: tuple[int, ...]) -> Array:
+    """Check that `out` can take the target of `labels`, which has that shape."""
     result = accept(out, "out")
-    expected = f"expected a writable float32 {labels.kind} array of shape {labels.shape} on {labels.device}"
+    expected = f"expected a writable float32 {labels.kind} array of shape {shape} on {labels.device}"
     if result.kind != labels.kind:
         raise TypeError(f"out is a {result.kind} array: {expected}, the kind of the labels")
     if str(result.data.dtype).removeprefix("torch.") != "float32":
         raise TypeError(f"out has dtype {result.data.dtype}: {expected}")
-    if result.shape != labels.shape or result.device != labels.device:
+    if result.shape != shape or result.device != labels.device:
         raise ValueError(f"out has shape {result.shape} on {result.device}: {expected}")
     if isinstance(out, torch.Tensor) and out.requires_grad:
         raise ValueError(f"out requires grad: {expected} that does not")
@@ -224,6 +224,23 @@ def accept_out(out: Any, labels: Array) -> Array:
     if 0 not in labels.shape and _overlap(result, labels):
         raise ValueError(f"out shares memory with the labels: {expected} with memory of its own")
     return result
+
+
+def with_axis(array: Array, spatial: int) -> Array:
+    """The same memory with an axis of one in front of the last `spatial` axes."""
+    front = (slice(None),) * (len(array.shape) - spatial)
+    return Array(array.data[(*front, None)], array.kind, array.device)
+
+
+def without_axis(array: Array, spatial: int) -> Array:
+    """The same memory without the axis in front of the last `spatial` axes, where that has size 1 and is not the first.
+
+    Classes take the place of such an axis.
+    """
+    at = len(array.shape) - spatial - 1
+    if at < 1 or array.shape[at] != 1:
+        return array
+    return Array(array.data[(*(slice(None),) * at, 0)], array.kind, array.device)
 
 
 def byte_strides(array: Array) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ import torch
 
 from . import arrays, engines
 from .arrays import Array
+from .classes import check_class_ids
 from .counts import ClassCounts
 from .engines import counting, notices
 from .engines.memory import DeviceMemory, HostMemory, Memory
@@ -48,6 +49,11 @@ def accept_volumes(labels: Any, voxel_size: tuple[float, ...]) -> Array:
             "only axes in front of them may be empty"
         )
     return array
+
+
+def accept_class_volumes(labels: Any, voxel_size: tuple[float, ...]) -> Array:
+    """The same for a channel per class, which takes the place of an axis of one behind the batch."""
+    return arrays.without_axis(accept_volumes(labels, voxel_size), len(voxel_size))
 
 
 def accept_classes(
@@ -84,26 +90,27 @@ def run(
     A target goes into `out` where that is given. With `in_place` the counts may grow where they are, and then are what
     is returned; otherwise the counts that come in do not change.
     """
-    destination = None if out is None else arrays.accept_out(out, labels)
+    shape = task.shape_of(labels.shape)
+    destination = None if out is None else arrays.accept_out(out, labels, shape)
     name, runner = engines.choose(engine, labels.on_host, labels.shape)
     memory: Memory = DeviceMemory(labels) if engines.on_device(name) else HostMemory()
     task = for_labels(task, labels)
     check = labels.on_host if task.validate is None else task.validate
     given = before = None
     if task.weighing is not None:
-        given = accept_mask(mask, labels, task.weighing.spatial, check)
-        before = _before(counts, labels, task.weighing)
+        given = accept_mask(mask, labels, task.weighing.spatial, check, task.classes)
+        before = _before(counts, labels, shape, task.weighing)
     try:
         in_out = None if destination is None else memory.destination(destination)
-        target: Any = memory.empty(labels.shape) if task.target is not None and in_out is None else in_out
-        weight: Any = None if task.weighing is None else memory.empty(labels.shape)
+        target: Any = memory.empty(shape) if task.target is not None and in_out is None else in_out
+        weight: Any = None if task.weighing is None else memory.empty(shape)
         after = before
         if 0 not in labels.shape:
             if check:
                 _look(labels, given, task, memory)
             try:
                 there = memory.to_engine(labels)
-                of_mask = None if given is None else memory.mask_to_engine(given, labels.shape)
+                of_mask = None if given is None else memory.mask_to_engine(given, shape)
 
                 def work(numbers: tuple[Any, Any] | None) -> None:
                     runner.run(task, engines.Arrays(there, of_mask, target, weight, numbers), threads)
@@ -122,7 +129,7 @@ def run(
             out = memory.to_caller(target, labels)
         return Results(out, None if weight is None else memory.to_caller(weight, labels), after)
     except engines.MEMORY_ERRORS as error:
-        raise engines.out_of_memory(error, name, labels.shape, labels.data.dtype) from error
+        raise engines.out_of_memory(error, name, labels.shape, shape, labels.data.dtype) from error
 
 
 def _count(
@@ -172,11 +179,17 @@ def _copied(counts: ClassCounts, memory: Memory) -> tuple[Any, Any]:
 
 
 def for_labels(task: Task, labels: Array) -> Task:
-    """The same with `ignore_label` as these labels have it. Raises ValueError where their type has no such value."""
+    """The same with `ignore_label` as these labels have it.
+
+    Raises
+    ------
+    ValueError
+        Their type has no such value, or not the id of a class; or a class holds the ignored one.
+    """
     given = task.ignore_label
-    if given is None:
-        return task
-    ignored = check_ignored(given, labels.data.dtype)
+    ignored = None if given is None else check_ignored(given, labels.data.dtype)
+    if task.classes is not None:
+        check_class_ids(task.classes, labels.data.dtype, ignored)
     return task if ignored == given else task.ignoring(ignored)
 
 
@@ -196,31 +209,42 @@ def _look(labels: Array, mask: Array | None, task: Task, memory: Memory) -> None
         return
     there = is_annotated(values, task.ignore_label)
     notices.look_for_fractions(values, there)
+    if task.classes is not None:
+        there = np.expand_dims(there, -task.dims - 1)
     if mask is not None and weighing is not None:
         notices.look_at_mask(arrays.to_host(mask), there, weighing.clip)
 
 
-def accept_mask(mask: Any, labels: Array, spatial: int, check: bool) -> Array | None:
+def accept_mask(
+    mask: Any, labels: Array, spatial: int, check: bool, classes: tuple[tuple[int, ...], ...] | None = None
+) -> Array | None:
+    """A mask that broadcasts to the labels; with classes, one with an axis more than the labels has theirs."""
     if mask is None:
         return None
     array = arrays.accept(mask, "mask")
     # DaCapo: any shape that NumPy broadcasts, along z too.
     leading = max(len(labels.shape) - spatial, 0)
-    missing = len(labels.shape) - len(array.shape)
+    shape = labels.shape
+    has_classes = classes is not None and len(array.shape) == len(shape) + 1
+    if classes is not None and has_classes:
+        shape = (*shape[:leading], len(classes), *shape[leading:])
+        leading += 1
+    missing = len(shape) - len(array.shape)
     fits = 0 <= missing <= leading and all(
         m == n or (m == 1 and axis < leading)
-        for axis, (m, n) in enumerate(zip(array.shape, labels.shape[max(missing, 0) :], strict=False), start=missing)
+        for axis, (m, n) in enumerate(zip(array.shape, shape[max(missing, 0) :], strict=False), start=missing)
     )
     if not fits:
+        with_axis = "" if classes is None else f", with or without an axis of {len(classes)} classes behind them"
         raise ValueError(
             f"mask has shape {array.shape}, the labels have {labels.shape}: expected the same shape, "
-            f"but for the first {leading} axes, which may be 1 or missing"
+            f"but for the first {max(len(labels.shape) - spatial, 0)} axes, which may be 1 or missing{with_axis}"
         )
     if array.device != labels.device:
         raise ValueError(f"mask is on {array.device}, the labels are on {labels.device}: expected the same device")
     if check:
         _check_mask(arrays.to_host(array))
-    return array
+    return arrays.with_axis(array, spatial) if classes is not None and not has_classes else array
 
 
 def _check_mask(values: npt.NDArray[Any]) -> None:
@@ -252,11 +276,13 @@ def check_counts(counts: ClassCounts | None, labels: Array, shape: tuple[int, in
         )
 
 
-def _before(counts: ClassCounts | None, labels: Array, parameters: WeightParameters) -> ClassCounts:
-    shape = _shape_of_counts(labels.shape, parameters)
-    check_counts(counts, labels, shape)
+def _before(
+    counts: ClassCounts | None, labels: Array, shape: tuple[int, ...], parameters: WeightParameters
+) -> ClassCounts:
+    of_counts = _shape_of_counts(shape, parameters)
+    check_counts(counts, labels, of_counts)
     if counts is None:
-        return ClassCounts.start(*shape, device=arrays.device_of(labels))
+        return ClassCounts.start(*of_counts, device=arrays.device_of(labels))
     if not counts.is_on_host and counts.device.type == "cuda":
         arrays.require_cuda(f"counts on {counts.device}")
     return counts

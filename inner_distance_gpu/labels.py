@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Labels = npt.NDArray[Any]
+Classes = tuple[tuple[int, ...], ...]  # the ids of each class, ascending
 
 
 def as_label(value: int | float | None, dtype: np.dtype[Any]) -> Any:
@@ -118,6 +119,20 @@ def check_classes(labels: Labels, num_classes: int, ignore_label: int | float | 
         )
 
 
+_FEW = 8  # ids that are compared one by one faster than they are looked up
+
+
+def in_class(labels: Labels, ids: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """True where the label is one of the ids."""
+    values = [value for value in (as_label(chosen, labels.dtype) for chosen in ids) if value is not None]
+    if len(values) > _FEW:
+        return np.isin(labels, np.array(values, labels.dtype))
+    inside = np.zeros(labels.shape, bool)
+    for value in values:
+        inside |= labels == value
+    return inside
+
+
 UNANNOTATED = 2  # in the binary channels of `volumes`
 
 
@@ -133,34 +148,56 @@ class Volume:
 class Volumes:
     """The volumes of a label array, one by one. `shape` is that of the result.
 
-    With `ids` there is a channel per id in front of all axes, with `binary` every label ≠ 0 is one object;
-    such channels are uint8, 1 where the object is, `UNANNOTATED` where nothing is annotated.
+    With `ids` there is a channel per id in front of all axes, with `classes` one per class in front of the spatial
+    ones, with `binary` every label ≠ 0 is one object; such channels are uint8, 1 where the object is, `UNANNOTATED`
+    where nothing is annotated. `titles` are those of the classes.
     """
 
     def __init__(
-        self, labels: Labels, dims: int, ids: Sequence[int] | None, binary: bool, ignore_label: int | float | None
+        self,
+        labels: Labels,
+        dims: int,
+        ids: Sequence[int] | None,
+        binary: bool,
+        ignore_label: int | float | None,
+        classes: Classes | None = None,
+        titles: Sequence[str] = (),
     ) -> None:
         self._labels, self._ids, self._binary, self._ignored = labels, ids, binary, ignore_label
-        self._leading = labels.shape[: labels.ndim - dims]
-        self.shape = labels.shape if ids is None else (len(ids), *labels.shape)
+        self._classes, self._titles = classes, titles
+        self._leading, spatial = labels.shape[: labels.ndim - dims], labels.shape[labels.ndim - dims :]
+        front = () if ids is None else (len(ids),)
+        inner = () if classes is None else (len(classes),)
+        self.shape = (*front, *self._leading, *inner, *spatial)
 
     def __len__(self) -> int:
-        return math.prod(self.shape[: len(self.shape) - self._labels.ndim] + self._leading)
+        return math.prod(self._leading) * len(self._ids or self._classes or (0,))
 
     def __iter__(self) -> Iterator[Volume]:
         for place in np.ndindex(self._leading):
             labels, title = self._labels[place], str(list(place)) if place else ""
-            if self._ids is None:
+            if self._classes is not None:
+                for channel, chosen in enumerate(self._classes):
+                    said = f"{self._titles[channel] if self._titles else f'class {channel}'} {title}".strip()
+                    yield Volume((*place, channel), said, self._channel(labels, in_class(labels, chosen)))
+            elif self._ids is None:
                 yield Volume(place, title, self._channel(labels, labels != 0) if self._binary else labels)
             else:
-                for channel, chosen in enumerate(self._ids):
-                    inside = labels == as_label(chosen, labels.dtype)
-                    yield Volume((channel, *place), f"id {chosen} {title}".strip(), self._channel(labels, inside))
+                for channel, chosen_id in enumerate(self._ids):
+                    inside = labels == as_label(chosen_id, labels.dtype)
+                    yield Volume((channel, *place), f"id {chosen_id} {title}".strip(), self._channel(labels, inside))
 
     def _channel(self, labels: Labels, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
         channel = np.asarray(inside).astype(np.uint8)
         channel[~is_annotated(labels, self._ignored)] = UNANNOTATED
         return channel
+
+
+def class_volumes(labels: Labels, dims: int, classes: Classes, ignore_label: int | float | None) -> Labels:
+    """The stack of binary volumes that classes stand for, as the channels of `Volumes`; its axis is as theirs."""
+    annotated = is_annotated(labels, ignore_label)
+    stack = [np.where(annotated, in_class(labels, ids), UNANNOTATED).astype(np.uint8) for ids in classes]
+    return np.stack(stack, axis=labels.ndim - dims)
 
 
 def check_ids(ids: Sequence[int], labels: Labels, ignore_label: int | float | None) -> None:

@@ -13,13 +13,16 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from . import arrays, dispatch, engines
+from .classes import ClassMap
 from .counts import ClassCounts
 from .engines import notices
+from .labels import Classes
 from .parameters import TargetParameters, Task, WeightParameters, check_choice, check_clip, check_count, check_threads
 
 Tensor = torch.Tensor
@@ -29,10 +32,12 @@ _IGNORED = "Scalar? ignore_label, bool wraps"
 _TARGET = f"float[] voxel_size, float? scale, str background, str no_boundary, float fill, {_IGNORED}"
 _COUNTED = "Tensor? mask, Tensor? numerators, Tensor? denominators"
 _RUN = "str engine, int? threads"
+# What an earlier version did not have comes last, with a default: programs that it exported still load.
+_CLASSES = "str? classes=None"
 SCHEMAS = {
-    "target": f"(Tensor labels, {_TARGET}, {_RUN}) -> Tensor",
+    "target": f"(Tensor labels, {_TARGET}, {_RUN}, {_CLASSES}) -> Tensor",
     "target_and_weights": (
-        f"(Tensor labels, {_COUNTED}, {_TARGET}, int channels, float[] clip, str border, {_RUN}) "
+        f"(Tensor labels, {_COUNTED}, {_TARGET}, int channels, float[] clip, str border, {_RUN}, {_CLASSES}) "
         "-> (Tensor, Tensor, Tensor, Tensor)"
     ),
     "weights": (
@@ -48,6 +53,33 @@ def wrapped(ignore_label: Any) -> tuple[Any, bool]:
     return (ignore_label - 2**64 if wraps else ignore_label), wraps
 
 
+def classes_text(classes: Any) -> str | None:
+    """Classes as operators take them: 3+4,7 stands for [(3, 4), 7]."""
+    if classes is None:
+        return None
+    words = []
+    for chosen in classes.values() if isinstance(classes, dict) else classes:
+        ids = [chosen] if isinstance(chosen, int) else list(chosen)
+        words.append("+".join([str(value) for value in ids]))
+    return ",".join(words)
+
+
+@functools.lru_cache(maxsize=256)
+def _classes(text: str | None) -> Classes | None:
+    if text is None:
+        return None
+    try:
+        ids = [[int(value) for value in part.split("+")] if part else [] for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"classes={text!r}: expected whole numbers, such as '3+4,7' for [(3, 4), 7]") from None
+    return ClassMap.checked(ids if text else []).ids
+
+
+def _filled(rest: tuple[Any, ...], count: int) -> tuple[Any, ...]:
+    """`count` arguments of an operator: torch leaves out those in the end that have their default."""
+    return (*rest, *(None,) * (count - len(rest)))
+
+
 def weights_of(labels: Tensor, mask: Any, counts: ClassCounts | None, *asked: Any) -> tuple[Tensor, ClassCounts]:
     """What `balanced_weights` returns while a graph is made; `asked` as in the operator's schema."""
     before = (None, None) if counts is None else (counts.numerators, counts.denominators)
@@ -56,21 +88,23 @@ def weights_of(labels: Tensor, mask: Any, counts: ClassCounts | None, *asked: An
 
 
 def _target(labels: Tensor, voxel_size: Any, *rest: Any) -> Tensor:
-    *named, engine, threads = rest
+    *named, engine, threads, classes = _filled(rest, 9)
     parameters = _parameters(tuple(voxel_size), *named)
     array = dispatch.accept_volumes(labels, parameters.voxel_size)
+    task = Task(parameters, classes=_classes(classes))
     with notices.unsaid():
-        result: Tensor = dispatch.run(array, Task(parameters), engine=engine, threads=check_threads(threads)).target
+        result: Tensor = dispatch.run(array, task, engine=engine, threads=check_threads(threads)).target
     return result
 
 
 def _fake_target(labels: Tensor, voxel_size: Any, *rest: Any) -> Tensor:
-    *named, engine, threads = map(_concrete, rest)
+    *named, engine, threads, classes = map(_concrete, _filled(rest, 9))
     parameters = _parameters(tuple(map(_concrete, voxel_size)), *named)
     array = dispatch.accept_volumes(labels, parameters.voxel_size)
-    dispatch.for_labels(Task(parameters), array)
+    task = Task(parameters, classes=_classes(classes))
+    dispatch.for_labels(task, array)
     _check_run(array, engine, threads)
-    return _float32(labels)
+    return _float32(labels, task)
 
 
 def _target_and_weights(
@@ -81,13 +115,13 @@ def _target_and_weights(
     voxel_size: Any,
     *rest: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    *named, channels, clip, border, engine, threads = rest
+    *named, channels, clip, border, engine, threads, classes = _filled(rest, 12)
     parameters = _parameters(tuple(voxel_size), *named)
-    array, weighing = _per_channel(labels, parameters, channels, clip)
+    array, task = _per_channel(labels, parameters, channels, clip, border, _classes(classes))
     before = _counts(numerators, denominators)
     with notices.unsaid():
         target, weight, after = dispatch.run(
-            array, Task(parameters, weighing, border), mask, before, engine=engine, threads=check_threads(threads)
+            array, task, mask, before, engine=engine, threads=check_threads(threads)
         )
     return target, weight, *_numbers(after)
 
@@ -100,15 +134,18 @@ def _fake_target_and_weights(
     voxel_size: Any,
     *rest: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    *named, channels, clip, border, engine, threads = map(_concrete, rest)
-    array, weighing = _per_channel(labels, _parameters(tuple(map(_concrete, voxel_size)), *named), channels, clip)
-    dispatch.for_labels(Task(weighing=weighing), array)
+    *named, channels, clip, border, engine, threads, classes = map(_concrete, _filled(rest, 12))
+    parameters = _parameters(tuple(map(_concrete, voxel_size)), *named)
+    array, task = _per_channel(labels, parameters, channels, clip, border, _classes(classes))
+    assert task.weighing is not None
+    dispatch.for_labels(task, array)
     check_choice("border", border, ("keep", "mask"))
     _check_run(array, engine, threads)
-    dispatch.accept_mask(mask, array, len(voxel_size), check=False)
-    shape = dispatch.shape_of_counts(array.shape, weighing)
+    dispatch.accept_mask(mask, array, len(voxel_size), False, task.classes)
+    shape = dispatch.shape_of_counts(task.shape_of(array.shape), task.weighing)
     dispatch.check_counts(_counts(numerators, denominators), array, shape)
-    return _float32(labels), _float32(labels), _float64(labels, channels, 2), _float64(labels, channels, 2)
+    made = (_float32(labels, task) for _ in range(2))
+    return *made, _float64(labels, channels, 2), _float64(labels, channels, 2)  # type: ignore[return-value]
 
 
 def _weights(
@@ -133,7 +170,7 @@ def _fake_weights(
     dispatch.accept_mask(mask, array, 2, check=False)
     shape = dispatch.shape_of_counts(array.shape, parameters)
     dispatch.check_counts(_counts(numerators, denominators), array, shape)
-    return _float32(labels), _float64(labels, *shape), _float64(labels, *shape)
+    return _float32(labels, Task()), _float64(labels, *shape), _float64(labels, *shape)
 
 
 @functools.lru_cache(maxsize=256, typed=True)  # as an ignored label, 2⁶⁰ is not the float 2.0⁶⁰
@@ -150,11 +187,15 @@ def _parameters(
 
 
 def _per_channel(
-    labels: Tensor, parameters: TargetParameters, channels: int, clip: Any
-) -> tuple[arrays.Array, WeightParameters]:
+    labels: Tensor, parameters: TargetParameters, channels: int, clip: Any, border: Any, classes: Classes | None
+) -> tuple[arrays.Array, Task]:
     array = dispatch.accept_volumes(labels, parameters.voxel_size)
-    dims, channels = len(parameters.voxel_size), check_count("channels", channels)
-    return array, WeightParameters.per_channel(array.shape, dims, channels, check_clip(clip), parameters.ignore_label)
+    task = Task(parameters, None, border, classes=classes)
+    shape, dims, channels = task.shape_of(array.shape), len(parameters.voxel_size), check_count("channels", channels)
+    if classes is not None and channels != len(classes):
+        raise ValueError(f"channels={channels} with {len(classes)} classes: expected as many")
+    weighing = WeightParameters.per_channel(shape, dims, channels, check_clip(clip), parameters.ignore_label)
+    return array, replace(task, weighing=weighing)
 
 
 def _concrete(value: Any) -> Any:
@@ -193,8 +234,8 @@ def _check_run(labels: arrays.Array, engine: str, threads: int | None) -> None:
     check_threads(threads)
 
 
-def _float32(labels: Tensor) -> Tensor:
-    return torch.empty(labels.shape, dtype=torch.float32, device=labels.device)
+def _float32(labels: Tensor, task: Task) -> Tensor:
+    return torch.empty(task.shape_of(tuple(labels.shape)), dtype=torch.float32, device=labels.device)
 
 
 def _float64(labels: Tensor, slabs: int, classes: int) -> Tensor:

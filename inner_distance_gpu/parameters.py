@@ -109,13 +109,27 @@ class WeightParameters:
 class Task:
     """What one call computes from its labels: a target, weights, or both. It goes from the public seam to the engine.
 
-    `validate` says whether values are read and checked; None does so where they lie on the host.
+    `validate` says whether values are read and checked; None does so where they lie on the host. With `classes` the
+    results are those of the binary volumes "label is in the class", one for each class.
     """
 
     target: TargetParameters | None = None
     weighing: WeightParameters | None = None
     border: Border = "keep"
     validate: bool | None = None
+    classes: tuple[tuple[int, ...], ...] | None = None  # the ids of each class; see classes.py
+
+    @functools.cached_property
+    def dims(self) -> int:
+        """How many axes are spatial."""
+        return len(self.target.voxel_size) if self.target else self.weighing.spatial if self.weighing else 0
+
+    def shape_of(self, labels: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the results: that of the labels, with an axis of classes in front of the spatial ones."""
+        if self.classes is None:
+            return labels
+        leading = len(labels) - self.dims
+        return (*labels[:leading], len(self.classes), *labels[leading:])
 
     @functools.cached_property
     def ignore_label(self) -> int | float | None:

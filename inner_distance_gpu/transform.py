@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,8 +12,10 @@ import torch
 from . import arrays, dispatch, engines, operators
 from .batches.containers import Key
 from .batches.keyed import Keyed
+from .classes import ClassMap
 from .counts import ClassCounts
 from .engines import counting
+from .labels import Classes
 from .parameters import (
     CLIP,
     Border,
@@ -39,9 +42,14 @@ class InnerDistanceTransform(torch.nn.Module):
         In array-axis order, world units.
     scale : positive number or None
         The target is `tanh(±d / scale)`; None leaves world units.
-    channels : positive int
+    channels : positive int or None
         With C > 1 the axis in front of the spatial ones is the channel axis, each channel has counts of
-        its own, and all axes before it (the batch) are pooled. 1 pools all leading axes.
+        its own, and all axes before it (the batch) are pooled. 1 pools all leading axes. None is 1, or the number of
+        classes.
+    classes : sequence of ids or of collections of ids, mapping from names to them, or None
+        As in `inner_distance`: one map of labels in, a channel per class out, each with counts of its own. Labels of
+        shape (B, z, y, x) and (B, 1, z, y, x) both give (B, classes, z, y, x). A mask with as many axes as the labels,
+        that axis of 1 not counted, is that of every class; one with an axis more has a channel per class, or 1.
     background, no_boundary, ignore_label, fill, engine, threads
         As in `inner_distance`.
     weights : bool
@@ -58,7 +66,7 @@ class InnerDistanceTransform(torch.nn.Module):
     Attributes
     ----------
     counts : ClassCounts
-        Shape (channels, 2): label = 0 and label ≠ 0. Updated in place, part of `state_dict` as extra state,
+        Shape (channels, 2): label = 0 and label ≠ 0, or outside and inside the class. Updated in place, part of `state_dict` as extra state,
         always float64. DataLoader workers count in copies of their own.
 
     Raises
@@ -78,14 +86,20 @@ class InnerDistanceTransform(torch.nn.Module):
     >>> target, weight = transform(torch.randint(0, 2, (8, 2, 6, 20, 20)))  # batch, channel, z, y, x
     >>> target.shape, weight.dtype
     (torch.Size([8, 2, 6, 20, 20]), torch.float32)
+    >>> transform = InnerDistanceTransform(voxel_size=(40, 4, 4), scale=50, classes={"mito": (3, 4), "nucleus": 7})
+    >>> transform(torch.randint(0, 9, (8, 6, 20, 20)))[0].shape  # batch, class, z, y, x
+    torch.Size([8, 2, 6, 20, 20])
     """
+
+    classes: ClassMap | None = None  # of a transform that an earlier version pickled, too
 
     def __init__(
         self,
         voxel_size: Any,
         scale: float | None,
         *,
-        channels: int = 1,
+        channels: int | None = None,
+        classes: Any = None,
         background: str = "zero",
         no_boundary: str = "extent",
         ignore_label: int | float | None = None,
@@ -101,7 +115,8 @@ class InnerDistanceTransform(torch.nn.Module):
         self.target_parameters = TargetParameters.checked(
             voxel_size, scale, background, no_boundary, ignore_label, fill
         )
-        self.channels = check_count("channels", channels)
+        self.classes = None if classes is None else ClassMap.checked(classes, ignore_label)
+        self.channels = self._checked_channels(channels)
         self.weights = check_flag("weights", weights)
         self.moving = check_flag("moving", moving)
         self.clip = check_clip(clip)
@@ -112,6 +127,13 @@ class InnerDistanceTransform(torch.nn.Module):
         check_threads(threads)
         self.threads = threads
         self.counts = ClassCounts.start(self.channels, 2)
+
+    def _checked_channels(self, channels: Any) -> int:
+        wanted = 1 if self.classes is None else len(self.classes.ids)
+        given = wanted if channels is None else check_count("channels", channels)
+        if self.classes is not None and given != wanted:
+            raise ValueError(f"channels={channels} with {wanted} classes: expected None, or as many")
+        return given
 
     def forward(self, labels: Any, mask: Any = None, *, voxel_size: Any = None) -> Any:
         """The target of `labels`, and the weight unless `weights=False`.
@@ -128,16 +150,17 @@ class InnerDistanceTransform(torch.nn.Module):
         Returns
         -------
         target, weight : float32 arrays
-            Same shape, kind and device as `labels`.
+            Same shape, kind and device as `labels`, but for the axis of classes.
         """
         if arrays.is_traced(labels):
             return self._traced(labels, mask, voxel_size)
         parameters = self.target_parameters
         if voxel_size is not None:
             parameters = parameters.at(check_voxel_size(voxel_size))
-        array = dispatch.accept_volumes(labels, parameters.voxel_size)
-        border = self.border if self.weights else None
-        task = _task(array.shape, parameters, parameters.ignore_label, self.channels, self.clip, border)
+        accept = dispatch.accept_volumes if self.classes is None else dispatch.accept_class_volumes
+        array = accept(labels, parameters.voxel_size)
+        border, classes = self.border if self.weights else None, self.classes and self.classes.ids
+        task = _task(array.shape, parameters, parameters.ignore_label, self.channels, self.clip, border, classes)
         self._check_mask(mask)
         counts = self.counts if self.moving and self.weights else None
         threads = torch.get_num_threads() if self.threads is None else self.threads
@@ -156,12 +179,16 @@ class InnerDistanceTransform(torch.nn.Module):
         if len(sizes) != len(p.voxel_size):
             p.at(sizes)  # raises
         target = (sizes, p.scale, p.background, p.no_boundary, p.fill, *operators.wrapped(p.ignore_label))
+        classes = None
+        if self.classes is not None:
+            classes, at = operators.classes_text(self.classes.ids), labels.ndim - len(sizes) - 1
+            labels = labels.squeeze(at) if at > 0 else labels  # where it is 1
         if not self.weights:
-            return torch.ops.inner_distance_gpu.target(labels, *target, self.engine, self.threads)
+            return torch.ops.inner_distance_gpu.target(labels, *target, self.engine, self.threads, classes)
         before = (self.counts.numerators, self.counts.denominators) if self.moving else (None, None)
         weighing = (self.channels, self.clip, self.border)
         values, weight, numerators, denominators = torch.ops.inner_distance_gpu.target_and_weights(
-            labels, mask, *before, *target, *weighing, self.engine, self.threads
+            labels, mask, *before, *target, *weighing, self.engine, self.threads, classes
         )
         if self.moving:
             self.counts.move_on(numerators, denominators)
@@ -213,7 +240,9 @@ class InnerDistanceTransform(torch.nn.Module):
 
     def extra_repr(self) -> str:
         p = self.target_parameters
-        return f"voxel_size={p.voxel_size}, scale={p.scale}, channels={self.channels}, background={p.background!r}"
+        return f"voxel_size={p.voxel_size}, scale={p.scale}, channels={self.channels}, background={p.background!r}" + (
+            "" if self.classes is None else f", classes={self.classes.shown()}"
+        )
 
 
 @functools.lru_cache(maxsize=256, typed=True)  # as an ignored label, 2⁶⁰ is not the float 2.0⁶⁰
@@ -224,7 +253,10 @@ def _task(
     channels: int,
     clip: tuple[float, float],
     border: Border | None,
+    classes: Classes | None,
 ) -> Task:
     """The task of a call, with weights unless `border=None`."""
+    task = Task(parameters, classes=classes)
+    shape = task.shape_of(shape)
     weighing = WeightParameters.per_channel(shape, len(parameters.voxel_size), channels, clip, ignore_label)
-    return Task(parameters) if border is None else Task(parameters, weighing, border)
+    return task if border is None else replace(task, weighing=weighing, border=border)

@@ -111,7 +111,7 @@ void check_volumes(const CpuTask& task, const StridedArray& labels) {
 }
 
 std::int64_t run_targets(const CpuTask& task, nb::handle labels, const ElementFormat& format, nb::handle out,
-                         int threads) {
+                         int threads, const ClassMap* classes) {
   const Buffer in(labels, false, "labels"), to(out, true, "out");
   const LabelArray array{view_of(in, format, "labels"), format};
   const StridedArray result = to.view();
@@ -119,14 +119,15 @@ std::int64_t run_targets(const CpuTask& task, nb::handle labels, const ElementFo
   check_same(array.view, result, "out");
   if (result.width != 4) throw std::invalid_argument("out is not float32");
   const nb::gil_scoped_release released;
-  return targets(task, array, result, nullptr, threads).fractions;
+  return targets(task, array, result, nullptr, threads, classes).fractions;
 }
 
 std::pair<std::int64_t, bool> run_targets_and_weights(const CpuTask& task, nb::handle labels,
                                                       const ElementFormat& format, nb::handle out, nb::object mask,
                                                       const ElementFormat& mask_format, nb::handle weights,
                                                       nb::handle numerators, nb::handle denominators,
-                                                      std::pair<double, double> clip, bool border, int threads) {
+                                                      std::pair<double, double> clip, bool border, int threads,
+                                                      const ClassMap* classes) {
   const Buffer in(labels, false, "labels"), to(out, true, "out"), weights_to(weights, true, "weights");
   const Buffer up(numerators, true, "numerators"), down(denominators, true, "denominators");
   const LabelArray array{view_of(in, format, "labels"), format};
@@ -145,7 +146,7 @@ std::pair<std::int64_t, bool> run_targets_and_weights(const CpuTask& task, nb::h
     throw std::invalid_argument("one slab per channel, or one");
   const auto run = [&] {
     const nb::gil_scoped_release released;
-    const Noticed noticed = targets(task, array, result, &w, threads);
+    const Noticed noticed = targets(task, array, result, &w, threads, classes);
     return std::pair<std::int64_t, bool>(noticed.fractions, noticed.mask_above_one);
   };
   if (mask.is_none()) return run();
@@ -159,12 +160,14 @@ std::pair<std::int64_t, bool> run_targets_and_weights(const CpuTask& task, nb::h
 bool run_class_weights(nb::handle labels, const ElementFormat& format, nb::handle mask,
                        const ElementFormat& mask_format, nb::handle weights, nb::handle numerators,
                        nb::handle denominators, int classes, bool foreground, std::vector<i64> slab,
-                       std::pair<double, double> clip, int threads) {
+                       std::pair<double, double> clip, int threads, const ClassMap* of_labels) {
   const Buffer in(labels, false, "labels"), masked(mask, false, "mask"), to(weights, true, "weights");
   const Buffer up(numerators, true, "numerators"), down(denominators, true, "denominators");
   const LabelArray array{view_of(in, format, "labels"), format};
   const StridedArray mask_view = view_of(masked, mask_format, "mask");
   check_same(array.view, mask_view, "mask");
+  if (of_labels && (!foreground || of_labels->table().classes != size_of(up.view()) / 2))
+    throw std::invalid_argument("expected a slab for each class of the labels");
   if (foreground && classes != 2) throw std::invalid_argument("label = 0 and label ≠ 0 are 2 classes");
   if (array.view.shape.empty() || slab.size() != array.view.shape.size() || classes < 1)
     throw std::invalid_argument("slab");
@@ -179,7 +182,8 @@ bool run_class_weights(nb::handle labels, const ElementFormat& format, nb::handl
                       clip.first,
                       clip.second,
                       dense<double>(up, slabs * classes, "numerators"),
-                      dense<double>(down, slabs * classes, "denominators")};
+                      dense<double>(down, slabs * classes, "denominators"),
+                      of_labels};
   float* result = dense<float>(to, size_of(array.view), "weights");
   const nb::gil_scoped_release released;
   return class_weights(array, mask_view, mask_format, result, w, threads);
@@ -221,11 +225,13 @@ NB_MODULE(_host, m) {
   bind_launches(m);
   m.def("levels", &levels);
   m.def("targets", &run_targets, nb::arg("task"), nb::arg("labels"), nb::arg("format"), nb::arg("out"),
-        nb::arg("threads"));
+        nb::arg("threads"), nb::arg("classes").none() = nb::none());
   m.def("targets_and_weights", &run_targets_and_weights, nb::arg("task"), nb::arg("labels"), nb::arg("format"),
         nb::arg("out"), nb::arg("mask").none(), nb::arg("mask_format"), nb::arg("weights"), nb::arg("numerators"),
-        nb::arg("denominators"), nb::arg("clip"), nb::arg("border"), nb::arg("threads"));
+        nb::arg("denominators"), nb::arg("clip"), nb::arg("border"), nb::arg("threads"),
+        nb::arg("classes").none() = nb::none());
   m.def("class_weights", &run_class_weights, nb::arg("labels"), nb::arg("format"), nb::arg("mask"),
         nb::arg("mask_format"), nb::arg("weights"), nb::arg("numerators"), nb::arg("denominators"), nb::arg("classes"),
-        nb::arg("foreground"), nb::arg("slab"), nb::arg("clip"), nb::arg("threads"));
+        nb::arg("foreground"), nb::arg("slab"), nb::arg("clip"), nb::arg("threads"),
+        nb::arg("of_labels").none() = nb::none());
 }

@@ -28,7 +28,7 @@ struct LaunchCall {
 u8* address(u64 pointer) { return reinterpret_cast<u8*>(pointer); }
 
 LaunchCall* call_of(const LaunchPlan& plan, u64 labels, u64 mask, u64 target, u64 weight, u64 scratch, u64 numerators,
-                    u64 denominators) {
+                    u64 denominators, u64 classes) {
   LaunchCall* const call = new LaunchCall(plan.records);
   Job& job = call->records.doubled.job;
   Weighing& w = call->records.weighing;
@@ -39,6 +39,10 @@ LaunchCall* call_of(const LaunchPlan& plan, u64 labels, u64 mask, u64 target, u6
   w.weights = reinterpret_cast<float*>(weight);
   w.numerators = reinterpret_cast<double*>(numerators);
   w.denominators = reinterpret_cast<double*>(denominators);
+  if (job.table.classes) {
+    job.table.ids = plan.class_ids_bytes ? reinterpret_cast<const u64*>(classes) : nullptr;
+    job.table.members = reinterpret_cast<const u32*>(classes + u64(plan.class_ids_bytes));
+  }
   for (const LaunchPlan::Piece& piece : plan.pieces) {
     const u64 at = scratch + u64(piece.at);
     for (const i64 field : piece.fields) std::memcpy(reinterpret_cast<u8*>(&call->records) + field, &at, sizeof(at));
@@ -58,6 +62,12 @@ void bind_launches(nb::module_& m) {
   nb::class_<Layout>(m, "Layout")
       .def(nb::init<std::vector<i64>, std::vector<i64>, ElementFormat>(), nb::arg("shape"), nb::arg("strides"),
            nb::arg("format"));
+  nb::class_<ClassMap>(m, "ClassMap")
+      .def(nb::init<int, const std::vector<std::vector<u64>>&>(), nb::arg("width"), nb::arg("codes"))
+      .def("bytes", [](const ClassMap& classes) {
+        const std::vector<u8> all = classes.bytes();
+        return nb::bytes(reinterpret_cast<const char*>(all.data()), all.size());
+      });
   nb::class_<WeightTask>(m, "WeightTask")
       .def(nb::init<int, bool, std::vector<i64>, double, double>(), nb::arg("classes"), nb::arg("foreground"),
            nb::arg("slab"), nb::arg("low"), nb::arg("high"));
@@ -100,11 +110,14 @@ void bind_launches(nb::module_& m) {
       .def_prop_ro("slabs", [](const LaunchPlan& plan) { return plan.records.weighing.slabs; })
       .def_prop_ro("volumes", [](const LaunchPlan& plan) { return plan.records.doubled.job.volumes; })
       .def("call", &call_of, nb::arg("labels"), nb::arg("mask"), nb::arg("target"), nb::arg("weight"),
-           nb::arg("scratch"), nb::arg("numerators"), nb::arg("denominators"), nb::rv_policy::take_ownership);
+           nb::arg("scratch"), nb::arg("numerators"), nb::arg("denominators"), nb::arg("classes") = 0,
+           nb::rv_policy::take_ownership);
   m.def("plan_targets", &plan_targets, nb::arg("task"), nb::arg("labels"), nb::arg("target"), nb::arg("mask").none(),
-        nb::arg("weight").none(), nb::arg("weighing").none(), nb::arg("bordered"), nb::arg("limits"));
-  m.def("plan_weights", &plan_weights, nb::arg("labels"), nb::arg("mask").none(), nb::arg("weighing"));
+        nb::arg("weight").none(), nb::arg("weighing").none(), nb::arg("bordered"), nb::arg("limits"),
+        nb::arg("classes").none() = nb::none());
+  m.def("plan_weights", &plan_weights, nb::arg("labels"), nb::arg("mask").none(), nb::arg("weighing"),
+        nb::arg("dims") = 0, nb::arg("classes").none() = nb::none());
   m.def("plan_doubled", &plan_doubled, nb::arg("task"), nb::arg("labels"), nb::arg("target"), nb::arg("mask").none(),
-        nb::arg("weight").none(), nb::arg("slabs"), nb::arg("bordered"));
+        nb::arg("weight").none(), nb::arg("slabs"), nb::arg("bordered"), nb::arg("classes").none() = nb::none());
   m.def("kernel_names", &kernel_names);
 }

@@ -80,6 +80,9 @@ struct Job {
   int twice[3];          // 2 · square per axis, for packed squares (tiles.cuh); 0 where squares are not packed
   int limit, deepest;    // the packed cap; the scan distance from which on every square is at least the cap
   int spare;
+  // With classes, volume i is class i % classes of labels that all these volumes share: their step there is 0. Kernel
+  // `classify` alone reads the labels; the others read `inside` and `annotated`.
+  ClassTable table;
 };
 
 // An array in slabs, for kernels `count`, `settle` and `weigh`. Unused axes have one voxel. Steps are in bytes.
@@ -96,6 +99,11 @@ struct Weighing {
   double* class_weight;               // [out] (slabs, classes)
   float* weights;                     // [out] C order
   double low, high;                   // fractions are clipped to this range
+  // With classes a slab is a class, and these bits are read instead of the labels; otherwise they are null. They lie as
+  // in Job, and so do the volumes in them.
+  const u32 *inside, *annotated;
+  i64 rows;                           // of a volume
+  int nx, words;                      // voxels of a row; words of bits of a row
 };
 
 // The sum of a mask over a part: of floats in `real`, of integers in the other two.
@@ -121,10 +129,12 @@ HALF_GRID_LIES_AT(Job, scans, 368);
 HALF_GRID_LIES_AT(Job, n, 448);
 HALF_GRID_LIES_AT(Job, unit, 464);
 HALF_GRID_LIES_AT(Job, twice, 544);
+HALF_GRID_LIES_AT(Job, table, 568);
 HALF_GRID_LIES_AT(Weighing, counted, 368);
+HALF_GRID_LIES_AT(Weighing, inside, 432);
 #undef HALF_GRID_LIES_AT
 #endif
-static_assert(sizeof(View) == 64 && sizeof(Job) == 568 && sizeof(Weighing) == 432,
+static_assert(sizeof(View) == 64 && sizeof(Job) == 600 && sizeof(Weighing) == 464,
               "as large as under the other compiler");
 static_assert(sizeof(Doubled) == sizeof(Job) + 24 && sizeof(Sum) == 24, "as large as under the other compiler");
 static_assert(sizeof(Cost) == 8 && sizeof(PackedRows) == 16, "as large as under the other compiler");

@@ -63,6 +63,33 @@ template <class T, bool MAY_MISS> HALF_GRID_FN Label<T> label_of(const ElementFo
   return {load<T>(p), false};
 }
 
+// Which labels are in which classes. `members` has a row of `groups` words for each id that is in some class, and a row
+// of zeros behind them; bit c % 32 of word c / 32 says whether the label is in class c. For labels of one byte there is a
+// row for each of the 256 codes instead, so that nothing is searched.
+struct ClassTable {
+  const u64* ids;      // (count) codes in ascending order; null for labels of one byte
+  const u32* members;  // (count + 1, groups)
+  i64 count;
+  int classes, groups;  // classes: 0 where the labels themselves are the objects
+};
+static_assert(sizeof(ClassTable) == 32, "the same under both compilers");
+
+// The row of a label in `members`.
+template <class T> HALF_GRID_FN i64 class_row_of(const ClassTable& table, T code) {
+  if (!table.ids) return i64(code);
+  i64 low = 0, high = table.count;  // all ids before `low` are less than the code; none from `high` on is
+  while (low < high) {
+    const i64 middle = (low + high) / 2;
+    if (table.ids[middle] < u64(code)) low = middle + 1;
+    else high = middle;
+  }
+  return low < table.count && table.ids[low] == u64(code) ? low : table.count;
+}
+
+HALF_GRID_FN bool is_in_class(const ClassTable& table, i64 row, i64 c) {
+  return table.members[row * table.groups + c / 32] >> (c % 32) & 1;
+}
+
 HALF_GRID_FN double half_float(u16 bits) {
   const u64 sign = u64(bits >> 15) << 63, exponent = bits >> 10 & 31, fraction = bits & 1023;
   if (exponent == 31) return same_bits<double>(sign | 0x7FF0000000000000ull | fraction << 42);

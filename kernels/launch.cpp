@@ -24,13 +24,16 @@ const char* unsigned_type(i64 bytes) {
          : bytes == 4 ? "unsigned int"
                       : "unsigned long long";
 }
-// `scan_bytes` 0 stands for packed squares.
+// `label_bytes` 0 stands for the bits of classes, `scan_bytes` 0 for packed squares.
 std::string scan_name(i64 label_bytes, i64 scan_bytes) {
-  return std::string("half_grid::scan<") + unsigned_type(label_bytes) + ", " +
+  return std::string("half_grid::scan<") + (label_bytes ? unsigned_type(label_bytes) : "half_grid::ClassBits") + ", " +
          (scan_bytes ? unsigned_type(scan_bytes) : "half_grid::Square") + ">";
 }
 std::string plane_name(i64 scan_bytes, bool in_scratch) {
   return std::string("half_grid::plane<") + unsigned_type(scan_bytes) + ", " + (in_scratch ? "true" : "false") + ">";
+}
+std::string classify_name(i64 label_bytes) {
+  return std::string("half_grid::classify<") + unsigned_type(label_bytes) + ">";
 }
 std::string mark_name(i64 label_bytes) { return std::string("half_grid::mark<") + unsigned_type(label_bytes) + ">"; }
 
@@ -80,13 +83,27 @@ class Planner {
   std::vector<LaunchPlan::Piece> cleared_, others_;
 };
 
+// Bits of every volume, and the kernel that makes them where there are classes.
+void plan_bits(Planner& planner) {
+  const Job& job = planner.job();
+  const i64 words = job.volumes * job.n[0] * job.n[1] * job.words;
+  std::vector<i64> inside = {JOB_FIELD(inside)}, annotated = {JOB_FIELD(annotated)};
+  if (job.table.classes) inside.push_back(WEIGHING_FIELD(inside)), annotated.push_back(WEIGHING_FIELD(annotated));
+  planner.piece("inside", words * 4, inside);
+  if (job.label.has_ignored || job.label.kind >= FLOATING) planner.piece("annotated", words * 4, annotated);
+  if (!job.table.classes) return;
+  constexpr int warps = THREADS / 32;
+  planner.plan.launches.push_back(launch_of("classify.cu", classify_name(job.label.width),
+                                            parts_of(words / job.table.classes, warps), 32, warps, 0));
+  describe_bits(planner.weighing(), job);
+}
+
 void plan_scan(Planner& planner, bool packed, int scan_bytes, const Limits& limits) {
   const Job& job = planner.job();
   const i64 rows = job.volumes * job.n[0] * job.n[1], chunk_rows = parts_of(job.n[1], ROWS_PER_CHUNK),
-            bits = rows * job.words * 4;
+            label_bytes = job.table.classes ? 0 : job.label.width;
   planner.piece("scans", rows * job.words * TILE_ELEMENTS * (packed ? 2 : scan_bytes), {JOB_FIELD(scans)});
-  planner.piece("inside", bits, {JOB_FIELD(inside)});
-  if (job.label.has_ignored || job.label.kind >= FLOATING) planner.piece("annotated", bits, {JOB_FIELD(annotated)});
+  plan_bits(planner);
   if (packed) {
     planner.piece("values", (i64(job.limit) + 1) * 4, {JOB_FIELD(values)});
     planner.piece("chunks", job.volumes * job.n[0] * chunk_rows * job.words * CHUNK_TILE_ELEMENTS * 2,
@@ -100,7 +117,7 @@ void plan_scan(Planner& planner, bool packed, int scan_bytes, const Limits& limi
   } else {
     shared += words_bytes;
   }
-  planner.plan.launches.push_back(launch_of("scan.cu", scan_name(job.label.width, packed ? 0 : scan_bytes), grid, 32,
+  planner.plan.launches.push_back(launch_of("scan.cu", scan_name(label_bytes, packed ? 0 : scan_bytes), grid, 32,
                                             segments <= 4 ? 4 : 8, shared));
 }
 
@@ -150,11 +167,12 @@ bool plan_counts(Planner& planner, const Layout& labels, const Layout* mask, con
 
 std::optional<LaunchPlan> plan_targets(const Task& task, const Layout& labels, const Layout& target, const Layout* mask,
                                        const Layout* weight, const WeightTask* weighing, bool bordered,
-                                       const Limits& limits) {
+                                       const Limits& limits, const ClassMap* classes) {
   Planner planner;
   Job& job = planner.job();
   VolumePlan volume;
-  if (!describe_job(job, task, labels, target, mask, weight, bordered, volume)) return std::nullopt;
+  if (!describe_job(job, task, labels, target, mask, weight, classes, bordered, volume)) return std::nullopt;
+  if (classes) planner.plan.class_ids_bytes = classes->ids_bytes();
   const i64 pairs = i64(job.words) * PAIRS,
             pairs_shared = (pairs + 2) * PAIR_BYTES + 2 * COSTS * i64(sizeof(Cost)) + pairs * 4;
   // This choice changes no bit of the result: both kernels are exact.
@@ -176,26 +194,37 @@ std::optional<LaunchPlan> plan_targets(const Task& task, const Layout& labels, c
   return planner.finished();
 }
 
-std::optional<LaunchPlan> plan_weights(const Layout& labels, const Layout* mask, const WeightTask& weighing) {
+std::optional<LaunchPlan> plan_weights(const Layout& labels, const Layout* mask, const WeightTask& weighing, int dims,
+                                       const ClassMap* classes) {
   Planner planner;
+  if (classes) {
+    const Task task(std::vector<double>(std::size_t(dims), 1.0), 0, ZERO, false, 0);  // only its axes matter
+    VolumePlan volume;
+    if (!describe_job(planner.job(), task, labels, labels, nullptr, nullptr, classes, false, volume))
+      return std::nullopt;
+    planner.plan.class_ids_bytes = classes->ids_bytes();
+    plan_bits(planner);
+  }
   Weighing& w = planner.weighing();
   if (!describe_weighing(w, labels, mask, weighing)) return std::nullopt;
   const i64 class_bytes = w.slabs * w.classes * 8;
   planner.piece("counted", class_bytes, {WEIGHING_FIELD(counted)}, true);
   planner.piece("class_weight", class_bytes, {WEIGHING_FIELD(class_weight)});
   planner.piece("sums", w.slabs * w.parts * i64(sizeof(Sum)), {WEIGHING_FIELD(sums)});
-  planner.plan.launches = {
-      count_launch(w, product(weighing.slab)), settle_launch(w),
-      launch_of("weights.cu", "half_grid::weigh", parts_of(product(labels.shape), THREADS), THREADS, 1, 0, true)};
+  planner.plan.launches.push_back(count_launch(w, product(weighing.slab)));
+  planner.plan.launches.push_back(settle_launch(w));
+  planner.plan.launches.push_back(
+      launch_of("weights.cu", "half_grid::weigh", parts_of(product(labels.shape), THREADS), THREADS, 1, 0, true));
   return planner.finished();
 }
 
 std::optional<LaunchPlan> plan_doubled(const Task& task, const Layout& labels, const Layout& target, const Layout* mask,
-                                       const Layout* weight, i64 slabs, bool bordered) {
+                                       const Layout* weight, i64 slabs, bool bordered, const ClassMap* classes) {
   Planner planner;
   Job& job = planner.job();
   VolumePlan volume;
-  if (!describe_job(job, task, labels, target, mask, weight, bordered, volume)) return std::nullopt;
+  if (!describe_job(job, task, labels, target, mask, weight, classes, bordered, volume)) return std::nullopt;
+  if (classes) planner.plan.class_ids_bytes = classes->ids_bytes();
   job.slabs = slabs;
   i64 points = job.volumes, voxels = 1;
   for (const int n : job.n) points *= 2 * n - 1, voxels *= n;
@@ -205,9 +234,11 @@ std::optional<LaunchPlan> plan_doubled(const Task& task, const Layout& labels, c
     planner.plan.spacing.push_back(volume.half[a]);
   }
   planner.piece("flags", job.volumes * 4, {JOB_FIELD(flags)}, true);
-  planner.plan.launches = {
-      launch_of("doubled.cu", mark_name(job.label.width), parts_of(points, THREADS), THREADS, 1, 0),
-      launch_of("doubled.cu", "half_grid::sample", parts_of(voxels, THREADS), THREADS, 1, 0)};
+  if (classes) plan_bits(planner);
+  planner.plan.launches.push_back(
+      launch_of("doubled.cu", mark_name(job.label.width), parts_of(points, THREADS), THREADS, 1, 0));
+  planner.plan.launches.push_back(
+      launch_of("doubled.cu", "half_grid::sample", parts_of(voxels, THREADS), THREADS, 1, 0));
   return planner.finished();
 }
 
@@ -216,7 +247,9 @@ std::vector<std::pair<std::string, std::string>> kernel_names() {
   for (const i64 label : {1, 2, 4, 8}) {
     for (const i64 scan : {1, 2, 4, 0}) names.emplace_back("scan.cu", scan_name(label, scan));
     names.emplace_back("doubled.cu", mark_name(label));
+    names.emplace_back("classify.cu", classify_name(label));
   }
+  for (const i64 scan : {1, 2, 4, 0}) names.emplace_back("scan.cu", scan_name(0, scan));
   for (const i64 scan : {1, 2, 4})
     for (const bool in_scratch : {false, true}) names.emplace_back("plane.cu", plane_name(scan, in_scratch));
   names.emplace_back("pairs.cu", "half_grid::pairs");

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "classes.hpp"
 #include "job.hpp"
 #include "plan.hpp"
 
@@ -58,17 +59,21 @@ struct LaunchPlan {
   };
   std::vector<Piece> pieces;  // of scratch memory; those that must be cleared come first
   i64 scratch_bytes = 0, cleared_bytes = 0;
+  i64 class_ids_bytes = 0;  // see ClassMap
   std::vector<i64> grid_shape;  // the shape of the doubled grid of a volume, without axes of one voxel
   std::vector<double> spacing;  // the distances between its points, in units
 };
 
-// Empty where the kernels cannot address the arrays: they have more axes than a record holds.
+// Empty where the kernels cannot address the arrays: they have more axes than a record holds. With `classes` the labels
+// have an axis of classes in front of the spatial ones, with step 0; without, it is null.
 std::optional<LaunchPlan> plan_targets(const Task& task, const Layout& labels, const Layout& target, const Layout* mask,
                                        const Layout* weight, const WeightTask* weighing, bool bordered,
-                                       const Limits& limits);
-std::optional<LaunchPlan> plan_weights(const Layout& labels, const Layout* mask, const WeightTask& weighing);
+                                       const Limits& limits, const ClassMap* classes);
+// `dims` is the number of spatial axes, which matters with classes only.
+std::optional<LaunchPlan> plan_weights(const Layout& labels, const Layout* mask, const WeightTask& weighing, int dims,
+                                       const ClassMap* classes);
 std::optional<LaunchPlan> plan_doubled(const Task& task, const Layout& labels, const Layout& target, const Layout* mask,
-                                       const Layout* weight, i64 slabs, bool bordered);
+                                       const Layout* weight, i64 slabs, bool bordered, const ClassMap* classes);
 
 // Every kernel that a plan can name, as (file, name).
 std::vector<std::pair<std::string, std::string>> kernel_names();

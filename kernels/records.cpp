@@ -53,6 +53,14 @@ bool describe_views(Job& job, const VolumePlan& volume, const std::vector<const 
   return true;
 }
 
+// The addresses in the table come later.
+void describe_classes(Job& job, const ClassMap& classes, const Layout& labels, std::size_t lead) {
+  job.table = classes.table();
+  if (lead == 0 || labels.shape[lead - 1] != job.table.classes || labels.strides[lead - 1] != 0)
+    throw std::invalid_argument("expected an axis of classes, with step 0, in front of the spatial ones");
+  if (job.background == TIMES_LABEL) job.background = ZERO;  // the label of a voxel in a class is 1
+}
+
 void check_layouts(const std::vector<const Layout*>& layouts, std::size_t least_axes) {
   for (const Layout* layout : layouts) {
     if (layout->shape.size() < least_axes || layout->strides.size() != layout->shape.size() ||
@@ -66,7 +74,7 @@ void check_layouts(const std::vector<const Layout*>& layouts, std::size_t least_
 }  // namespace
 
 bool describe_job(Job& job, const Task& task, const Layout& labels, const Layout& target, const Layout* mask,
-                  const Layout* weight, bool bordered, VolumePlan& volume) {
+                  const Layout* weight, const ClassMap* classes, bool bordered, VolumePlan& volume) {
   std::vector<const Layout*> layouts = {&labels, &target};
   View* views[4] = {&job.labels, &job.target, nullptr, nullptr};
   if (mask) views[layouts.size()] = &job.mask, layouts.push_back(mask);
@@ -78,7 +86,13 @@ bool describe_job(Job& job, const Task& task, const Layout& labels, const Layout
   describe_volume(job, volume, task, bordered);
   job.label = labels.format;
   if (mask) job.mask_value = mask->format;
+  if (classes) describe_classes(job, *classes, labels, lead);
   return describe_views(job, volume, layouts, views, lead);
+}
+
+void describe_bits(Weighing& w, const Job& job) {
+  w.rows = i64(job.n[0]) * job.n[1];
+  w.nx = job.n[2], w.words = job.words;
 }
 
 // Packed squares, where the unit and the cap allow them.

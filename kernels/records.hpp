@@ -12,8 +12,11 @@ inline i64 parts_of(i64 whole, i64 part) { return (whole + part - 1) / part; }
 
 // Both return false where the arrays have more axes than a record holds, after axes were merged.
 bool describe_job(Job& job, const Task& task, const Layout& labels, const Layout& target, const Layout* mask,
-                  const Layout* weight, bool bordered, VolumePlan& volume);
+                  const Layout* weight, const ClassMap* classes, bool bordered, VolumePlan& volume);
 bool describe_weighing(Weighing& w, const Layout& labels, const Layout* mask, const WeightTask& task);
+
+// Fills in how the bits of classes lie, which kernels read instead of labels.
+void describe_bits(Weighing& w, const Job& job);
 
 // Fills in what kernel `pairs` needs in addition.
 void pack_squares(Job& job, const VolumePlan& volume);

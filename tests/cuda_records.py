@@ -38,6 +38,18 @@ class ElementFormat(ctypes.Structure):
     )
 
 
+class ClassTable(ctypes.Structure):
+    """Which labels are in which classes."""
+
+    _fields_ = (
+        ("ids", _pointer),
+        ("members", _pointer),
+        ("count", _i64),
+        ("classes", _i32),
+        ("groups", _i32),
+    )
+
+
 class Job(ctypes.Structure):
     """One call on a stack of volumes, for `scan`, `plane` and, inside `Doubled`, `mark` and `sample`."""
 
@@ -82,6 +94,7 @@ class Job(ctypes.Structure):
         ("limit", _i32),
         ("deepest", _i32),
         ("spare", _i32),
+        ("table", ClassTable),
     )
 
 
@@ -110,6 +123,11 @@ class Weighing(ctypes.Structure):
         ("weights", _pointer),
         ("low", _f64),
         ("high", _f64),
+        ("inside", _pointer),
+        ("annotated", _pointer),
+        ("rows", _i64),
+        ("nx", _i32),
+        ("words", _i32),
     )
 
 
@@ -119,4 +137,4 @@ class Doubled(ctypes.Structure):
     _fields_ = (("job", Job), ("grid", _pointer), ("distances", _pointer), ("volume", _i64))
 
 
-RECORDS: dict[str, Any] = {record.__name__: record for record in (View, ElementFormat, Job, Weighing, Doubled)}
+RECORDS: dict[str, Any] = {record.__name__: record for record in (View, ElementFormat, ClassTable, Job, Weighing, Doubled)}

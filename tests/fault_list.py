@@ -55,7 +55,7 @@ KERNELS = [
     Fault("scan.hpp", "level[z ? (z & 1) ^ 1 : 0];", "level[(z & 1) ^ 1];", TARGETS),
     Fault("scan.hpp", "task.missing |= annotated != nx;", "task.missing = annotated != nx;", TARGETS),
     Fault("scan.hpp", "task.y1 < v.ny ? rows + 1 : rows;", "rows;", TARGETS),
-    Fault("scan.hpp", "if (format.foreign && (floats || format.has_ignored))", "if (format.foreign && floats)", TARGETS),
+    Fault("scan.hpp", "if (format.foreign && (floats || format.has_ignored || v.is_class))", "if (format.foreign && (floats || v.is_class))", TARGETS),
     Fault("scan.hpp", "float_is_nan(code) || (format.has_ignored && code == ignored)", "float_is_nan(code)", TARGETS),
     Fault("scan.hpp", "flags[x] = c[x] && !m[x] ? 255 : 0;", "flags[x] = c[x] ? 255 : 0;", TARGETS),
     Fault("scan.hpp", "up_a[i] = grown(best_a), up_b[i] = grown(best_b);", "up_a[i] = grown(best_a), up_b[i] = best_b;", TARGETS),

@@ -1,6 +1,7 @@
 """For Hypothesis: labels, and a value of every keyword of the public functions that fits them."""
 
 import numpy as np
+from class_strategies import class_lists
 from hypothesis import strategies as st
 
 
@@ -37,6 +38,11 @@ def masks(labels, dims):
     return st.none() | drawn
 
 
+def classes_of(labels, dims):
+    """Without any, most often: `out` and `mask` have the shapes that fit."""
+    return st.none() | st.none() | class_lists(labels.dtype, None)
+
+
 def outs(labels, dims):
     return st.sampled_from(
         [None, np.full(labels.shape, 7, np.float32), np.full(labels.shape, 7, np.float32, order="F")]
@@ -62,7 +68,7 @@ TARGET = {
 }
 # Per function and keyword: labels, number of spatial axes -> strategy. Labels come first, `counts` by calling twice.
 STRATEGIES = {
-    "inner_distance": TARGET | {"labels": None, "voxel_size": voxel_sizes, "out": outs},
+    "inner_distance": TARGET | {"labels": None, "voxel_size": voxel_sizes, "out": outs, "classes": classes_of},
     "balanced_weights": {
         "labels": None,
         "num_classes": lambda labels, dims: st.sampled_from([1, 2, 3, 4]),
@@ -79,6 +85,7 @@ STRATEGIES = {
     | {
         "voxel_size": voxel_sizes,
         "channels": channel_counts,
+        "classes": classes_of,
         "weights": lambda labels, dims: st.sampled_from([True, True, False]),
         "moving": lambda labels, dims: st.booleans(),
         "clip": lambda labels, dims: CLIPS,

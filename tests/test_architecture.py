@@ -19,7 +19,7 @@ from inner_distance_gpu.engines import native
 PACKAGE = Path(inner_distance_gpu.__file__).parent
 # From the bottom up. A module imports from its own line and from those above it in this list; "" is the package itself.
 LEVELS = (
-    ("arrays", "labels", "parameters"),
+    ("arrays", "classes", "labels", "parameters"),
     ("engines",),
     ("counts",),
     ("dispatch",),

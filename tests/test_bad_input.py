@@ -59,6 +59,32 @@ TARGET = [  # name, labels, keywords, error, what the message has to say
     ("fill", LABELS, {"fill": None}, TypeError, ["None", "float32"]),
     ("fill too large", LABELS, {"fill": 1e39}, ValueError, ["1e+39", "float32"]),
     ("fill beyond floats", LABELS, {"fill": -(10**400)}, ValueError, ["fill=-1000", "float32"]),
+    ("classes empty", LABELS, {"classes": []}, ValueError, ["classes=[] is empty", "an id or a collection of ids"]),
+    ("classes empty mapping", LABELS, {"classes": {}}, ValueError, ["classes={} is empty", "mapping"]),
+    ("empty class", LABELS, {"classes": [1, ()]}, ValueError, ["classes=[1, ()] has an empty class"]),
+    ("classes an id", LABELS, {"classes": 3}, TypeError, ["classes=3", "[(3, 4), 7]"]),
+    ("classes a string", LABELS, {"classes": "3+4"}, TypeError, ["'3+4'", "sequence"]),
+    ("classes a set", LABELS, {"classes": {3, 4}}, TypeError, ["{3, 4}", "sequence"]),
+    ("class a name", LABELS, {"classes": ["mito"]}, TypeError, ["'mito'", "whole numbers"]),
+    ("class a fraction", LABELS, {"classes": [1.5]}, TypeError, ["1.5", "whole numbers"]),
+    ("class a bool", LABELS, {"classes": [True]}, TypeError, ["True", "whole numbers"]),
+    ("class names no strings", LABELS, {"classes": {1: 2}}, TypeError, ["{1: 2}", "names that are strings"]),
+    ("class beyond all", LABELS, {"classes": [2**64]}, ValueError, [str(2**64), "no label can be"]),
+    ("class beyond the type", LABELS, {"classes": [1, (2, 256)]}, ValueError, ["256", "uint8", "from 0 to 255"]),
+    ("class below the type", LABELS, {"classes": [-1]}, ValueError, ["-1", "uint8", "from 0 to 255"]),
+    ("class of bool", LABELS.astype(bool), {"classes": [2]}, ValueError, ["2", "bool", "0 and 1"]),
+    ("class of float16", LABELS.astype("f2"), {"classes": [2049]}, ValueError, ["2049", "float16", "exactly"]),
+    ("class of float32", LABELS.astype("f4"), {"classes": [2**24 + 1]}, ValueError, ["16777217", "float32"]),
+    ("class of bfloat16", torch.zeros(4, 5, 6).bfloat16(), {"classes": [257]}, ValueError, ["257", "bfloat16"]),
+    ("class ignored", LABELS, {"classes": [1, (2, 9)], "ignore_label": 9}, ValueError, ["class 1 (2+9)", "=9"]),
+    ("named class ignored", LABELS, {"classes": {"a": 9}, "ignore_label": 9.0}, ValueError, ["class 'a' (9)", "9.0"]),
+    (
+        "class ignored after rounding",
+        LABELS.astype("f2"),
+        {"classes": [2048], "ignore_label": 2049},
+        ValueError,
+        ["2048", "ignore_label=2049", "float16"],
+    ),
     ("engine unknown", LABELS, {"engine": "gpu"}, ValueError, ["'gpu'", "'auto', 'cuda', 'cucim', 'cpu', 'reference'"]),
     ("engine no string", LABELS, {"engine": 1}, TypeError, ["engine=1", "'auto'"]),
     ("threads 0", LABELS, {"threads": 0}, ValueError, ["threads=0", "positive"]),
@@ -174,6 +200,9 @@ TRANSFORM = [
     ("channels beyond all", {"channels": 2**40}, ValueError, ["channels=1099", "below 2³¹"]),
     ("channels 0", {"channels": 0}, ValueError, ["channels=0", "positive"]),
     ("channels a float", {"channels": 1.0}, TypeError, ["1.0", "whole number"]),
+    ("channels with classes", {"channels": 2, "classes": [1, 2, 3]}, ValueError, ["channels=2 with 3 classes", "None"]),
+    ("classes", {"classes": [(), 1]}, ValueError, ["has an empty class"]),
+    ("class ignored", {"classes": [0, 7], "ignore_label": 7}, ValueError, ["class 1 (7)", "ignore_label=7"]),
     ("border", {"border": "drop"}, ValueError, ["'drop'", "'keep', 'mask'"]),
     ("weights", {"weights": 1}, TypeError, ["weights=1", "True or False"]),
     ("moving", {"moving": "no"}, TypeError, ["'no'", "True or False"]),
@@ -240,3 +269,21 @@ COUNTS = [
 @pytest.mark.parametrize(("make", "said"), cases(COUNTS))
 def test_counts(make, said):
     assert_raises(ValueError, said, make)
+
+
+CLASS_MASKS = [
+    ("classes axis", (2, 3, 4, 5, 6), ["(2, 3, 4, 5, 6)", "(2, 4, 5, 6)", "an axis of 2 classes"]),
+    ("batch axis", (3, 4, 5, 6), ["(3, 4, 5, 6)", "(2, 4, 5, 6)"]),
+    ("spatial axis", (2, 4, 5, 1), ["(2, 4, 5, 1)", "(2, 4, 5, 6)"]),
+    ("classes in front", (2, 2, 4, 1, 6), ["(2, 2, 4, 1, 6)", "(2, 4, 5, 6)"]),
+    ("rank", (1, 2, 2, 4, 5, 6), ["(1, 2, 2, 4, 5, 6)", "(2, 4, 5, 6)"]),
+    ("no spatial axis", (5, 6), ["(5, 6)", "(2, 4, 5, 6)"]),
+]
+
+
+@pytest.mark.parametrize(("shape", "said"), cases(CLASS_MASKS))
+def test_a_mask_with_classes(shape, said):
+    transform = InnerDistanceTransform(VOXEL, 50, classes=[1, 2])
+    for labels in (np.zeros((2, 4, 5, 6), np.uint8), np.zeros((2, 1, 4, 5, 6), np.uint8)):
+        assert_raises(ValueError, said, lambda labels=labels: transform(labels, np.ones(shape)))
+    assert transform.counts.to_dicts() == [{0: (0, 1.0), 1: (0, 1.0)}] * 2

@@ -87,7 +87,8 @@ def assert_agree(name, engine, call, device=None):
         assert found is expected
         return
     labels, keywords, _ = call
-    by_label = labels if keywords.get("background") == "times_label" else None
+    multiplied = keywords.get("background") == "times_label" and keywords.get("classes") is None
+    by_label = labels if multiplied else None
     if name == "inner_distance":
         assert_target(found, expected, by_label, keywords["scale"])
         return
@@ -150,6 +151,7 @@ CHANGES = {
         "no_boundary": "saturate",
         "ignore_label": 2,
         "fill": 5.0,
+        "classes": [(1, 2), 3],
     },
     "balanced_weights": {
         "labels": np.minimum(LABELS, 2)[:, ::-1],
@@ -164,6 +166,7 @@ CHANGES = {
         "voxel_size": (2.0, 4.0),
         "scale": 3.0,
         "channels": 2,
+        "classes": [(1, 2), 3],
         "background": "signed",
         "no_boundary": "saturate",
         "ignore_label": 2,

@@ -72,7 +72,8 @@ class Steps:
 class Graph:
     """The tasks `(name, *index)` of an array, made of the tasks `(source, *index)` of one with the same chunks.
 
-    `blocks` are the spans along each axis; the last `dims` axes are spatial. `tasks` is the layer for Dask.
+    `blocks` are the spans along each axis; the last `dims` axes are spatial. `tasks` is the layer for Dask. With
+    `inserted` results have one more axis in front of the spatial ones, of one chunk.
     """
 
     def __init__(
@@ -83,9 +84,11 @@ class Graph:
         blocks: list[list[Span]],
         dims: int,
         steps: Steps,
+        inserted: bool = False,
     ) -> None:
         self.tasks: dict[Any, Any] = {}
         self._name, self._chunks, self._blocks, self._dims = name, chunks, blocks, dims
+        self._inserted = inserted
         self._task, self._reference = _task_types()
         merged = any(len(span.chunks) > 1 for axis in blocks for span in axis)
         target = f"{name}-block" if merged else name
@@ -97,8 +100,13 @@ class Graph:
             self._cut(target)
 
     def _add(self, layer: str, index: Index, function: Callable[..., Any] | None, *arguments: Any) -> None:
-        key = (layer, *index)
+        key = (layer, *(self._with_axis(index, 0) if layer == self._name else index))
         self.tasks[key] = self._task(key, function, *arguments)
+
+    def _with_axis(self, each: tuple[Any, ...], inserted: Any) -> tuple[Any, ...]:
+        """What results have for each of their axes, `inserted` for the one that the source does not have."""
+        at = len(each) - self._dims
+        return (*each[:at], inserted, *each[at:]) if self._inserted else each
 
     def _references(self, layer: str) -> Callable[[Index], Any]:
         """References to the tasks of a layer; equal ones are one object, for they are many."""
@@ -158,7 +166,7 @@ class Graph:
         ]
         for index in np.ndindex(*(len(axis) for axis in places)):
             numbers, cuts = zip(*(axis[i] for axis, i in zip(places, index, strict=True)), strict=True)
-            self._add(self._name, index, operator.getitem, refer(numbers), cuts)
+            self._add(self._name, index, operator.getitem, refer(numbers), self._with_axis(cuts, slice(None)))
 
 
 def _places(number: int, sizes: Sequence[int]) -> Iterator[tuple[int, slice]]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__, arrays, dispatch, engines
+from ..classes import ClassMap
 from ..labels import UNANNOTATED
 from ..parameters import TargetParameters, Task, check_choice, check_count, check_flag
 from ..storage import Labels, disk, ome, open_labels, zarr_arrays
@@ -73,7 +74,7 @@ class Plan:
     @property
     def memory(self) -> int:
         """Bytes that a worker thread needs: labels, target and scratch of its largest block with halo."""
-        split = self.job.ids is not None or self.job.binary
+        split = self.job.ids is not None or self.job.binary or self.job.classes is not None
         return self.job.grid.largest * (np.dtype(self.source_dtype).itemsize + split + 4 + SCRATCH)
 
     @property
@@ -101,6 +102,7 @@ def plan(
     engine: str = "auto",
     ids: Iterable[int] | None = None,
     binary: bool = False,
+    classes: Any = None,
     dtype: str = "float32",
     blocks: Any = None,
     chunks: Any = None,
@@ -133,15 +135,16 @@ def plan(
         raise ValueError(f"{source}: its axes are {labels.stored_axes}: expected the spatial axes last")
     if scale is None:
         raise ValueError("scale=None: distances without tanh have no finite halo, so no block can be computed alone")
-    wanted = _check_ids(ids, binary)
+    wanted, class_map = _check_ids(ids, binary), _check_classes(classes, ids, binary, ignore_label)
     asked = TargetParameters.checked(sizes, scale, background, no_boundary, ignore_label, fill)
     _check_dtype(dtype, asked)
     dims = len(asked.voxel_size)
     shape = labels.shape
     _check_shape(str(path or source), shape, dims)
-    dispatch.for_labels(Task(asked), arrays.accept(np.empty((0,) * len(shape), labels.dtype), f"{path or source}"))
+    task = Task(asked, classes=None if class_map is None else class_map.ids)
+    dispatch.for_labels(task, arrays.accept(np.empty((0,) * len(shape), labels.dtype), f"{path or source}"))
     reach = halo_of(asked, halo)
-    leading = (() if wanted is None else (len(wanted),)) + shape[:-dims]
+    leading = task.shape_of((() if wanted is None else (len(wanted),)) + shape)[:-dims]
     chunk = _extents("chunks", chunks, dims) or _default_chunks(array, shape[-dims:])
     shard = _extents("shards", shards, dims)
     _check_multiple("shards", shard, "chunks", chunk)
@@ -151,7 +154,7 @@ def plan(
     format = relative.format if relative is not None else 3 if shard else 2
     if shard and format == 2 and relative is not None:
         raise ValueError(f"shards={shard}: Zarr format 2 has none; {target} takes the format of {relative.path}")
-    split = wanted is not None or binary
+    split = wanted is not None or binary or class_map is not None
     job = Job(
         _source(array, labels, check_choice("missing", missing, ("fill", "error"))),
         target / ARRAY,
@@ -163,12 +166,14 @@ def plan(
         binary,
         asked.ignore_label,
         zarr_arrays.stores_zeros_as_nothing(),
+        class_map,
     )
     ones = (1,) * len(leading)
     dtype_stored = labels.stored_dtype.str
     described = asdict(asked) | {
         "ids": wanted,
         "binary": binary,
+        "classes": None if class_map is None else class_map.described(),
         "halo": halo if isinstance(halo, str) else float(halo),
         "halo_voxels": reach,
         "dtype": dtype,
@@ -194,7 +199,7 @@ def plan(
         format,
         shape,
         dtype_stored,
-        ome.placed(ome.placement(array.path, len(shape)) if array else None, len(shape), labels, wanted is not None),
+        ome.placed(ome.placement(array.path, len(shape)) if array else None, len(shape), labels, wanted is not None, class_map is not None),
         json.loads(json.dumps({name: _plain(value) for name, value in described.items()})),
         labels.notice,
     )
@@ -222,6 +227,16 @@ def _check_ids(ids: Iterable[int] | None, binary: bool) -> tuple[int, ...] | Non
     if binary:
         raise ValueError(f"ids={list(wanted)} and binary=True: expected one of them")
     return tuple(int(i) for i in wanted)
+
+
+def _check_classes(
+    classes: Any, ids: Iterable[int] | None, binary: bool, ignore_label: int | float | None
+) -> ClassMap | None:
+    if classes is None:
+        return None
+    if ids is not None or binary:
+        raise ValueError(f"{'binary=True' if ids is None else f'ids={list(ids)}'} with classes=: expected one of them")
+    return ClassMap.checked(classes, ignore_label)
 
 
 def _check_dtype(dtype: str, parameters: TargetParameters) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 JOURNAL = "done"  # its file that names the blocks that are done
 WORKING = "working"  # the file that a process locks while it creates an output beside its place
+DEFAULTS = {"classes": None}  # of parameters that an output of an earlier version does not state
 ATTEMPTS = 10  # to lock an output that other processes complete or replace at this moment
 
 
@@ -50,7 +51,8 @@ def complete(plan: Plan, overwrite: bool) -> bool:
         return False
     # The version that began it is recorded only: what it began, or finished, is gone on with by those after it.
     asked_for = {name: value for name, value in plan.parameters.items() if name != "version"}
-    differing = {name: value for name, value in asked_for.items() if stored.get(name, "") != value}
+    there = DEFAULTS | stored
+    differing = {name: value for name, value in asked_for.items() if there.get(name, "") != value}
     if differing:
         state = "a finished" if stored.get("complete") else "an unfinished"
         listed = "\n".join(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..classes import ClassMap
 from ..labels import Volumes, is_annotated
 from ..parameters import TargetParameters
 from .grid import Grid, Place, Slices
@@ -26,7 +27,8 @@ class Job:
     """Everything a worker has to know; it travels to the processes of a cluster.
 
     `parameters` are those of the channels as an engine sees them, `ignore_label` is the label in the source.
-    `destination` is the array. With `ids` its first axis holds a channel per id. `leaves_out_zeros`: whether a chunk of
+    `destination` is the array. With `ids` its first axis holds a channel per id, with `classes` the one in front of the
+    spatial axes a channel per class. `leaves_out_zeros`: whether a chunk of
     zeros is not stored; asked once, since a worker would import zarr-python for it.
     """
 
@@ -40,6 +42,7 @@ class Job:
     binary: bool
     ignore_label: int | float | None
     leaves_out_zeros: bool
+    classes: ClassMap | None = None
 
     @property
     def run_folder(self) -> RunFolder:
@@ -48,12 +51,13 @@ class Job:
 
     @property
     def channels(self) -> int:
-        return 1 if self.ids is None else len(self.ids)
+        return len(self.classes.ids) if self.classes is not None else 1 if self.ids is None else len(self.ids)
 
     def volumes(self, labels: npt.NDArray[Any]) -> Volumes:
         """The channels of a block or a slice of one volume's labels."""
         ids = None if self.ids is None else list(self.ids)
-        return Volumes(labels, labels.ndim, ids, self.binary, self.ignore_label)
+        classes = None if self.classes is None else self.classes.ids
+        return Volumes(labels, labels.ndim, ids, self.binary, self.ignore_label, classes)
 
 
 def write_block(job: Job, with_sites: npt.NDArray[np.bool_], number: int) -> dict[str, Any]:
@@ -122,6 +126,9 @@ def _store(job: Job, channel: int, place: Place, target: npt.NDArray[np.float32]
     region = (*(slice(i, i + 1) for i in place.volume), *place.inner)
     if job.ids is not None:
         region = (slice(channel, channel + 1), *region)
+    elif job.classes is not None:
+        front = len(place.volume)
+        region = (*region[:front], slice(channel, channel + 1), *region[front:])
     values = encoded(target, job.dtype)
     return _write(job, region, values[(None,) * (len(region) - values.ndim)])
 

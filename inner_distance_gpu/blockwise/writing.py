@@ -80,6 +80,7 @@ def write(
     engine: str = "auto",
     ids: Iterable[int] | None = None,
     binary: bool = False,
+    classes: Any = None,
     dtype: str = "float32",
     blocks: Any = None,
     chunks: Any = None,
@@ -119,6 +120,9 @@ def write(
         A binary channel per id, on an axis in front of all others. An id that does not occur has no foreground.
     binary : bool
         Every label ≠ 0 is the same object.
+    classes : sequence of ids or of collections of ids, mapping from names to them, or None
+        A channel per class on an axis in front of the spatial ones, as in `inner_distance`; names go into the
+        attributes. A class that does not occur has no foreground. Not with `ids` or `binary`.
     dtype : {"float32", "int8"}
         int8 is the target × 127, rounded.
     blocks, chunks, shards : one whole number per spatial axis, or None
@@ -178,6 +182,7 @@ def write(
         engine=engine,
         ids=ids,
         binary=binary,
+        classes=classes,
         dtype=dtype,
         blocks=blocks,
         chunks=chunks,

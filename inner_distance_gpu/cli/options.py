@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import dispatch, engines
+from ..classes import ClassMap
 from ..storage import Labels, open_labels
 from ..storage.disk import local_path
 from .terminal import errors
 
 VOXEL_SIZE = "In array-axis order, world units: 40,4,4. Default: what the labels state."
+CLASSES = "One channel per class: mito=3+4,nucleus=7, or 3+4,7 without names."
 KEY = "Which array of an .npz or HDF5 file or of a group."
 UNIT = "The world unit's name: nm. Labels that state another are converted to it."
 
@@ -57,6 +60,30 @@ def whole(option: str, text: str) -> int:
 def whole_numbers(option: str, text: str | None) -> tuple[int, ...] | None:
     """The text 1,2,7 as (1, 2, 7); None where the option was not given."""
     return None if text is None else tuple(whole(option, part) for part in text.split(","))
+
+
+def classes_of(text: str | None, ignore_label: int | float | None) -> ClassMap | None:
+    """The text mito=3+4,nucleus=7, or 3+4,7 without names; None where the option was not given."""
+    if text is None:
+        return None
+    names, classes = [], []
+    for part in text.split(","):
+        name, named, ids = part.rpartition("=")
+        names.append(name.strip() if named else None)
+        classes.append([whole("classes", value) for value in ids.split("+")])
+    if None in names and set(names) != {None}:
+        raise ValueError(f"--classes {text}: expected a name for every class, or for none")
+    twice = sorted({name for name in names if name is not None and names.count(name) > 1})
+    if twice:
+        raise ValueError(f"--classes {text}: {twice[0]!r} names several classes; a union is written {twice[0]}=3+4")
+    given = classes if None in names else dict(zip(names, classes, strict=True))
+    return ClassMap.checked(given, ignore_label)
+
+
+def print_absent(titles: Sequence[str]) -> None:
+    """One line for the classes that do not occur; none where all do."""
+    if titles:
+        errors.print(f"not in the labels, so their channels are background: {', '.join(titles)}")
 
 
 def labels_of(where: str, key: str | None, voxel_size: str | None, unit: str = "") -> tuple[Labels, tuple[float, ...]]:

@@ -63,7 +63,8 @@ def panels(written: Written, at: Sequence[int] | None) -> list[Panel]:
     where = middle if at is None else tuple(at)
     drawn = []
     for channel in range(min(job.channels, PREVIEWED)):
-        front = () if job.ids is None else (channel,)
+        place = volume if job.ids is None else (channel, *volume)
+        place = place if job.classes is None else (*volume, channel)
 
         def split(block: npt.NDArray[Any], channel: int = channel) -> npt.NDArray[Any]:
             return [part.labels for part in job.volumes(block)][channel]
@@ -72,7 +73,8 @@ def panels(written: Written, at: Sequence[int] | None) -> list[Panel]:
         weight = Lazy(labels, volume, _weighing(written.class_voxels[channel], job.parameters, split))
         title = f"{Path(job.source.name).name}{f' {list(volume)}' if volume else ''}"
         title += "" if job.ids is None else f" id {job.ids[channel]}"
-        drawn.append(Panel(title, shown, Lazy(target, (*front, *volume), decoded), weight, job.parameters, where))
+        title += "" if job.classes is None else f" {job.classes.title(channel)}"
+        drawn.append(Panel(title, shown, Lazy(target, place, decoded), weight, job.parameters, where))
     return drawn
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from .. import __version__, engines
 from ..engines.cuda import report
+from ..classes import absent_classes, check_class_ids
 from ..labels import UNANNOTATED, Volumes, check_ids, check_ignored
 from ..parameters import TargetParameters
 from ..storage import files
@@ -24,14 +25,17 @@ from . import figures
 from . import verify as verification
 from .bench import bench
 from .options import (
+    CLASSES,
     KEY,
     UNIT,
     VOXEL_SIZE,
     choose_engine,
+    classes_of,
     labels_of,
     local_inputs,
     number,
     path,
+    print_absent,
     read_box,
     scale_of,
     whole,
@@ -94,6 +98,7 @@ def run(
     no_boundary: Annotated[str, typer.Option(help="Volumes without any boundary: extent or saturate.")] = "extent",
     ids: Annotated[str | None, typer.Option(help="One binary channel per id: 1,2,7.")] = None,
     binary: Annotated[bool, typer.Option("--binary", help="Every label ≠ 0 is the same object.")] = False,
+    classes: Annotated[str | None, typer.Option(help=CLASSES)] = None,
     ignore_label: Annotated[str | None, typer.Option(help="The label of unannotated voxels.")] = None,
     fill: Annotated[float, typer.Option(help="Target of unannotated voxels.")] = 0.0,
     key: Annotated[str | None, typer.Option(help=KEY)] = None,
@@ -106,9 +111,12 @@ def run(
 ) -> None:
     """Compute the target of a label file."""
     ignored = None if ignore_label is None else number("ignore-label", ignore_label)
-    split = ids is not None or binary
-    if ids is not None and binary:
-        raise ValueError(f"--ids {ids} and --binary were both given: expected one of them")
+    class_map = classes_of(classes, ignored)
+    options = {f"--ids {ids}": ids is not None, "--binary": binary, f"--classes {classes}": class_map is not None}
+    given = [option for option, taken in options.items() if taken]
+    split = bool(given)
+    if len(given) > 1:
+        raise ValueError(f"{' and '.join(given)} were both given: expected one of them")
     opened, sizes = labels_of(labels, key, voxel_size, unit)
     inputs = local_inputs(labels)
     transform = InnerDistanceTransform(
@@ -134,7 +142,12 @@ def run(
     wanted = None if ids is None else [whole("ids", part) for part in ids.split(",")]
     if wanted is not None:
         check_ids(wanted, array, ignored)
-    parts = Volumes(array, dims, wanted, binary, ignored)
+    titles: list[str] = []
+    if class_map is not None:
+        check_class_ids(class_map.ids, array.dtype, ignored)
+        titles = [class_map.title(channel) for channel in range(len(class_map.ids))]
+        print_absent(absent_classes(class_map, array, ignored))
+    parts = Volumes(array, dims, wanted, binary, ignored, class_map and class_map.ids, titles)
     console.print(f"{labels}: {array.dtype} {array.shape}; engine {transform.engine}")
     description = files.describe(
         parameters,
@@ -144,6 +157,7 @@ def run(
         key=key,
         ids=wanted,
         binary=binary,
+        classes=None if class_map is None else class_map.described(),
         ignore_label=ignored,
         unit=opened.unit,
         translation=opened.translation,

@@ -17,7 +17,19 @@ from rich.progress import Progress as Bar
 from ..storage import files
 from ..storage.opening import READABLE
 from . import figures
-from .options import KEY, UNIT, VOXEL_SIZE, choose_engine, number, path, scale_of, whole_numbers
+from .options import (
+    CLASSES,
+    KEY,
+    UNIT,
+    VOXEL_SIZE,
+    choose_engine,
+    classes_of,
+    number,
+    path,
+    print_absent,
+    scale_of,
+    whole_numbers,
+)
 from .terminal import console, errors
 
 if TYPE_CHECKING:
@@ -38,6 +50,7 @@ def volume(
     voxel_size: Annotated[str | None, typer.Option(help=VOXEL_SIZE)] = None,
     ids: Annotated[str | None, typer.Option(help="One binary channel per id: 1,2,7.")] = None,
     binary: Annotated[bool, typer.Option("--binary", help="Every label ≠ 0 is the same object.")] = False,
+    classes: Annotated[str | None, typer.Option(help=CLASSES)] = None,
     halo: Annotated[str, typer.Option(help="exact, or the largest error allowed, such as 0.01.")] = "exact",
     background: Annotated[str, typer.Option(help="zero, signed or times_label.")] = "zero",
     no_boundary: Annotated[str, typer.Option(help="Volumes without any boundary: extent or saturate.")] = "extent",
@@ -73,6 +86,7 @@ def volume(
             "--scale none: distances have no largest value, so the halo that a block needs has no end; give a scale, "
             "or use inner-distance-gpu run where the volume fits in memory"
         )
+    ignored = None if ignore_label is None else number("ignore-label", ignore_label)
     plan = blockwise.plan(
         source,
         destination,
@@ -81,12 +95,13 @@ def volume(
         halo=halo if halo == "exact" else float(number("halo", halo)),
         background=background,
         no_boundary=no_boundary,
-        ignore_label=None if ignore_label is None else number("ignore-label", ignore_label),
+        ignore_label=ignored,
         fill=fill,
         # A cluster's engine is no question of this machine.
         engine=engine if scheduler is not None else choose_engine(engine),
         ids=whole_numbers("ids", ids),
         binary=binary,
+        classes=classes_of(classes, ignored),
         dtype=dtype,
         blocks=whole_numbers("blocks", blocks),
         chunks=whole_numbers("chunks", chunks),
@@ -159,6 +174,9 @@ def _summarise(written: blockwise.Written) -> None:
             f"{written.missing_chunks} chunks of the labels are not stored and counted as their fill value; "
             "--missing error refuses them"
         )
+    if plan.job.classes is not None:
+        found = enumerate(written.class_voxels)
+        print_absent([plan.job.classes.title(channel) for channel, (_, inside) in found if not inside])
     absent = [i for i, (_, inside) in zip(plan.job.ids or (), written.class_voxels, strict=False) if not inside]
     if absent:
         errors.print(f"ids {absent} do not occur in the labels: their channels are background")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import arrays, dispatch, engines
+from ..classes import ClassMap
 from ..counts import ClassCounts
 from ..parameters import (
     CLIP,
@@ -43,9 +44,9 @@ class AddInnerDistance(gp.BatchFilter):  # type: ignore[misc]
     labels : gp.ArrayKey
         Label arrays (..., z, y, x) or (..., y, x); axes in front hold independent volumes.
     target : gp.ArrayKey
-        Provided: float32, shape of the labels.
+        Provided: float32, shape of the labels, but for the axis of classes.
     weight : gp.ArrayKey or None
-        Provided: float32, shape of the labels. None makes no weights.
+        Provided: float32, shape of the target. None makes no weights.
     mask : gp.ArrayKey or None
         Multiplies the weight, and only voxels inside are counted. Leading axes may be 1 or missing. None is ones.
     scale : positive number or None
@@ -54,8 +55,8 @@ class AddInnerDistance(gp.BatchFilter):  # type: ignore[misc]
         How much more of the labels to ask for on each side, in world units; rounded up to voxels. None is
         `9.02 * scale`: exactly the target of the whole volume. With less, targets beyond
         `tanh(context / scale)` may be too large. 0 treats each patch as a volume of its own.
-    channels, background, no_boundary, ignore_label, fill, moving, clip, engine
-        As in `InnerDistanceTransform`. Labels that gunpowder pads (`gp.Pad`) should be padded with
+    channels, classes, background, no_boundary, ignore_label, fill, moving, clip, engine
+        As in `InnerDistanceTransform`; the axis of classes is inserted in front of the spatial ones. Labels that gunpowder pads (`gp.Pad`) should be padded with
         `ignore_label`, or the edge of the labels becomes an object boundary.
     threads : positive int or None
         1 by default: PreCache runs the node in several processes. None follows torch.
@@ -90,7 +91,8 @@ class AddInnerDistance(gp.BatchFilter):  # type: ignore[misc]
         *,
         scale: float | None,
         context: Any = None,
-        channels: int = 1,
+        channels: int | None = None,
+        classes: Any = None,
         background: str = "zero",
         no_boundary: str = "extent",
         ignore_label: int | float | None = None,
@@ -113,7 +115,11 @@ class AddInnerDistance(gp.BatchFilter):  # type: ignore[misc]
         # The voxel size is known in a running pipeline only.
         self.parameters = TargetParameters.checked((1, 1), scale, background, no_boundary, ignore_label, fill)
         self.context = SATURATION * float(scale or 0) if context is None else _check_context(context)
-        self.channels = check_count("channels", channels)
+        self.classes = None if classes is None else ClassMap.checked(classes, ignore_label).ids
+        wanted = 1 if self.classes is None else len(self.classes)
+        self.channels = wanted if channels is None else check_count("channels", channels)
+        if self.classes is not None and self.channels != wanted:
+            raise ValueError(f"channels={channels} with {wanted} classes: expected None, or as many")
         self.moving = check_flag("moving", moving)
         self.clip = check_clip(clip)
         self.engine = engines.check_name(engine)
@@ -174,16 +180,20 @@ class AddInnerDistance(gp.BatchFilter):  # type: ignore[misc]
         sizes = tuple(labels.spec.voxel_size)
         parameters = TargetParameters.checked(sizes, p.scale, p.background, p.no_boundary, p.ignore_label, p.fill)
         array = dispatch.accept_volumes(labels.data, parameters.voxel_size)
-        return dispatch.run(array, Task(parameters), engine=self.engine, threads=self.threads).target
+        task = Task(parameters, classes=self.classes)
+        return dispatch.run(array, task, engine=self.engine, threads=self.threads).target
 
     def _weights(self, labels: Any, mask: Any) -> Any:
         dims = labels.spec.roi.dims
         array = arrays.accept(labels.data, "labels")
+        leading = len(array.shape) - dims
+        of_classes = () if self.classes is None else (self.channels,)
+        shape = (*array.shape[:leading], *of_classes, *array.shape[leading:])
         weighing = WeightParameters.per_channel(
-            array.shape, dims, self.channels, self.clip, self.parameters.ignore_label
+            shape, dims, self.channels, self.clip, self.parameters.ignore_label
         )
         counts = self.counts if self.moving else None
-        task = Task(weighing=weighing)
+        task = Task(weighing=weighing, classes=self.classes)
         return dispatch.run(array, task, mask, counts, engine=self.engine, threads=self.threads, in_place=True).weight
 
     def _made(self, key: Any, values: Any, request: Any, roi: Any) -> Any:

@@ -27,7 +27,8 @@ class InnerDistanced(MapTransform):  # type: ignore[misc]
     Parameters
     ----------
     keys : str or sequence of str
-        Entries with labels, channel first: (C, *spatial), or (B, C, *spatial) after collation.
+        Entries with labels, channel first: (C, *spatial), or (B, C, *spatial) after collation. With `classes` there is
+        one channel, and results have a channel per class in its place.
     scale : positive number or None
         The target is `tanh(±d / scale)`, world units; None leaves world units.
     voxel_size : one positive number per spatial axis, or None
@@ -42,7 +43,7 @@ class InnerDistanced(MapTransform):  # type: ignore[misc]
     allow_missing_keys : bool
         Whether entries may be missing.
     **options
-        As in `InnerDistanceTransform`: channels, background, no_boundary, ignore_label, fill, moving, clip,
+        As in `InnerDistanceTransform`: channels, classes, background, no_boundary, ignore_label, fill, moving, clip,
         border, engine, threads.
 
     Attributes
@@ -101,6 +102,8 @@ class InnerDistanced(MapTransform):  # type: ignore[misc]
             labels = data[key]
             self._check_rank(key, labels)
             plain = labels.as_tensor() if isinstance(labels, MetaTensor) else labels
+            if self.transforms[key].classes is not None:
+                plain = self._without_channel(key, plain)
             made = self.transforms[key](plain, voxel_size=self._spacing(key, labels))
             values = made if isinstance(made, tuple) else (made,)
             for name, value in zip((target, weight), values, strict=False):
@@ -125,6 +128,14 @@ class InnerDistanced(MapTransform):  # type: ignore[misc]
                 f"(channel, {axes}), or (batch, channel, {axes}) after collation, for {dims} spatial axes; "
                 "spatial_dims=, or the number of entries in voxel_size=, says how many there are"
             )
+
+    def _without_channel(self, key: Any, labels: Any) -> Any:
+        """Labels without their channel axis of 1, whose place the classes take."""
+        shape, dims = tuple(labels.shape), len(self.voxel_size or ()) or self.spatial_dims
+        channel = len(shape) - dims - 1
+        if shape[channel] != 1:
+            raise ValueError(f"{key!r} has shape {shape}: expected one channel with classes=, on axis {channel}")
+        return labels[(*(slice(None),) * channel, 0)]
 
     def _spacing(self, key: Any, labels: Any) -> tuple[float, ...] | None:
         """What `forward` takes: None where the transform knows it."""

@@ -31,8 +31,9 @@ _DOUBLED = "it works on the doubled grid, 4 times the voxels in 2D and 8 times i
 class Arrays(NamedTuple):
     """What one call reads and writes: NumPy arrays for a host engine, torch tensors on the device for another.
 
-    `labels` and `mask` have the shape of the labels, (…, *spatial); `mask=None` is ones. `target` and `weight` are
-    float32 of that shape, None where the task does not ask for them. `counts` are numerators and denominators, float64
+    `labels` have the shape (…, *spatial), and so has the rest, but where the task has classes: there is an axis of them
+    in front of the spatial ones. `mask=None` is ones. `target` and `weight` are float32, None where the task does not
+    ask for them. `counts` are numerators and denominators, float64
     of shape (slabs, classes) in C order, which grow in place.
     """
 
@@ -129,13 +130,15 @@ def _fastest_host() -> str:
     return "reference"
 
 
-def out_of_memory(error: BaseException, name: str, shape: tuple[int, ...], dtype: Any) -> BaseException:
+def out_of_memory(
+    error: BaseException, name: str, shape: tuple[int, ...], target: tuple[int, ...], dtype: Any
+) -> BaseException:
     """An error of the same kind that says what was asked of which engine, and what takes less memory."""
     kind = MemoryError if isinstance(error, MemoryError) else type(error)
     less = _TAKES_LESS.get(name) or _DOUBLED + _TAKES_LESS["cpu"]
     return kind(
         f"engine {name!r} ran out of memory for labels of {dtype} and shape {shape}, whose target is "
-        f"{4 * math.prod(shape)} bytes: {error or 'no more is known'}. What takes less: {less}"
+        f"{4 * math.prod(target)} bytes: {error or 'no more is known'}. What takes less: {less}"
     )
 
 

@@ -15,7 +15,20 @@ class CpuTask(Task):
     def __init__(self, task: Task, level: str, always_float: bool) -> None: ...
 
 def levels() -> list[str]: ...
-def targets(task: CpuTask, labels: Buffer, format: ElementFormat, out: Buffer, threads: int) -> int: ...
+
+class ClassMap:
+    def __init__(self, width: int, codes: Sequence[Sequence[int]]) -> None: ...
+    def bytes(self) -> bytes: ...
+
+# With `classes` the labels have an axis of classes in front of the spatial ones, with stride 0.
+def targets(
+    task: CpuTask,
+    labels: Buffer,
+    format: ElementFormat,
+    out: Buffer,
+    threads: int,
+    classes: ClassMap | None = None,
+) -> int: ...
 
 # Annotated labels with a fraction; whether an integer mask counts a voxel more than once.
 def targets_and_weights(
@@ -31,6 +44,7 @@ def targets_and_weights(
     clip: tuple[float, float],
     border: bool,
     threads: int,
+    classes: ClassMap | None = None,
 ) -> tuple[int, bool]: ...
 def class_weights(
     labels: Buffer,
@@ -45,6 +59,7 @@ def class_weights(
     slab: Sequence[int],
     clip: tuple[float, float],
     threads: int,
+    of_labels: ClassMap | None = None,
 ) -> bool: ...
 
 class Layout:
@@ -83,7 +98,15 @@ class LaunchPlan:
     slabs: int
     volumes: int
     def call(
-        self, labels: int, mask: int, target: int, weight: int, scratch: int, numerators: int, denominators: int
+        self,
+        labels: int,
+        mask: int,
+        target: int,
+        weight: int,
+        scratch: int,
+        numerators: int,
+        denominators: int,
+        classes: int = 0,
     ) -> LaunchCall: ...
 
 def plan_targets(
@@ -95,8 +118,11 @@ def plan_targets(
     weighing: WeightTask | None,
     bordered: bool,
     limits: Limits,
+    classes: ClassMap | None = None,
 ) -> LaunchPlan | None: ...
-def plan_weights(labels: Layout, mask: Layout | None, weighing: WeightTask) -> LaunchPlan | None: ...
+def plan_weights(
+    labels: Layout, mask: Layout | None, weighing: WeightTask, dims: int = 0, classes: ClassMap | None = None
+) -> LaunchPlan | None: ...
 def plan_doubled(
     task: Task,
     labels: Layout,
@@ -105,6 +131,7 @@ def plan_doubled(
     weight: Layout | None,
     slabs: int,
     bordered: bool,
+    classes: ClassMap | None = None,
 ) -> LaunchPlan | None: ...
 def kernel_names() -> list[tuple[str, str]]: ...
 

@@ -29,13 +29,15 @@ def run(task: Task, arrays: Arrays, threads: int) -> None:
     fractions = above_one = 0
     if task.weighing is None:
         element = native.element_format(labels.dtype, task.ignore_label)
-        fractions = native.module.targets(_task(task.target), _bits(labels), element, target, threads)
+        fractions = native.module.targets(
+            _task(task.target), _labels(task, labels), element, target, threads, _classes(task, labels)
+        )
     elif task.target is None:
         above_one = _class_weights(task, arrays, threads)
     else:
         fractions, above_one = native.module.targets_and_weights(
             _task(task.target),
-            _bits(labels),
+            _labels(task, labels),
             native.element_format(labels.dtype, task.ignore_label),
             target,
             *_of_mask(mask),
@@ -44,6 +46,7 @@ def run(task: Task, arrays: Arrays, threads: int) -> None:
             task.weighing.clip,
             task.border == "mask",
             threads,
+            _classes(task, labels),
         )
     try:
         if fractions:
@@ -62,9 +65,9 @@ def _class_weights(task: Task, arrays: Arrays, threads: int) -> int:
     assert task.weighing is not None
     return int(
         native.module.class_weights(
-            _bits(labels),
+            _labels(task, labels),
             native.element_format(labels.dtype, task.ignore_label),
-            *_of_mask(np.broadcast_to(np.uint8(1), labels.shape) if mask is None else mask),
+            *_of_mask(np.broadcast_to(np.uint8(1), weight.shape) if mask is None else mask),
             weight,
             *(counts or (None, None)),
             task.weighing.num_classes,
@@ -72,6 +75,7 @@ def _class_weights(task: Task, arrays: Arrays, threads: int) -> int:
             task.weighing.slab,
             task.weighing.clip,
             threads,
+            _classes(task, labels),
         )
     )
 
@@ -87,6 +91,17 @@ def _take_back(task: Task, arrays: Arrays, threads: int) -> None:
     with counting.on_host:
         numerators -= counted[0]
         denominators -= counted[1] - 1
+
+
+def _labels(task: Task, labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The memory of labels; with an axis of classes, along which it does not change."""
+    if task.classes is None:
+        return _bits(labels)
+    return np.broadcast_to(np.expand_dims(_bits(labels), -task.dims - 1), task.shape_of(labels.shape))
+
+
+def _classes(task: Task, labels: npt.NDArray[Any]) -> Any:
+    return None if task.classes is None else native.class_map(labels.dtype, task.classes)
 
 
 def _bits(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

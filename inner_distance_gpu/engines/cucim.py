@@ -43,11 +43,12 @@ def run(task: Task, arrays: Arrays, threads: int = 1) -> None:
     weighing = None
     if task.weighing is not None:
         counted = Arrays(arrays.labels, arrays.mask, None, None, arrays.counts)
-        weighing = plans.call_of(plans.prepare, counted, Task(weighing=task.weighing), limits)
-        count, settle, _ = weighing.prepared.launches
-        weighing.launch(count, settle)
+        only_counts = Task(weighing=task.weighing, classes=task.classes)
+        weighing = plans.call_of(plans.prepare, counted, only_counts, limits)
+        *counting, _ = weighing.prepared.launches
+        weighing.launch(*counting)
     slabs = None if weighing is None else weighing.prepared.plan.slabs
-    call = plans.call_of(plans.prepare_doubled, arrays, task.target, slabs, task.border == "mask")
+    call = plans.call_of(plans.prepare_doubled, arrays, task.target, slabs, task.border == "mask", task.classes)
     if weighing is not None:
         call.records.weigh_with(weighing.records.class_weight)
     _sample(call)
@@ -56,10 +57,10 @@ def run(task: Task, arrays: Arrays, threads: int = 1) -> None:
 def _sample(call: plans.Call) -> None:
     """Mark the sites of all volumes, then sample the distances to them volume by volume."""
     plan, device = call.prepared.plan, call.device
-    mark, sample = call.prepared.launches
+    *mark, sample = call.prepared.launches
     grid = torch.empty([plan.volumes, *plan.grid_shape], dtype=torch.uint8, device=device)
     call.records.sample(grid.data_ptr(), 0, 0)
-    call.launch(mark)
+    call.launch(*mark)
     flags = call.scratch[: 4 * plan.volumes].view(torch.int32)
     for volume, has_site in enumerate(flags.tolist()):  # the one read from the device
         distances = _distance(grid[volume], tuple(plan.spacing)) if has_site else None

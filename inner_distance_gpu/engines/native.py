@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..labels import as_label
+from ..labels import Classes, as_label
 from ..parameters import TargetParameters
 
 try:
@@ -105,6 +105,23 @@ def element_format(dtype: np.dtype[Any] | str, ignore_label: int | float | None 
     return extension().ElementFormat(native.kind, native.itemsize, not dtype.isnative, bits is not None, bits or 0)
 
 
+@functools.lru_cache(maxsize=256)
+def class_map(dtype: np.dtype[Any] | str, classes: Classes) -> Any:
+    """Which labels are in which class, by their bits; `dtype` as in `element_format`, and the ids are checked."""
+    if dtype == BFLOAT16:
+        codes = [[int(np.float32(value).view(np.uint32)) >> 16 for value in ids] for ids in classes]
+        return extension().ClassMap(2, codes)
+    assert not isinstance(dtype, str)
+    native = dtype.newbyteorder("=")
+    return extension().ClassMap(
+        native.itemsize, [[_bits(as_label(value, native), native) for value in ids] for ids in classes]
+    )
+
+
+def _bits(scalar: Any, dtype: np.dtype[Any]) -> int:
+    return int(np.array(scalar, dtype).view(f"u{dtype.itemsize}"))
+
+
 def _ignored_bits(dtype: np.dtype[Any], ignore_label: int | float | None) -> int | None:
     """The bits that mark unannotated voxels; None where no voxel of that type can, or NaN, which always does."""
     ignored = as_label(ignore_label, dtype)
@@ -114,4 +131,4 @@ def _ignored_bits(dtype: np.dtype[Any], ignore_label: int | float | None) -> int
         if np.isnan(ignored):
             return None
         ignored = dtype.type(ignored + dtype.type(0))  # −0.0 and 0.0 are one label
-    return int(np.array(ignored, dtype).view(f"u{dtype.itemsize}"))
+    return _bits(ignored, dtype)

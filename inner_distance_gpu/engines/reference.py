@@ -9,12 +9,13 @@ and `transform.py`.
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..labels import in_classes, is_annotated
+from ..labels import UNANNOTATED, class_volumes, in_classes, is_annotated
 from ..parameters import BORDER_SLACK, TargetParameters, Task, WeightParameters, slab_grid
 from . import Arrays, counting, notices
 
@@ -27,6 +28,12 @@ def why_not() -> str | None:
 def run(task: Task, arrays: Arrays, threads: int = 1) -> None:
     """Targets, then weights, then weight 0 beyond the border; on one thread whatever `threads` says."""
     labels, mask, target, weight, counts = arrays
+    if task.classes is not None:
+        if task.target is not None:
+            notices.look_for_fractions(labels, is_annotated(labels, task.ignore_label))
+        binary = class_volumes(labels, task.dims, task.classes, task.ignore_label)
+        run(replace(task.ignoring(UNANNOTATED), classes=None), arrays._replace(labels=binary), threads)
+        return
     if task.target is not None:
         inner_distance(labels, target, task.target)
     if task.weighing is None or counts is None:

@@ -45,8 +45,10 @@ def placement(array: Path, ndim: int) -> Placement | None:
     return Placement(axes, tuple(scale), tuple(translation))
 
 
-def placed(known: Placement | None, ndim: int, labels: Labels, channels: bool) -> Placement | None:
-    """Where a target of labels lies, with an axis for channels in front where there is one.
+def placed(
+    known: Placement | None, ndim: int, labels: Labels, channels: bool, classes: bool = False
+) -> Placement | None:
+    """Where a target of labels lies, with an axis for `channels` in front, or one for `classes` before the spatial ones.
 
     The leading axes are those of `known`, what OME-Zarr says of the labels. None where OME-Zarr has no words for the
     axes: it allows one time axis, in front of all, and one channel axis.
@@ -67,6 +69,10 @@ def placed(known: Placement | None, ndim: int, labels: Labels, channels: bool) -
     if channels:
         leading = [{"name": "c", "type": "channel"}, *leading]
         scale, translation = (1.0, *scale), (0.0, *translation)
+    if classes:
+        at = len(leading)
+        leading = [*leading, {"name": "c", "type": "channel"}]
+        scale, translation = (*scale[:at], 1.0, *scale[at:]), (*translation[:at], 0.0, *translation[at:])
     kinds = [axis.get("type") for axis in leading]
     names = [axis.get("name") for axis in leading]
     if len(leading) + dims != len(scale) or len(set(names)) != len(names) or "time" in kinds[1:]:

@@ -78,8 +78,11 @@ struct StripSums {
 template <class T, class M> bool class_weights_of(const Grid& grid, float* weights, int threads) {
   Team team(threads);
   const SlabWeights& w = grid.w;
-  const auto classify = [&](const u8* label) {
-    return class_of(grid.labels.format, w.classes, w.foreground, label_at<T>(grid.labels.format, label));
+  const ClassTable table = w.of_labels ? w.of_labels->table() : ClassTable{nullptr, nullptr, 0, 0, 0};
+  const auto classify = [&](i64 slab, const u8* p) {
+    const Label<T> label = label_at<T>(grid.labels.format, p);
+    if (!w.of_labels) return class_of(grid.labels.format, w.classes, w.foreground, label);
+    return label.missing ? -1 : int(is_in_class(table, class_row_of(table, label.code), slab));
   };
   const std::size_t classes = std::size_t(w.classes), slabs = std::size_t(grid.slabs);
   const i64 label_step = grid.labels.view.strides.back(), mask_step = grid.mask.strides.back();
@@ -98,7 +101,7 @@ template <class T, class M> bool class_weights_of(const Grid& grid, float* weigh
       i64* counted = &own.counted[std::size_t(slab - low) * classes];
       typename SumOf<M>::type sum = 0;
       for (i64 x = 0; x < n; ++x, label += label_step, mask += mask_step) {
-        const int c = classify(label);
+        const int c = classify(slab, label);
         const auto value = number(load<M>(mask));
         if (c < 0) continue;
         counted[c] += value != 0;
@@ -127,7 +130,7 @@ template <class T, class M> bool class_weights_of(const Grid& grid, float* weigh
     grid.each_part(s, [&](i64 slab, i64 first, i64 n, const u8* label, const u8* mask) {
       const double* own = &weight[std::size_t(slab) * classes];
       for (i64 x = 0; x < n; ++x, label += label_step, mask += mask_step) {
-        const int c = classify(label);
+        const int c = classify(slab, label);
         weights[first + x] = c < 0 ? 0.0f : float(double(number(load<M>(mask))) * own[c]);
       }
     });

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "classes.hpp"
 #include "plan.hpp"
 #include "volume.hpp"
 
@@ -48,8 +49,9 @@ struct Noticed {
   bool mask_above_one = false;  // an integer mask has a value above 1
 };
 
+// With `classes` the labels have an axis of classes in front of the spatial ones, whose volumes share their memory.
 Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArray& out, const FusedWeights* weighing,
-                int threads);
+                int threads, const ClassMap* classes);
 
 const Level* level_named(const std::string& name);  // "auto" is the widest that this processor runs
 std::vector<std::string> levels();
@@ -61,6 +63,7 @@ struct SlabWeights {
   std::vector<i64> slab;  // extents of a block of the array
   double low, high;
   double *numerators, *denominators;  // [i/o] (slabs, classes)
+  const ClassMap* of_labels;  // a slab is a class of this map, and the two classes are outside and inside; may be null
 };
 // Returns whether an integer mask has a value above 1.
 bool class_weights(const LabelArray& labels, const StridedArray& mask, const ElementFormat& mask_format, float* weights,

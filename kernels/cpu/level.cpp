@@ -9,7 +9,9 @@
 namespace half_grid {
 namespace {
 #include "lanes.hpp"
+#include "rows.hpp"
 #include "scan.hpp"
+#include "classify.hpp"
 #include "search.hpp"
 #include "envelope.hpp"
 #include "transpose.hpp"
@@ -65,8 +67,9 @@ void weigh(const u32* inside, const u32* keep, const u32* annotated, float backg
   }
 }
 
-const Level level = {scan,        panels_of,     bands_of,      scan_scratch, plane_scratch,
-                     plane_bytes, WholeLanes::N, FloatLanes::N, weigh};
+const Level level = {scan,          classify,      panels_of,   bands_of,      scan_scratch,
+                     class_scratch, plane_scratch, plane_bytes, WholeLanes::N, FloatLanes::N,
+                     weigh};
 }  // namespace
 
 const Level* HALF_GRID_LEVEL() { return &level; }

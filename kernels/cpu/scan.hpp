@@ -1,6 +1,6 @@
 // The scan: for a group of rows at a time, one sweep down and one sweep up along z.
 //
-//   labels  [inp]  (nz, ny, nx), any width, strides and byte order
+//   labels  [inp]  (nz, ny, nx), any width, strides and byte order; not for a class, whose bits are there already
 //   z, a, b [out]  (nz, ny, nx) distances along z in voxels, saturated at Scan<K>::none; see half_grid.hpp
 //   inside  [out]  (nz, ny, words) bits: annotated and label ≠ 0
 //   annotated   [out]  (nz, ny, words) bits: annotated, where labels can be unannotated
@@ -14,119 +14,6 @@
 // best one of a foreground voxel. It is skipped, unless distances of background are needed too. Running distances are
 // then too small when sweeping resumes; this is harmless, since the new foreground voxel has a z-face half a voxel
 // away.
-
-static inline i64 padded(i64 nx) { return (nx + 1 + 63) / 64 * 64; }
-
-// Rows of different planes lie too far apart for the processor to prefetch them by itself.
-template <class T> static inline void fetch_row(const Volume& v, i64 z, i64 y) {
-  if (v.labels.stride[2] != i64(sizeof(T))) return;
-  const u8* p = v.labels.data + z * v.labels.stride[0] + y * v.labels.stride[1];
-  for (i64 i = 0; i < v.nx * i64(sizeof(T)); i += 64) __builtin_prefetch(p + i);
-}
-
-// Reads one row of labels as codes, whose bits are equal exactly where the labels are. `missing` becomes 255 where a
-// voxel is unannotated, otherwise 0.
-template <class T> static void read_row(const Volume& v, i64 z, i64 y, T* __restrict__ codes,
-                                        u8* __restrict__ missing) {
-  const ElementFormat& format = v.labels.format;
-  const u8* p = v.labels.data + z * v.labels.stride[0] + y * v.labels.stride[1];
-  const i64 nx = v.nx, step = v.labels.stride[2];
-  const bool floats = format.kind >= FLOATING;
-  if (step == i64(sizeof(T))) {
-    __builtin_memcpy(codes, p, size_t(nx) * sizeof(T));
-  } else {
-    for (i64 x = 0; x < nx; ++x) codes[x] = load<T>(p + x * step);
-  }
-  if (format.foreign && (floats || format.has_ignored))
-    for (i64 x = 0; x < nx; ++x) codes[x] = swapped(codes[x]);
-  if (missing) {
-    const T ignored = T(format.ignored);
-    if (floats) {
-      for (i64 x = 0; x < nx; ++x) {
-        const T code = float_code(codes[x]);
-        codes[x] = code;
-        missing[x] = float_is_nan(code) || (format.has_ignored && code == ignored) ? 255 : 0;
-      }
-    } else {
-      for (i64 x = 0; x < nx; ++x) missing[x] = codes[x] == ignored ? 255 : 0;
-    }
-  }
-  for (i64 x = nx, end = padded(nx); x < end; ++x) codes[x] = codes[nx - 1];
-  if (missing)
-    for (i64 x = nx, end = padded(nx); x < end; ++x) missing[x] = missing[nx - 1];
-}
-
-// How many floats, given as codes, are no whole numbers. From 2^23 (float32) or 2^52 (float64) on there are no
-// fractions; below, adding and subtracting that number rounds to a whole one. NaN and infinity compare false. The bits
-// of a half float are moved to where float32 has them; its infinity and NaN then count as whole numbers.
-template <class T> static i64 count_fractions(const T* __restrict__ codes, i64 nx) {
-  i64 count = 0;
-  if constexpr (sizeof(T) == 8) {
-    constexpr double whole = 4503599627370496.0;
-    for (i64 x = 0; x < nx; ++x) {
-      const T bits = float_magnitude(codes[x]);
-      double value;
-      __builtin_memcpy(&value, &bits, 8);
-      const double rounded = (value + whole) - whole;
-      count += (value < whole) & (rounded != value);
-    }
-  } else if constexpr (sizeof(T) >= 2) {
-    constexpr float whole = 8388608.0f;
-    constexpr i64 block = i64(1) << 16;  // a counter of 32 bits suffices for a block
-    for (i64 first = 0; first < nx; first += block) {
-      const i64 last = nx - first < block ? nx : first + block;
-      u32 some = 0;
-      for (i64 x = first; x < last; ++x) {
-        const u32 bits = sizeof(T) == 4 ? u32(float_magnitude(codes[x])) : u32(float_magnitude(codes[x])) << 13;
-        float value;
-        __builtin_memcpy(&value, &bits, 4);
-        if (sizeof(T) == 2)
-          // 2^112: the difference between the biases of the two exponents.
-          value *= 5192296858534827628530496329220096.0f;
-        const float rounded = (value + whole) - whole;
-        some += (value < whole) & (rounded != value);
-      }
-      count += some;
-    }
-  }
-  return count;
-}
-
-// The same for one row of labels, without those that are unannotated because they equal `ignored`.
-template <class T> static i64 row_fractions(const ElementFormat& format, const T* codes, i64 nx) {
-  i64 count = count_fractions(codes, nx);
-  const T ignored = T(format.ignored);
-  if (count && format.has_ignored && count_fractions(&ignored, 1))
-    for (i64 x = 0; x < nx; ++x) count -= codes[x] == ignored;
-  return count;
-}
-
-template <class T> static inline bool holds_foreground(const T* codes, i64 nx) {
-  T any = 0;
-  for (i64 x = 0; x < nx; ++x) any = T(any | codes[x]);
-  return any != 0;
-}
-
-// Packs bytes into bits, 32 at a time; bits beyond nx are 0. Returns how many are set.
-static inline i64 pack_row(const u8* bytes, i64 nx, u32* words) {
-  i64 count = 0;
-  for (i64 x = 0, w = 0; x < nx; x += 32, ++w) {
-    u32 bits = 0;
-#if defined(HALF_GRID_AVX2) || defined(HALF_GRID_AVX512)
-    bits = u32(_mm256_movemask_epi8(_mm256_loadu_si256((const __m256i*)(bytes + x))));
-#else
-    for (int i = 0; i < 4; ++i) {  // the lowest bits of eight bytes, gathered by one multiplication
-      u64 eight = 0;
-      for (int j = 0; j < 8; ++j) eight |= u64(bytes[x + 8 * i + j] & 1) << (8 * j);
-      bits |= u32((eight * 0x0102040810204080ull) >> 56) << (8 * i);
-    }
-#endif
-    if (nx - x < 32) bits &= (1u << (nx - x)) - 1;
-    words[w] = bits;
-    count += __builtin_popcount(bits);
-  }
-  return count;
-}
 
 template <class K> static inline K grown(K k) { return K(k + (k != Scan<K>::none)); }
 
@@ -195,6 +82,11 @@ template <class T, class K> static void sweep_down(ScanTask& task) {
     u8 *miss = missing[z & 1], *miss_before = missing[z ? (z & 1) ^ 1 : 0];
     u8 *some = foreground[z & 1], *some_before = foreground[z ? (z & 1) ^ 1 : 0];
     for (i64 r = 0; r < read; ++r) {
+      if (v.is_class) {
+        read_row_of_bits(v, z * v.ny + task.y0 + r, (u8*)(here + r * row), miss ? miss + r * row : nullptr);
+        some[r] = !may_rest || holds_foreground(here + r * row, nx);
+        continue;
+      }
       if (z + 1 < v.nz) fetch_row<T>(v, z + 1, task.y0 + r);
       read_row<T>(v, z, task.y0 + r, here + r * row, miss ? miss + r * row : nullptr);
       some[r] = !may_rest || holds_foreground(here + r * row, nx);
@@ -205,7 +97,8 @@ template <class T, class K> static void sweep_down(ScanTask& task) {
       const i64 below = r + 1 < read ? r + 1 : r, line = z * v.ny + task.y0 + r, at = line * nx, bits = line * v.words;
       v.swept[line] = some[r] | some[below] | some_before[r];
       if (!v.swept[line]) {
-        for (i64 w = 0; w < v.words; ++w) v.inside[bits + w] = 0;
+        // The bits of a class are there already, and other threads may read them.
+        for (i64 w = 0; w < v.words && !v.is_class; ++w) v.inside[bits + w] = 0;
         task.count_annotated += nx;
         continue;
       }
@@ -214,7 +107,7 @@ template <class T, class K> static void sweep_down(ScanTask& task) {
       K *z_out = (K*)v.z + at, *a_out = (K*)v.a + at, *b_out = (K*)v.b + at;
       if (!miss) {
         task.site |= sweep_row(c, before + r * row, here + below * row, dz, da, db, z_out, a_out, b_out, flags, nx);
-        task.count_inside += pack_row(flags, nx, v.inside + bits);
+        if (!v.is_class) task.count_inside += pack_row(flags, nx, v.inside + bits);
         task.count_annotated += nx;
         continue;
       }
@@ -222,6 +115,10 @@ template <class T, class K> static void sweep_down(ScanTask& task) {
       task.site |= sweep_faces(c, before + r * row, m, miss_before + r * row, dz, z_out, nx);
       task.site |= sweep_faces(c, here + below * row, m, miss + below * row, da, a_out, nx);
       task.site |= sweep_faces(c, c + 1, m, m + 1, db, b_out, nx);
+      if (v.is_class) {
+        task.missing |= count_bits(v.annotated + bits, v.words) != nx;
+        continue;
+      }
       for (i64 x = 0; x < nx; ++x) flags[x] = c[x] && !m[x] ? 255 : 0;
       task.count_inside += pack_row(flags, nx, v.inside + bits);
       for (i64 x = 0; x < nx; ++x) flags[x] = u8(~m[x]);
@@ -272,8 +169,11 @@ template <class T> static void scan_of(ScanTask& task) {
   }
 }
 
+// Bytes of a code: those of a label, or one for a class.
+static i64 code_bytes(const Volume& v) { return v.is_class ? 1 : v.labels.format.width; }
+
 static void scan(ScanTask& task) {
-  switch (task.volume->labels.format.width) {
+  switch (code_bytes(*task.volume)) {
     case 1: scan_of<u8>(task); break;
     case 2: scan_of<u16>(task); break;
     case 4: scan_of<u32>(task); break;
@@ -288,7 +188,7 @@ static void scan(ScanTask& task) {
 }
 
 static i64 scan_scratch(const Volume& v, i64 rows) {
-  switch (v.labels.format.width) {
+  switch (code_bytes(v)) {
     case 1: return scan_scratch_of<u8>(v, rows);
     case 2: return scan_scratch_of<u16>(v, rows);
     case 4: return scan_scratch_of<u32>(v, rows);

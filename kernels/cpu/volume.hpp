@@ -21,10 +21,11 @@ struct Volume {
   i64 out_stride[3];  //
   void *z, *a, *b;    // [buf] (nz, ny, nx) scan distances of plan->scan_bytes; 64 bytes more are readable
   u8* swept;          // [buf] (nz, ny) 0 for a row of background that was skipped: z, a and b are not set there
-  u32* inside;        // [buf] (nz, ny, words) bits: the voxel is annotated and its label is not 0
+  u32* inside;        // [buf] (nz, ny, words) bits: the voxel is annotated and its label is not 0; [inp] for a class
   u32* annotated;     // [buf] (nz, ny, words) bits: the voxel is annotated; null where every voxel is
   // [out] (nz, ny, words) bits: the nearest site is not further than the border; null where this is not needed.
   u32* keep;
+  bool is_class;     // the volume is a class: `inside` and `annotated` are read instead of labels, see classify.hpp
   bool everywhere;   // search in full: for background voxels too, and across unannotated ones
   bool near_only;    // the reach is short, so the bounded search is fast enough and the envelope is never needed
   bool has_no_site;  // the volume has no site: every distance is that of the plan
@@ -44,6 +45,20 @@ struct ScanTask {
   i64 fractions;                      // [out] annotated voxels whose label is not a whole number
 };
 
+// The classes of some rows [first, last) of a volume of labels; a row has one index for (z, y).
+struct ClassTask {
+  const Volume* volume;
+  ClassTable table;
+  i64 first, last;
+  u32* inside;          // [out] bits, `step` words from class to class; see classify.hpp
+  i64 step;
+  u32* annotated;       // [out] bits; null where every voxel is annotated
+  u8* scratch;
+  i64* count_inside;    // [out] (classes) numbers of voxels are added
+  i64 count_annotated;  // [out] numbers of voxels
+  i64 fractions;        // [out] as in ScanTask
+};
+
 // The search of some panels of columns, or of some bands of rows, of one plane.
 struct PlaneTask {
   const Volume* volume;
@@ -57,9 +72,11 @@ struct PlaneTask {
 // The loops of one SIMD level.
 struct Level {
   void (*scan)(ScanTask&);
+  void (*classify)(ClassTask&);
   void (*panels)(const PlaneTask&, bool whole);
   void (*bands)(const PlaneTask&, bool whole);
   i64 (*scan_scratch)(const Volume&, i64 rows);
+  i64 (*class_scratch)(const Volume&);
   i64 (*plane_scratch)(const Volume&, bool whole);  // for panels and for bands
   i64 (*plane_bytes)(const Volume&, bool whole);    // of C, and as many of D
   int lanes_whole, lanes_float;

@@ -58,8 +58,6 @@ DEVICE_FN void store(const Job& job, const Offsets& at, const Voxel& v, float va
   *reinterpret_cast<float*>(job.weight.data + at.weight + along(job.weight, v)) = weight;
 }
 
-DEVICE_FN bool bit_at(const u32* words, int x) { return words[x >> 5] >> (x & 31) & 1; }
-
 // A band of rows in one z-plane: what its voxels have in common.
 struct Band {
   Offsets at;

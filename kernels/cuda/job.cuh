@@ -16,4 +16,7 @@ DEVICE_FN i64 offset_of(const View& view, const i64* leading, i64 volume) {
   return offset;
 }
 
+// The bit of voxel x in a row of bits.
+DEVICE_FN bool bit_at(const u32* words, i64 x) { return words[x >> 5] >> (x & 31) & 1; }
+
 }  // namespace half_grid

@@ -1,9 +1,9 @@
 // Kernel `scan`: for every voxel the distance along z to the nearest face of each family, see half_grid.hpp.
 //
-//   labels     [inp]  (volumes, nz, ny, nx), any width T and steps
+//   labels     [inp]  (volumes, nz, ny, nx), any width T and steps; with classes T is ClassBits, and none are read
 //   scans      [out]  distances or squares of type K, see tiles.cuh; with squares also `chunks`
-//   inside     [out]  (volumes, nz, ny, words) bits: the voxel is annotated and its label is not 0
-//   annotated  [out]  the same shape, where labels can be unannotated: the voxel is annotated
+//   inside     [out]  (volumes, nz, ny, words) bits: the voxel is annotated and its label is not 0; with classes [inp]
+//   annotated  [out]  the same shape, where labels can be unannotated: the voxel is annotated; with classes [inp]
 //   flags      [out]  (volumes) whether there is a site, and whether there is an unannotated voxel
 //   values     [out]  where squares are packed: the target of each, for kernel `pairs`
 //   counted    [out]  (replicas, slabs, 2) voxels; their order does not matter, since they are integers
@@ -17,6 +17,11 @@
 #include "scan_distances.cuh"
 
 namespace half_grid {
+
+// Stands for the type of labels where kernel `classify` has read them.
+struct ClassBits {};
+template <class T> struct ReadsBits { static constexpr bool value = false; };
+template <> struct ReadsBits<ClassBits> { static constexpr bool value = true; };
 
 DEVICE_FN Column column_of(const Job& job, const Block& block, int segment, int row, int x) {
   const View& view = job.labels;
@@ -35,7 +40,7 @@ DEVICE_FN Column column_of(const Job& job, const Block& block, int segment, int 
 }
 
 // Writes the bits, flags and counts of a row of a segment. `inside` and `annotated` are words along x; lane i holds
-// those of step i.
+// those of step i. With classes the bits are there already.
 DEVICE_FN void publish_row(const Job& job, const Block& block, int segment, int row, u32 inside, u32 annotated,
                            bool face, u64* counted) {
   const int lane = int(threadIdx.x), z = segment * STEPS + lane;
@@ -43,8 +48,10 @@ DEVICE_FN void publish_row(const Job& job, const Block& block, int segment, int 
   const i64 at = ((block.volume * job.n[0] + z) * job.n[1] + block.y + row) * job.words + block.tile;
   u32 counts = 0;  // inside in the low half, annotated in the high half: at most 32 · 32 of each
   if (own) {
-    job.inside[at] = inside;
-    if (job.annotated) job.annotated[at] = annotated;
+    if (job.table.classes == 0) {
+      job.inside[at] = inside;
+      if (job.annotated) job.annotated[at] = annotated;
+    }
     counts = u32(__popc(inside)) | u32(__popc(annotated)) << 16;
   }
   u32 news = __ballot_sync(~0u, face) ? HAS_SITE : 0;
@@ -74,6 +81,33 @@ template <class T> DEVICE_FN void read_row(const Job& job, const Block& block, c
   bits.of(segment, row, FAMILIES)[lane] = found.inside;
   publish_row(job, block, segment, row, found.inside, job.annotated ? found.annotated : block.real,
               found.z || found.a || found.b, counted);
+}
+
+// As `read_row`, from the bits of a class. Lane i reads the row of step i, so faces are words along x; transposed, they
+// are words along z.
+DEVICE_FN void read_row_of_bits(const Job& job, const Block& block, const FaceBits& bits, int segment, int row,
+                                u64* counted) {
+  const int lane = int(threadIdx.x), nz = job.n[0], y = block.y + row, z = segment * STEPS + lane;
+  const bool own = z < nz, more = block.tile + 1 < job.words;
+  // At the border the neighbour is the voxel itself, so that there is no face.
+  const i64 at = ((block.volume * nz + (own ? z : nz - 1)) * job.n[1] + y) * job.words + block.tile;
+  const i64 behind = at + (z + 1 < nz ? i64(job.n[1]) * job.words : 0), below = at + (y + 1 < job.n[1] ? job.words : 0);
+  const u32* const inside = job.inside;
+  const u32 here = inside[at], beside = here >> 1 | (more ? inside[at + 1] << 31 : 0);
+  u32 seen = block.real, pairs = more ? ~0u : block.real >> 1, z_faces = here ^ inside[behind],
+      a_faces = here ^ inside[below], b_faces = (here ^ beside) & pairs;
+  if (job.annotated) {
+    const u32* const annotated = job.annotated;
+    seen = annotated[at];
+    z_faces &= seen & annotated[behind], a_faces &= seen & annotated[below];
+    b_faces &= seen & (seen >> 1 | (more ? annotated[at + 1] << 31 : 0));
+  }
+  if (!own) z_faces = a_faces = b_faces = 0;
+  bits.of(segment, row, 0)[lane] = transposed(z_faces);
+  bits.of(segment, row, 1)[lane] = transposed(a_faces);
+  bits.of(segment, row, 2)[lane] = transposed(b_faces);
+  bits.of(segment, row, FAMILIES)[lane] = own ? here : 0;
+  publish_row(job, block, segment, row, here, seen, (z_faces | a_faces | b_faces) != 0, counted);
 }
 
 // Reads all rows of a segment at once, eight lanes for each row and four labels for each lane.
@@ -125,7 +159,8 @@ template <class T, class K> __global__ void __launch_bounds__(256, 2) scan(BY_VA
     for (i64 packed = i64(blockIdx.x) * warps * 32 + thread; packed <= job.limit; packed += i64(gridDim.x) * warps * 32)
       job.values[packed] = unsigned_value(job, unpacked(u32(packed)));
   }
-  const bool fours = lie_in_fours<T>(job);
+  bool fours = false;
+  if constexpr (!ReadsBits<T>::value) fours = lie_in_fours<T>(job);
   for (i64 number = blockIdx.x; number < tasks; number += gridDim.x) {
     const i64 row = divided(number, job.words), volume = divided(row, chunks);
     Block block;
@@ -140,8 +175,11 @@ template <class T, class K> __global__ void __launch_bounds__(256, 2) scan(BY_VA
     if (fours) {
       for (int s = warp; s < segments; s += warps) read_four_rows(job, block, bits, s, counted);
     } else {
-      for (int i = warp; i < segments * block.rows; i += warps)
-        read_row<T>(job, block, bits, i / block.rows, i % block.rows, counted);
+      for (int i = warp; i < segments * block.rows; i += warps) {
+        if constexpr (ReadsBits<T>::value)
+          read_row_of_bits(job, block, bits, i / block.rows, i % block.rows, counted);
+        else read_row<T>(job, block, bits, i / block.rows, i % block.rows, counted);
+      }
     }
     __syncthreads();
     for (int s = warp; s < segments; s += warps) Writer<K>::segment(job, block, bits, s, segments, stored);

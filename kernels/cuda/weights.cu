@@ -56,6 +56,20 @@ DEVICE_FN Sum sum_of_block(Sum own, Sum* buffer) {
   return sum;
 }
 
+// The class of a voxel, or -1 where it is not counted. With classes the voxel's bits say it; `row` numbers the rows of
+// all volumes.
+DEVICE_FN int class_at(const Weighing& w, i64 label, i64 row, i64 x) {
+  if (!w.inside) return class_of(w.label, w.classes, w.foreground != 0, any_label_at(w.label, w.labels + label));
+  if (w.annotated && !bit_at(w.annotated + row * w.words, x)) return -1;
+  return bit_at(w.inside + row * w.words, x);
+}
+
+// The row of a voxel of a slab, among the rows of all volumes; with classes a slab is every volume of one class.
+DEVICE_FN i64 row_of(const Weighing& w, i64 slab, i64 voxel) {
+  const i64 row = divided(voxel, w.nx), volume = divided(row, w.rows);
+  return (volume * w.slabs + slab) * w.rows + row - volume * w.rows;
+}
+
 __global__ void count(BY_VALUE Weighing w) {
   __shared__ Sum buffer[THREADS];
   const i64 tasks = w.slabs * w.parts;
@@ -84,7 +98,7 @@ __global__ void count(BY_VALUE Weighing w) {
         mask += at * w.mask_step[a];
         index = next;
       }
-      const int c = class_of(w.label, w.classes, w.foreground != 0, any_label_at(w.label, w.labels + label));
+      const int c = w.inside ? class_at(w, label, row_of(w, slab, voxel), voxel % w.nx) : class_at(w, label, 0, 0);
       if (c < 0) continue;
       bool counts = true;
       sum = plus(sum, w.mask ? mask_at(w.mask_value, w.mask + mask, counts) : Sum{0, 0, 1});
@@ -137,7 +151,7 @@ __global__ void weigh(BY_VALUE Weighing w) {
       step *= divided(w.shape[a] + w.slab[a] - 1, w.slab[a]);
       index = next;
     }
-    const int c = class_of(w.label, w.classes, w.foreground != 0, any_label_at(w.label, w.labels + label));
+    const int c = w.inside ? class_at(w, label, divided(voxel, w.nx), voxel % w.nx) : class_at(w, label, 0, 0);
     double weight = 0;
     if (c >= 0) weight = (w.mask ? number_at(w.mask_value, w.mask + mask) : 1.0) * w.class_weight[slab * w.classes + c];
     w.weights[voxel] = float(weight);

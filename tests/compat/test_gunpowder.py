@@ -11,7 +11,7 @@ adapter = real("inner_distance_gpu.compat.gunpowder")
 
 from funlib.persistence import Array  # noqa: E402
 
-from inner_distance_gpu import ClassCounts, balanced_weights, inner_distance  # noqa: E402
+from inner_distance_gpu import ClassCounts, InnerDistanceTransform, balanced_weights, inner_distance  # noqa: E402
 from inner_distance_gpu.compat.gunpowder import AddInnerDistance  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # PreCache
@@ -110,6 +110,27 @@ def test_weights_count_the_patch_and_not_its_context():
     assert node.counts.to_dicts() == counts.to_dicts()
 
 
+@pytest.mark.parametrize("stacked", [False, True])
+def test_a_channel_per_class(stacked):
+    labels, classes = volume(24, 60, 60), {"mito": (300, 600), "nucleus": 600}
+    mask = np.random.default_rng(0).integers(0, 2, labels.shape).astype(np.uint8)
+    whole_volume = inner_distance(labels, VOXEL_SIZE, scale=SCALE, classes=classes, engine="reference")
+    node = AddInnerDistance(LABELS, TARGET, WEIGHT, MASK, scale=SCALE, classes=classes)
+    pipeline = sources(labels, mask, location=False)
+    pipeline += gp.Stack(2) if stacked else node
+    if stacked:
+        pipeline += node
+    (batch,) = run(pipeline, LABELS, MASK, TARGET, WEIGHT, offset=(80, 120, 100))
+    front = (2,) if stacked else ()
+    assert batch[TARGET].data.shape == batch[WEIGHT].data.shape == (*front, 2, 6, 10, 10)
+    expected = part(whole_volume, batch[TARGET].spec.roi)
+    np.testing.assert_allclose(batch[TARGET].data, np.broadcast_to(expected, (*front, *expected.shape)), atol=1e-6)
+    transform = InnerDistanceTransform(VOXEL_SIZE, SCALE, classes=classes, engine="reference")
+    _, weight = transform(batch[LABELS].data, batch[MASK].data)
+    np.testing.assert_allclose(batch[WEIGHT].data, weight, rtol=1e-6)
+    assert node.counts.to_dicts() == transform.counts.to_dicts()
+
+
 @pytest.mark.parametrize("stacked", ["before", "after"])
 def test_stack_on_either_side(stacked):
     labels = volume(24, 60, 60)
@@ -191,6 +212,8 @@ def test_a_request_without_target_or_weight_passes_through():
         ((LABELS, TARGET), {"scale": 5, "context": "far"}, TypeError, "context='far'"),
         ((LABELS, TARGET), {"scale": 5, "engine": "gpu"}, ValueError, "engine='gpu'"),
         ((LABELS, TARGET), {"scale": -5}, ValueError, "scale=-5"),
+        ((LABELS, TARGET), {"scale": 5, "classes": []}, ValueError, r"classes=\[\] is empty"),
+        ((LABELS, TARGET), {"scale": 5, "classes": [1, 2], "channels": 3}, ValueError, "channels=3 with 2 classes"),
     ],
 )
 def test_arguments_are_checked(arguments, keywords, error, message):

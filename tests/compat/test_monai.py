@@ -64,6 +64,23 @@ def test_two_dimensions():
     assert torch.equal(made.as_tensor(), inner_distance(values, (3, 2), scale=10))
 
 
+def test_a_channel_per_class():
+    """Of one sample and of a batch, classes take the place of the channel."""
+    values, classes = labels(), {"mito": (1, 2), "nucleus": 2}
+    node = InnerDistanced("label", 10, target_keys="target", weight_keys="weight", classes=classes, moving=False)
+    target, weight = InnerDistanceTransform(SPACING, 10, classes=classes, moving=False)(values[0])
+    assert target.shape == (2, 8, 9, 10)
+    made = node({"label": meta(values)})
+    for name, expected in (("target", target), ("weight", weight)):
+        assert isinstance(made[name], MetaTensor)
+        assert torch.equal(made[name].as_tensor(), expected)
+    named = InnerDistanced("label", 10, SPACING, target_keys="target", classes=classes)
+    batch = named({"label": torch.stack([values, values])})["target"]
+    assert torch.equal(batch, torch.stack([target, target]))
+    with pytest.raises(ValueError, match=r"'label' has shape \(2, 8, 9, 10\): expected one channel with classes="):
+        named({"label": torch.cat([values, values])})
+
+
 def test_several_keys_count_for_themselves():
     node = InnerDistanced(["a", "b"], 10, target_keys=["ta", "tb"], weight_keys=["wa", "wb"])
     first, second = labels(1), labels(2) * 0

@@ -17,7 +17,10 @@ except Exception as error:  # CuPy is not installed, or finds no NVRTC
 OF_EACH = [
     Kernel(f"{file}.cu", f"half_grid::{name}")
     for file, name in (
+        ("classify", "classify<unsigned char>"),
         ("scan", "scan<unsigned char, unsigned char>"),
+        ("scan", "scan<half_grid::ClassBits, unsigned char>"),
+        ("scan", "scan<half_grid::ClassBits, half_grid::Square>"),
         ("plane", "plane<unsigned char, false>"),
         ("scan", "scan<unsigned char, half_grid::Square>"),
         ("pairs", "pairs"),
@@ -39,7 +42,7 @@ def test_every_specialisation_compiles(kernel):
 
 def test_all_specialisations_are_listed():
     kernels = compiler.every_kernel()
-    assert len(set(kernels)) == len(kernels) == 31
+    assert len(set(kernels)) == len(kernels) == 39
     assert {kernel.name.split("<")[0] for kernel in kernels} == {kernel.name.split("<")[0] for kernel in OF_EACH}
 
 

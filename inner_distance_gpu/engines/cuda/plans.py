@@ -14,6 +14,7 @@ from typing import Any, overload
 import numpy as np
 import torch
 
+from ...labels import Classes
 from ...parameters import TargetParameters, Task
 from .. import Arrays, native
 from . import launcher as launching
@@ -31,16 +32,17 @@ class Prepared:
 
     plan: Any  # LaunchPlan of the extension module
     launches: tuple[Launch, ...]
+    classes: Classes | None = None
 
     @classmethod
-    def of(cls, plan: Any) -> Prepared | None:
+    def of(cls, plan: Any, classes: Classes | None = None) -> Prepared | None:
         if plan is None:
             return None
         launches = (
             Launch(Kernel(one.file, one.kernel), one.grid, one.block, one.shared_bytes, one.weighs)
             for one in plan.launches
         )
-        return cls(plan, tuple(launches))
+        return cls(plan, tuple(launches), classes)
 
 
 class Call:
@@ -54,6 +56,7 @@ class Call:
         self.prepared, self.arrays, self.destination = prepared, arrays, destination
         self.device = labels.device
         self.scratch = take_scratch(prepared.plan, self.device)
+        classes = None if prepared.classes is None else class_table(labels.dtype, prepared.classes, self.device)
         self.records = prepared.plan.call(
             labels.data_ptr(),
             0 if mask is None else mask.data_ptr(),
@@ -62,6 +65,7 @@ class Call:
             self.scratch.data_ptr(),
             0 if counts is None else counts[0].data_ptr(),
             0 if counts is None else counts[1].data_ptr(),
+            0 if classes is None else classes.data_ptr(),
         )
 
     def run(self) -> None:
@@ -127,19 +131,26 @@ def prepare(labels: Layout, mask: Layout | None, target: Layout | None, task: Ta
         if weighing is None
         else native.extension().WeightTask(weighing.num_classes, weighing.foreground, weighing.slab, *weighing.clip)
     )
+    classes = task.classes
+    of_labels, of_classes = _in_classes(labels, task.dims, classes)
     if task.target is None or target is None:
-        return Prepared.of(native.extension().plan_weights(_native(labels, task.ignore_label), of_mask, of_weights))
+        of_all = _native(of_labels, task.ignore_label)
+        return Prepared.of(
+            native.extension().plan_weights(of_all, of_mask, of_weights, task.dims, of_classes), classes
+        )
     return Prepared.of(
         native.extension().plan_targets(
             native.task(task.target),
-            _native(_checked(labels, task.target), task.ignore_label),
+            _native(_checked(of_labels, task.target), task.ignore_label),
             _native(target),
             of_mask,
-            None if weighing is None else _contiguous(labels[0]),
+            None if weighing is None else _contiguous(of_labels[0]),
             of_weights,
             task.border == "mask",
             native.extension().Limits(*limits),
-        )
+            of_classes,
+        ),
+        classes,
     )
 
 
@@ -151,19 +162,46 @@ def prepare_doubled(
     parameters: TargetParameters,
     slabs: int | None,
     bordered: bool,
+    classes: Classes | None,
 ) -> Prepared | None:
     """Kernels `mark` and `sample`; the latter weighs too, with that many slabs."""
+    of_labels, of_classes = _in_classes(labels, len(parameters.voxel_size), classes)
     return Prepared.of(
         native.extension().plan_doubled(
             native.task(parameters),
-            _native(_checked(labels, parameters), parameters.ignore_label),
+            _native(_checked(of_labels, parameters), parameters.ignore_label),
             _native(target),
             None if mask is None else _native(mask),
-            None if slabs is None else _contiguous(labels[0]),
+            None if slabs is None else _contiguous(of_labels[0]),
             slabs or 1,
             bordered,
-        )
+            of_classes,
+        ),
+        classes,
     )
+
+
+def _in_classes(labels: Layout, dims: int, classes: Classes | None) -> tuple[Layout, Any]:
+    """The layout of labels with an axis of classes, along which the memory is the same, and their map."""
+    if classes is None:
+        return labels, None
+    shape, steps, dtype = labels
+    at = len(shape) - dims
+    shape = torch.Size((*shape[:at], len(classes), *shape[at:]))
+    return (shape, (*steps[:at], 0, *steps[at:]), dtype), native.class_map(_name(dtype), classes)
+
+
+@functools.cache  # for as long as the process lives: a captured CUDA graph reads it at every replay
+def class_table(dtype: torch.dtype, classes: Classes, device: torch.device) -> Tensor:
+    """The table of classes in the memory of a device."""
+    if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+        # The copy from the host waits for the device, which breaks a capture without saying why.
+        raise RuntimeError(
+            f"the table of {len(classes)} classes is not on {device} yet, and a CUDA graph is being captured: make one "
+            "call with these classes and labels of this type before the capture"
+        )
+    table = native.class_map(_name(dtype), classes).bytes()
+    return torch.frombuffer(bytearray(table), dtype=torch.uint8).to(device)
 
 
 def _checked(labels: Layout, parameters: TargetParameters) -> Layout:
@@ -175,9 +213,12 @@ def _checked(labels: Layout, parameters: TargetParameters) -> Layout:
 
 def _native(layout: Layout, ignore_label: int | float | None = None) -> Any:
     shape, steps, dtype = layout
-    name: Any = native.BFLOAT16 if dtype == torch.bfloat16 else np.dtype(str(dtype).removeprefix("torch."))
-    element = native.element_format(name, ignore_label)
+    element = native.element_format(_name(dtype), ignore_label)
     return native.extension().Layout(list(shape), [step * dtype.itemsize for step in steps], element)
+
+
+def _name(dtype: torch.dtype) -> Any:
+    return native.BFLOAT16 if dtype == torch.bfloat16 else np.dtype(str(dtype).removeprefix("torch."))
 
 
 def _contiguous(shape: torch.Size) -> Any:

@@ -72,7 +72,8 @@ def runtime():
         *(ctypes.POINTER(ctypes.c_uint32 * 3), ctypes.c_size_t, number),
     ]
     loaded.race_run.restype = ctypes.c_bool
-    loaded.race_accesses.restype = ctypes.c_uint64
+    loaded.race_accesses.restype = loaded.race_bytes_read.restype = ctypes.c_uint64
+    loaded.race_bytes_read.argtypes = [ctypes.c_char_p]
     loaded.race_findings.restype = ctypes.c_char_p
     return loaded
 

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from inner_distance_gpu import InnerDistanceTransform, balanced_weights, inner_distance
+from inner_distance_gpu import InnerDistanceTransform, arrays, balanced_weights, dispatch, inner_distance
+from inner_distance_gpu.parameters import Task, WeightParameters
 
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 FLOATS = {2: torch.float16, 4: torch.float32, 8: torch.float64}
@@ -107,6 +108,48 @@ def every_way_doubled():
             yield Call(labels, mask, (4, 2, 1), {"scale": 3} | keywords, "cucim", None, 48 << 10, grid=1)
 
 
+def every_way_of_classes():
+    """For each width of scan distances the bits of classes on each way through the scan, and each width of labels."""
+    generator = np.random.default_rng(3)
+    few, many = [1, (1, 2)], [(1, 2), 2, (1,)] * 12
+    ways = [
+        ({"background": "zero", "classes": few}, None, "shared memory", 9),
+        ({"background": "zero", "classes": many, "weights": False, "ignore_label": 3}, None, "shared memory", 5),
+        ({"background": "signed", "classes": few, "ignore_label": 3}, torch.float32, "scratch", 9),
+        ({"background": "times_label", "classes": many, "border": "mask"}, torch.uint8, "scratch", 5),
+    ]
+    for i, stored in enumerate((1, 2, 4, "square")):
+        for j, (keywords, mask, where, rows) in enumerate(ways):
+            shape = (1, 35, rows, 36)
+            labels = labelled(shape, INTEGERS[(1, 2, 4, 8)[(i + j) % 4]], generator)
+            masks = None if mask is None else torch.from_numpy(generator.integers(0, 2, shape)).to(mask)
+            yield Call(labels, masks, (1, 1, 1), {"scale": 3} | keywords, "cuda", stored, SHARED[where][stored == "square"])
+    for width, dtype in INTEGERS.items():
+        labels = labelled((2, 5, 9, 18), dtype, generator)
+        mask = torch.from_numpy(generator.integers(0, 2, labels.shape)).bool() if width < 4 else None
+        keywords = {"scale": 3, "background": "signed", "ignore_label": 3, "classes": few}
+        yield Call(labels, mask, (4, 2, 1), keywords, "cucim", None, 48 << 10, grid=1)
+
+
+def weights_of_classes(launcher):
+    """Weights alone."""
+    generator = np.random.default_rng(4)
+    launcher.grid, launcher.order, launcher.shared_bytes = 2, 0, 48 << 10
+    classes = ((1,), (1, 2))
+    weighing = WeightParameters(2, True, (2, 1, 9, 30, 32), (0.05, 0.95), 3, 3)
+    for mask in (None, np.float32):
+        labels = labelled((2, 9, 30, 32), torch.int32, generator)
+        given = None if mask is None else torch.from_numpy(generator.random((2, 1, 9, 30, 32)).astype(mask))
+        found, expected = (
+            dispatch.run(
+                arrays.accept(labels, "labels"), Task(weighing=weighing, classes=classes), given, engine=name, threads=1
+            )
+            for name in ("cuda", "reference")
+        )
+        torch.testing.assert_close(found.weight, expected.weight)
+        torch.testing.assert_close(found.counts.numerators, expected.counts.numerators)
+
+
 def weights(launcher):
     """Weights alone, in slabs: each width of labels with masks of each kind."""
     generator = np.random.default_rng(2)
@@ -147,6 +190,9 @@ def random_call(generator):
         "ignore_label": one_of(None, 0, 1) if dtype != torch.bool else None,
         "weights": one_of(True, True, False),
     }
+    if generator.random() < 0.3:
+        classes = one_of([2, 3], [(2, 3), 2], [2, (2, 3), 3] * 12) if dtype != torch.bool else [1]
+        keywords["classes"] = classes
     if keywords["weights"]:
         keywords["border"] = one_of("keep", "mask")
     if keywords["scale"] is None and keywords["no_boundary"] == "saturate":

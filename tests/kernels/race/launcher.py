@@ -40,6 +40,7 @@ class RaceLauncher:
         self.other_limits = {}
         self.scratch, self.findings = Scratch(), []
         self.launches, self.accesses = collections.Counter(), collections.Counter()
+        self.label_bytes = collections.Counter()  # of labels read, by kernel
 
     def limits(self, device):
         return Limits(multiprocessors=2, shared_bytes=self.shared_bytes, **self.other_limits)
@@ -70,6 +71,7 @@ class RaceLauncher:
         if not ended:
             self.findings.append(Finding("threads wait for ever", (), 1, launch.kernel.name))
         accesses = runtime.race_accesses() - before
+        self.label_bytes[paths.base(launch.kernel)] += runtime.race_bytes_read(b"labels")
         for path in paths.of(launch, record, grid):
             self.launches[launch.kernel, path] += 1
             self.accesses[launch.kernel, path] += accesses

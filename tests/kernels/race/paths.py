@@ -17,6 +17,7 @@ _MASKS = ("no mask", "integer mask", "float mask", *(f"masks of {width} B" for w
 _SLABS = ("one slab", "several slabs")
 _SCAN = ("counts", "no counts", "unannotated", "segments in scratch", "segments in shared memory", "several segments")
 REQUIRED = {
+    "classify": (*_ALWAYS, "unannotated", "one group of classes", "several groups of classes"),
     "scan": (*_ALWAYS, *_SCAN, "all swept", "single labels"),
     "plane": (*_ALWAYS, *_FINISH),
     "pairs": (*_ALWAYS, *_FINISH, *_MASKS[1:]),
@@ -38,6 +39,8 @@ def required():
     for kernel in compiler.every_kernel():
         for path in REQUIRED[base(kernel)]:
             yield kernel, path
+        if base(kernel) in ("mark", "sample", "count", "weigh"):
+            yield kernel, "classes"
         if base(kernel) == "scan" and "<unsigned char" in kernel.name:
             yield kernel, "four labels at once"
 
@@ -94,20 +97,23 @@ def _of_weights(name, launch, w, grid):
         "sums": bool(w.sums),
         "no sums": not w.sums,
         "several tasks a block": grid < tasks,
+        "classes": bool(w.inside),
     }
 
 
 def _of_job(name, launch, job, doubled, grid):
     nz, ny, nx = job.n
     planes, chunks = job.volumes * nz, -(-ny // cuda_records.ROWS_PER_CHUNK)
+    rows = planes * ny // max(job.table.classes, 1)
     tasks = {
+        "classify": -(-rows * job.words // 8),
         "scan": job.volumes * chunks * job.words,
         "plane": planes * -(-ny // cuda_records.ROWS),
         "pairs": planes * -(-ny // cuda_records.PAIR_ROWS),
         "mark": -(-job.volumes * (2 * nz - 1) * (2 * ny - 1) * (2 * nx - 1) // launch.block[0]),
         "sample": -(-nz * ny * nx // launch.block[0]),
     }[name]
-    flags = (ctypes.c_uint32 * job.volumes).from_address(job.flags)
+    flags = (ctypes.c_uint32 * job.volumes).from_address(job.flags) if job.flags else ()
     sites = [bool(flag & cuda_records.HAS_SITE) for flag in flags]
     if doubled is not None:
         sites = [bool(doubled.distances)]
@@ -135,6 +141,9 @@ def _of_job(name, launch, job, doubled, grid):
         "segments in shared memory": not job.segments,
         "several segments": nz > cuda_records.STEPS,
         "all swept": bool(job.annotated or job.everywhere),
+        "one group of classes": job.table.groups == 1,
+        "several groups of classes": job.table.groups > 1,
+        "classes": job.table.classes > 0,
         "four labels at once": in_fours,
         "single labels": not in_fours,
     }

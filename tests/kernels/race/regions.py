@@ -17,6 +17,7 @@ POISON = 0xA5
 
 # What each kernel writes; everything else that it is given is an input. The [out] and [buf] of kernels/cuda.
 WRITES = {
+    "classify": {"inside", "annotated"},
     "scan": {"scans", "chunks", "inside", "annotated", "flags", "values", "counted", "segments"},
     "plane": {"target", "weight", "rows"},
     "pairs": {"target", "weight"},
@@ -76,6 +77,9 @@ class Regions:
             self._array(name, view.data, [*job.leading, *job.n], [*view.lead, *view.step], width)
         for name in SCRATCH:
             self._bytes(name, getattr(job, name), None, FILLED)
+        table = job.table
+        self._bytes("ids", table.ids, 8 * table.count, FILLED)
+        self._bytes("members", table.members, 4 * (table.count + 1) * table.groups, FILLED)
 
     def _weighing(self, w):
         self._array("labels", w.labels, w.shape, w.label_step, w.label.width)
@@ -83,7 +87,7 @@ class Regions:
         counts = 8 * w.slabs * w.classes
         for name in ("numerators", "denominators"):
             self._bytes(name, getattr(w, name), counts, FILLED)
-        for name in ("counted", "sums", "class_weight"):
+        for name in ("counted", "sums", "class_weight", "inside", "annotated"):
             self._bytes(name, getattr(w, name), None, FILLED)
         self._bytes("weights", w.weights, 4 * math.prod(w.shape), FRESH)
 

@@ -31,7 +31,8 @@ void look(u64 address, u32 size, bool writes, bool reads, bool atomic, u64 at) {
     return;
   }
   if (!(size & (size - 1)) && address % size) report("misaligned access", at, 0, address, size);
-  const Region& region = shadow.regions[first.region];
+  Region& region = shadow.regions[first.region];
+  if (reads) region.bytes_read += size;
   if (writes && !region.writable) report("write to an input", at, 0, address, size);
   const Fiber& fiber = fibers[current];
   const Accesses now = accesses_of(block_index.x, fiber.rounds, fiber.warp_rounds, current);
@@ -169,7 +170,7 @@ unsigned long long race_atomic_or(void* at, size_t size, unsigned long long valu
 
 // The host first names all memory of the next launch, region by region, and then launches.
 void race_begin() { shadow.begin_launch(); }
-void race_region(const char* name, bool writable) { shadow.regions.push_back({name, writable}); }
+void race_region(const char* name, bool writable) { shadow.regions.push_back({name, writable, 0}); }
 // Adds an array to the region named last: its elements, but no byte between them. Steps are in bytes.
 void race_array(u64 data, int axes, const int64_t* extents, const int64_t* steps, int64_t width, int content) {
   if (axes == 0) return shadow.mark(data, data + u64(width), u16(shadow.regions.size() - 1), Content(content));
@@ -203,6 +204,12 @@ bool race_run(void (*kernel)(const void*), const void* argument, const Module* o
 }
 
 u64 race_accesses() { return accesses; }
+// Bytes that the last launch has read from regions of that name.
+u64 race_bytes_read(const char* name) {
+  u64 bytes = 0;
+  for (const Region& region : shadow.regions) bytes += region.name == name ? region.bytes_read : 0;
+  return bytes;
+}
 const char* race_findings() {
   static std::string lines;
   lines = findings.taken();

@@ -32,6 +32,7 @@ enum Content {
 struct Region {
   std::string name;
   bool writable;
+  u64 bytes_read = 0;
 };
 
 // Accesses of one kind to one byte, in 64 bits that compare as a whole; 0 where there was none. What a later access
