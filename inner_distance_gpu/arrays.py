@@ -183,21 +183,6 @@ def on_host(array: Array) -> Array:
     return array if array.kind == "numpy" else Array(to_host(array), "numpy", "cpu")
 
 
-def empty(shape: tuple[int, ...], like: Array) -> Any:
-    """Memory for float32 values, of the kind and on the device of `like`."""
-    if like.kind == "torch":
-        return torch.empty(shape, dtype=torch.float32, device=like.device)
-    return np.empty_like(like.data, np.float32, order="C", subok=False, shape=shape)  # NumPy calls CuPy for its arrays
-
-
-def repeated(array: Array, times: int, axis: int) -> Array:
-    """The same memory with a new axis in front of `axis`, along which it is read `times` times."""
-    data = array.data[(slice(None),) * axis + (None,)]
-    shape = (*data.shape[:axis], times, *data.shape[axis + 1 :])
-    wide = data.expand(shape) if array.kind == "torch" else np.broadcast_to(data, shape)
-    return Array(wide, array.kind, array.device)
-
-
 def device_of(array: Array) -> torch.device:
     return torch.device(array.device)
 

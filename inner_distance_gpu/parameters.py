@@ -31,7 +31,11 @@ SMALLEST, LARGEST = 1e-100, 1e100
 
 @dataclass(frozen=True)
 class TargetParameters:
-    """What decides a target. `scale=None` leaves world units."""
+    """What decides a target. `scale=None` leaves world units.
+
+    `samples` are the voxel sizes along the first axis of the labels, `scales` the scales along the axis in front of the
+    spatial ones, where they differ; `voxel_size` is one of the former then, `scale` the largest of the latter.
+    """
 
     voxel_size: tuple[float, ...]
     scale: float | None
@@ -39,6 +43,8 @@ class TargetParameters:
     no_boundary: NoBoundary
     ignore_label: int | float | None
     fill: float
+    samples: tuple[tuple[float, ...], ...] | None = None
+    scales: tuple[float, ...] | None = None
 
     @classmethod
     def checked(
@@ -49,10 +55,14 @@ class TargetParameters:
         no_boundary: Any,
         ignore_label: Any,
         fill: Any,
+        channels: int | None = None,
     ) -> TargetParameters:
+        """`channels` is the number of scales that may be given; None allows one for all alone."""
+        largest, scales = check_scales(scale, channels)
         return cls(
+            scales=scales,
             voxel_size=check_voxel_size(voxel_size),
-            scale=check_scale(scale),
+            scale=largest,
             background=check_choice("background", background, get_args(Background)),
             no_boundary=check_choice("no_boundary", no_boundary, get_args(NoBoundary)),
             ignore_label=check_ignore_label(ignore_label),
@@ -67,6 +77,11 @@ class TargetParameters:
                 f"as in voxel_size={self.voxel_size}"
             )
         return replace(self, voxel_size=voxel_size)
+
+    def at_each(self, rows: Sequence[tuple[float, ...]]) -> TargetParameters:
+        """The same with a voxel size for each sample of the first axis."""
+        sized = [self.at(row) for row in rows] or [self]
+        return replace(sized[0], samples=tuple(rows) if len(set(rows)) > 1 else None)
 
 
 @dataclass(frozen=True)
@@ -194,6 +209,22 @@ def check_scale(scale: Any) -> float | None:
     return float(scale)
 
 
+def check_scales(scale: Any, channels: int | None) -> tuple[float | None, tuple[float, ...] | None]:
+    """The scale, or the largest of a list of them; and that list where they differ."""
+    if scale is None or _is_real(scale) or isinstance(scale, (str, bytes)) or not isinstance(scale, Iterable):
+        return check_scale(scale), None
+    given = scale.tolist() if hasattr(scale, "tolist") else list(scale)
+    if not isinstance(given, list) or None in given:
+        raise TypeError(
+            f"scale={scale!r}: expected a number, None, or one number per class or channel, none of them None"
+        )
+    if len(given) != channels:
+        expected = "one number, or classes or channels to have one each" if channels is None else f"{channels} numbers"
+        raise ValueError(f"scale={given} has {len(given)} numbers: expected {expected}")
+    scales = tuple(check_scale(each) or 0.0 for each in given)
+    return max(scales), scales if len(set(scales)) > 1 else None
+
+
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> Any:
     if value not in choices or not isinstance(value, str):
         error = ValueError if isinstance(value, str) else TypeError
@@ -247,18 +278,6 @@ def check_flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def check_halo(halo: Any) -> float | None:
-    """The tolerance that `halo` stands for; None for an exact one."""
-    expected = 'expected "exact", or the largest error allowed, between 0 and 1'
-    if isinstance(halo, str) and halo == "exact":
-        return None
-    if not _is_real(halo):
-        raise (ValueError if isinstance(halo, str) else TypeError)(f"halo={halo!r}: {expected}")
-    if not 0 < halo < 1:
-        raise ValueError(f"halo={halo!r}: {expected}")
-    return float(halo)
-
-
 def check_clip(clip: Any) -> tuple[float, float]:
     expected = "expected two numbers with 0 < low <= high <= 1, such as (0.05, 0.95)"
     if isinstance(clip, (str, bytes)) or not isinstance(clip, Iterable):
@@ -272,26 +291,3 @@ def check_clip(clip: Any) -> tuple[float, float]:
     if low < SMALLEST:  # its weight would be infinite
         raise ValueError(f"clip={clip!r}: expected low >= {SMALLEST:.0e}")
     return low, high
-
-
-def check_slab(slab: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """`slab` with −1 replaced by the whole axis; None is one slab, the whole array."""
-    if slab is None:
-        return shape
-    expected = (
-        f"expected one block extent per axis of the labels, shape {shape}: "
-        "a positive whole number, or -1 for the whole axis"
-    )
-    if isinstance(slab, (str, bytes)) or not isinstance(slab, Iterable):
-        raise TypeError(f"slab={slab!r}: {expected}")
-    extents = tuple(slab)
-    if not all(map(_is_integer, extents)):
-        raise TypeError(f"slab={slab!r}: {expected}")
-    if len(extents) != len(shape) or any(extent < 1 and extent != -1 for extent in extents):
-        raise ValueError(f"slab={slab!r}: {expected}")
-    return tuple(n if extent == -1 else min(int(extent), n) for extent, n in zip(extents, shape, strict=True))
-
-
-def slab_grid(slab: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """How many slabs there are along each axis, at least one; the last one may be ragged."""
-    return tuple(-(-n // extent) if n else 1 for extent, n in zip(slab, shape, strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 
 from .. import arrays, dispatch
 from ..arrays import Array
@@ -161,7 +162,10 @@ class HotDistancePredictor(SignedDistances):
         labels = dispatch.accept_volumes(data, voxel_size)
         before = (slice(None),) * (len(labels.shape) - len(voxel_size) - 1)
         channels = labels.shape[len(before)]
-        joint = arrays.empty((*labels.shape[: len(before)], 2 * channels, *labels.shape[len(before) + 1 :]), labels)
+        shape = (*labels.shape[: len(before)], 2 * channels, *labels.shape[len(before) + 1 :])
+        # NumPy calls CuPy for CuPy's arrays.
+        torchs = isinstance(distances, torch.Tensor)
+        joint = distances.new_empty(shape) if torchs else np.empty_like(distances, shape=shape)
         classes = joint[(*before, slice(channels))]
         with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is infinite
             classes[...] = labels.data
@@ -172,12 +176,15 @@ class HotDistancePredictor(SignedDistances):
     def _twice(self, weighed: Weighed, distances: Any) -> Weighed:
         """Labels with an axis of two in front of the channels, classes and distances, and the mask of each."""
         axis, mask = weighed.channel_axis, weighed.mask
-        labels = arrays.repeated(weighed.labels, 2, axis)
+        alone = arrays.with_axis(weighed.labels, len(weighed.voxel_size) + 1)
+        shape = (*alone.shape[:axis], 2, *alone.shape[axis + 1 :])
+        wide = alone.data.expand(shape) if alone.kind == "torch" else np.broadcast_to(alone.data, shape)
+        labels = Array(wide, alone.kind, alone.device)
         slab = (*weighed.slab[:axis], 1, *weighed.slab[axis:])
         if distances is not None:
             mask = self._both_masks(weighed, self._mask_with_distances(weighed, distances))
         elif mask is not None and len(mask.shape) == len(weighed.labels.shape):
-            mask = arrays.repeated(mask, 1, axis)
+            mask = arrays.with_axis(mask, len(weighed.voxel_size) + 1)
         return Weighed(labels, mask, slab, weighed.voxel_size)
 
     def _both_masks(self, weighed: Weighed, of_distances: Array) -> Array:
