@@ -160,11 +160,11 @@ class Task:
         )
 
 
-def _is_real(value: Any) -> bool:
+def is_real(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
 
 
-def _is_integer(value: Any) -> bool:
+def is_integer(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
 
 
@@ -200,7 +200,7 @@ def check_scale(scale: Any) -> float | None:
     if scale is None:
         return None
     expected = "expected a positive finite number in world units, or None for distances without tanh"
-    if not _is_real(scale):
+    if not is_real(scale):
         raise TypeError(f"scale={scale!r}: {expected}")
     if not (math.isfinite(_as_float(scale)) and scale > 0):
         raise ValueError(f"scale={scale!r}: {expected}")
@@ -211,7 +211,7 @@ def check_scale(scale: Any) -> float | None:
 
 def check_scales(scale: Any, channels: int | None) -> tuple[float | None, tuple[float, ...] | None]:
     """The scale, or the largest of a list of them; and that list where they differ."""
-    if scale is None or _is_real(scale) or isinstance(scale, (str, bytes)) or not isinstance(scale, Iterable):
+    if scale is None or is_real(scale) or isinstance(scale, (str, bytes)) or not isinstance(scale, Iterable):
         return check_scale(scale), None
     given = scale.tolist() if hasattr(scale, "tolist") else list(scale)
     if not isinstance(given, list) or None in given:
@@ -236,9 +236,9 @@ def check_ignore_label(ignore_label: Any) -> int | float | None:
     if ignore_label is None:
         return None
     expected = "expected a number that a label can have, or None"
-    if not _is_real(ignore_label):
+    if not is_real(ignore_label):
         raise TypeError(f"ignore_label={ignore_label!r}: {expected}")
-    if not _is_integer(ignore_label):
+    if not is_integer(ignore_label):
         return _as_float(ignore_label)
     if not -(2**63) <= ignore_label < 2**64:
         raise ValueError(f"ignore_label={ignore_label!r}: {expected}")
@@ -247,7 +247,7 @@ def check_ignore_label(ignore_label: Any) -> int | float | None:
 
 def check_fill(fill: Any) -> float:
     expected = "expected a number that float32 can hold (NaN and infinities are fine)"
-    if not _is_real(fill):
+    if not is_real(fill):
         raise TypeError(f"fill={fill!r}: {expected}")
     value = _as_float(fill)
     if abs(value) > float(np.finfo(np.float32).max) and not (math.isinf(value) and value == fill):
@@ -265,7 +265,7 @@ def check_threads(threads: Any) -> int:
 
 
 def check_count(name: str, value: Any, expected: str = "a positive whole number") -> int:
-    if not _is_integer(value):
+    if not is_integer(value):
         raise TypeError(f"{name}={value!r}: expected {expected}")
     if not 1 <= value < 2**31:  # what kernels count with
         raise ValueError(f"{name}={value!r}: expected {expected}{', below 2³¹' if value > 0 else ''}")
@@ -283,7 +283,7 @@ def check_clip(clip: Any) -> tuple[float, float]:
     if isinstance(clip, (str, bytes)) or not isinstance(clip, Iterable):
         raise TypeError(f"clip={clip!r}: {expected}")
     bounds = tuple(clip)
-    if len(bounds) != 2 or not all(map(_is_real, bounds)):
+    if len(bounds) != 2 or not all(map(is_real, bounds)):
         raise TypeError(f"clip={clip!r}: {expected}")
     low, high = map(_as_float, bounds)
     if not 0 < low <= high <= 1:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
-import numpy as np
-
-from ..parameters import SATURATION, TargetParameters
+from ..parameters import SATURATION, TargetParameters, is_real
 
 # A default block grows until its halo costs no more than this, or until it holds this many voxels.
 OVERHEAD = 1.5
@@ -164,7 +161,7 @@ def _tolerance(halo: Any) -> float | None:
     expected = 'expected "exact", or the largest error allowed, between 0 and 1'
     if isinstance(halo, str) and halo == "exact":
         return None
-    if not isinstance(halo, Real) or isinstance(halo, (bool, np.bool_)):
+    if not is_real(halo):
         raise (ValueError if isinstance(halo, str) else TypeError)(f"halo={halo!r}: {expected}")
     if not 0 < halo < 1:
         raise ValueError(f"halo={halo!r}: {expected}")

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from numbers import Integral
 from typing import Any
 
-import numpy as np
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
+from ..parameters import is_integer
 
 
 def check_slab(slab: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -24,7 +19,7 @@ def check_slab(slab: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     if isinstance(slab, (str, bytes)) or not isinstance(slab, Iterable):
         raise TypeError(f"slab={slab!r}: {expected}")
     extents = tuple(slab)
-    if not all(map(_is_integer, extents)):
+    if not all(map(is_integer, extents)):
         raise TypeError(f"slab={slab!r}: {expected}")
     if len(extents) != len(shape) or any(extent < 1 and extent != -1 for extent in extents):
         raise ValueError(f"slab={slab!r}: {expected}")
