@@ -183,7 +183,7 @@ def source(labels):
     mask = np.ones_like(labels)
     mask[:, :6] = 0
     arrays = (gp.ArraySource(GT, dacapo_array(labels)), gp.ArraySource(MASK, dacapo_array(mask)))
-    return arrays + gp.MergeProvider() + gp.Pad(GT, None) + gp.Pad(MASK, None) + gp.RandomLocation()
+    return arrays + gp.MergeProvider() + gp.RandomLocation()
 
 
 @pytest.mark.parametrize("distances", [False, True])
