@@ -52,7 +52,7 @@ def scale(
             continue
         suggested.append(suggested_scale(widths, sizes))
         shown = (f"{width:.4g}" for width in np.quantile(widths, QUANTILES))
-        table.add_row(title, str(widths.size), *shown, f"{suggested[-1]:.2g}")
+        table.add_row(title, str(widths.size), *shown, _shown(suggested[-1]))
     console.print(f"{labels}: {array.dtype} {array.shape}, voxel size {', '.join(f'{size:g}' for size in sizes)}{unit}")
     console.print("Half-widths: the largest distance to the boundary in each object.")
     console.print(table)
@@ -60,7 +60,7 @@ def scale(
         errors.print("no object has a boundary, so nothing is suggested")
         return
     console.print(
-        f"Suggested: {', '.join(f'{value:.2g}' for value in suggested)}. An object of the median half-width has"
+        f"Suggested: {', '.join(map(_shown, suggested))}. An object of the median half-width has"
     )
     console.print("0.9 in its middle then; no scale is below the largest voxel size.")
 
@@ -117,6 +117,11 @@ def half_widths(
 def suggested_scale(widths: Widths, voxel_size: tuple[float, ...]) -> float:
     """The median half-width over 1.5, but no less than the largest voxel size: docs/choosing-scale.md says why."""
     return max(float(np.median(widths)) / SCALES_PER_HALF_WIDTH, *voxel_size)
+
+
+def _shown(value: float) -> str:
+    """Two digits, without an exponent."""
+    return f"{float(f'{value:.2g}'):.10g}"
 
 
 def _parts(inside: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:

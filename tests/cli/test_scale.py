@@ -68,8 +68,10 @@ def test_the_command_prints_a_row_per_class(call, tmp_path):
     widths = half_widths(balls_and_rods(), SIZES, ClassMap.checked({"balls": 1, "rods": 2}))
     for widths_of_class in widths.values():
         assert f"{np.median(widths_of_class):.4g}" in out
-        assert f"{suggested_scale(widths_of_class, SIZES):.2g}" in out
+        assert f"{float(f'{suggested_scale(widths_of_class, SIZES):.2g}'):g}" in out
     assert "objects" in out
+    assert "Suggested: 1" in out
+    assert "e+02" not in out
 
 
 def test_labels_without_a_boundary(call, tmp_path):
