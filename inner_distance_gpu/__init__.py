@@ -5,7 +5,7 @@ from .api import balanced_weights, inner_distance
 from .counts import ClassCounts
 from .engines.notices import LabelWarning
 from .loader import TargetLoader
-from .predictors import InnerDistancePredictor
+from .predictors import DistancePredictor, HotDistancePredictor, InnerDistancePredictor
 from .storage import open_labels
 from .transform import InnerDistanceTransform
 
@@ -13,6 +13,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ClassCounts",
+    "DistancePredictor",
+    "HotDistancePredictor",
     "InnerDistancePredictor",
     "InnerDistanceTransform",
     "LabelWarning",

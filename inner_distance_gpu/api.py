@@ -16,7 +16,7 @@ def inner_distance(
     labels: Any,
     voxel_size: Any,
     *,
-    scale: float | None = None,
+    scale: Any = None,
     background: str = "zero",
     no_boundary: str = "extent",
     ignore_label: int | float | None = None,
@@ -40,7 +40,7 @@ def inner_distance(
         voxels.
     voxel_size : 2 or 3 positive numbers
         In array-axis order, world units. Fractions are kept.
-    scale : positive number or None
+    scale : positive number or None, or one number per class
         The target is `tanh(±d / scale)`, world units; None leaves ±d in world units.
     background : {"zero", "signed", "times_label"}
         0 where label = 0; the negative side kept; or the result times the label (DaCapo to the letter).
@@ -94,12 +94,23 @@ def inner_distance(
     [[[0.0, 2.0, 6.0, 2.0, 0.0, 0.0]], [[0.0, 0.0, 0.0, 0.0, 2.0, 6.0]]]
     """
     if arrays.is_traced(labels):
-        asked = (voxel_size, scale, background, no_boundary, fill, *operators.wrapped(ignore_label))
-        result = torch.ops.inner_distance_gpu.target(labels, *asked, engine, threads, operators.classes_text(classes))
+        several = isinstance(scale, (list, tuple))
+        asked = (
+            voxel_size,
+            None if several else scale,
+            background,
+            no_boundary,
+            fill,
+            *operators.wrapped(ignore_label),
+        )
+        each = (operators.classes_text(classes), None, scale if several else None)
+        result = torch.ops.inner_distance_gpu.target(labels, *asked, engine, threads, *each)
         return result if out is None else out.copy_(result)
-    parameters = TargetParameters.checked(voxel_size, scale, background, no_boundary, ignore_label, fill)
+    chosen = None if classes is None else ClassMap.checked(classes, ignore_label).ids
+    scales = None if chosen is None else len(chosen)
+    parameters = TargetParameters.checked(voxel_size, scale, background, no_boundary, ignore_label, fill, scales)
     array = dispatch.accept_volumes(labels, parameters.voxel_size)
-    task = Task(parameters, classes=None if classes is None else ClassMap.checked(classes, ignore_label).ids)
+    task = Task(parameters, classes=chosen)
     return dispatch.run(array, task, engine=engine, threads=check_threads(threads), out=out).target
 
 

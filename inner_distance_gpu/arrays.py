@@ -177,6 +177,11 @@ def from_host(values: npt.NDArray[Any], like: Array) -> Any:
     return torch.from_numpy(values).to(like.device)
 
 
+def on_host(array: Array) -> Array:
+    """The same values as a NumPy array; see `to_host`."""
+    return array if array.kind == "numpy" else Array(to_host(array), "numpy", "cpu")
+
+
 def device_of(array: Array) -> torch.device:
     return torch.device(array.device)
 

@@ -18,11 +18,12 @@ import torch
 from . import arrays, engines
 from .arrays import Array
 from .counts import ClassCounts
-from .engines import counting, notices
+from .engines import counting, groups, notices
 from .engines.memory import DeviceMemory, HostMemory, Memory
+from .engines.slabs import check_slab, slab_grid
 from .labels import check_classes, check_ignored, is_annotated
 from .labels.classes import check_class_ids
-from .parameters import Task, WeightParameters, check_clip, check_count, check_ignore_label, check_slab, slab_grid
+from .parameters import Task, WeightParameters, check_clip, check_count, check_ignore_label
 
 
 class Results(NamedTuple):
@@ -96,6 +97,9 @@ def run(
     memory: Memory = DeviceMemory(labels) if engines.on_device(name) else HostMemory()
     task = for_labels(task, labels)
     check = labels.on_host if task.validate is None else task.validate
+    varies = task.target is not None and (task.target.samples or task.target.scales) is not None
+    if varies:
+        groups.check(task, labels.shape, shape)
     given = before = None
     if task.weighing is not None:
         given = accept_mask(mask, labels, task.weighing.spatial, check, task.classes)
@@ -113,7 +117,8 @@ def run(
                 of_mask = None if given is None else memory.mask_to_engine(given, shape)
 
                 def work(numbers: tuple[Any, Any] | None) -> None:
-                    runner.run(task, engines.Arrays(there, of_mask, target, weight, numbers), threads)
+                    start = functools.partial(groups.run, runner) if varies else runner.run
+                    start(task, engines.Arrays(there, of_mask, target, weight, numbers), threads)
 
                 if before is None:
                     work(None)

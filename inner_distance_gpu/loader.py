@@ -10,6 +10,7 @@ import torch
 from . import arrays
 from .batches import containers as batches
 from .batches.ahead import Ahead
+from .batches.keyed import Keyed
 from .parameters import check_count
 from .transform import InnerDistanceTransform
 
@@ -102,7 +103,8 @@ class TargetLoader:
     def prepared(self, batch: Any) -> Any:
         """The batch on `device`, transformed: the work of the thread."""
         if self.device is not None:
-            batch = batches.mapped(self._to_device, batch)
+            moved = batches.mapped(self._to_device, batch)
+            batch = self.transform.with_voxel_sizes_of(batch, moved) if isinstance(self.transform, Keyed) else moved
         return self.transform(batch)
 
     def side_stream(self) -> torch.cuda.Stream | None:

@@ -23,7 +23,17 @@ from .counts import ClassCounts
 from .engines import notices
 from .labels import Classes
 from .labels.classes import ClassMap
-from .parameters import TargetParameters, Task, WeightParameters, check_choice, check_clip, check_count, check_threads
+from .parameters import (
+    TargetParameters,
+    Task,
+    WeightParameters,
+    check_choice,
+    check_clip,
+    check_count,
+    check_scales,
+    check_threads,
+    check_voxel_size,
+)
 
 Tensor = torch.Tensor
 
@@ -33,11 +43,11 @@ _TARGET = f"float[] voxel_size, float? scale, str background, str no_boundary, f
 _COUNTED = "Tensor? mask, Tensor? numerators, Tensor? denominators"
 _RUN = "str engine, int? threads"
 # What an earlier version did not have comes last, with a default: programs that it exported still load.
-_CLASSES = "str? classes=None"
+_SEVERAL = "str? classes=None, Tensor? samples=None, float[]? scales=None"
 SCHEMAS = {
-    "target": f"(Tensor labels, {_TARGET}, {_RUN}, {_CLASSES}) -> Tensor",
+    "target": f"(Tensor labels, {_TARGET}, {_RUN}, {_SEVERAL}) -> Tensor",
     "target_and_weights": (
-        f"(Tensor labels, {_COUNTED}, {_TARGET}, int channels, float[] clip, str border, {_RUN}, {_CLASSES}) "
+        f"(Tensor labels, {_COUNTED}, {_TARGET}, int channels, float[] clip, str border, {_RUN}, {_SEVERAL}) "
         "-> (Tensor, Tensor, Tensor, Tensor)"
     ),
     "weights": (
@@ -75,6 +85,25 @@ def _classes(text: str | None) -> Classes | None:
     return ClassMap.checked(ids if text else []).ids
 
 
+def _at_each(
+    parameters: TargetParameters, labels: Tensor, samples: Tensor | None, scales: list[float] | None
+) -> TargetParameters:
+    """The parameters with voxel sizes per sample and scales per channel; `engines.groups` checks their number."""
+    if scales is not None:
+        largest, several = check_scales(list(scales), len(scales))
+        parameters = replace(parameters, scale=largest, scales=several)
+    if samples is None:
+        return parameters
+    if samples.device.type != "cpu":
+        raise TypeError(f"samples are on {samples.device}: expected numbers on the host")
+    if samples.ndim != 2 or len(samples) != labels.shape[0]:
+        raise ValueError(
+            f"samples have shape {tuple(samples.shape)} for labels of shape {tuple(labels.shape)}: expected a voxel "
+            "size per sample of the first axis"
+        )
+    return parameters.at_each([check_voxel_size(row) for row in samples.tolist()])
+
+
 def _filled(rest: tuple[Any, ...], count: int) -> tuple[Any, ...]:
     """`count` arguments of an operator: torch leaves out those in the end that have their default."""
     return (*rest, *(None,) * (count - len(rest)))
@@ -88,8 +117,8 @@ def weights_of(labels: Tensor, mask: Any, counts: ClassCounts | None, *asked: An
 
 
 def _target(labels: Tensor, voxel_size: Any, *rest: Any) -> Tensor:
-    *named, engine, threads, classes = _filled(rest, 9)
-    parameters = _parameters(tuple(voxel_size), *named)
+    *named, engine, threads, classes, samples, scales = _filled(rest, 11)
+    parameters = _at_each(_parameters(tuple(voxel_size), *named), labels, samples, scales)
     array = dispatch.accept_volumes(labels, parameters.voxel_size)
     task = Task(parameters, classes=_classes(classes))
     with notices.unsaid():
@@ -98,7 +127,7 @@ def _target(labels: Tensor, voxel_size: Any, *rest: Any) -> Tensor:
 
 
 def _fake_target(labels: Tensor, voxel_size: Any, *rest: Any) -> Tensor:
-    *named, engine, threads, classes = map(_concrete, _filled(rest, 9))
+    *named, engine, threads, classes, _, _ = map(_concrete, _filled(rest, 11))
     parameters = _parameters(tuple(map(_concrete, voxel_size)), *named)
     array = dispatch.accept_volumes(labels, parameters.voxel_size)
     task = Task(parameters, classes=_classes(classes))
@@ -115,8 +144,8 @@ def _target_and_weights(
     voxel_size: Any,
     *rest: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    *named, channels, clip, border, engine, threads, classes = _filled(rest, 12)
-    parameters = _parameters(tuple(voxel_size), *named)
+    *named, channels, clip, border, engine, threads, classes, samples, scales = _filled(rest, 14)
+    parameters = _at_each(_parameters(tuple(voxel_size), *named), labels, samples, scales)
     array, task = _per_channel(labels, parameters, channels, clip, border, _classes(classes))
     before = _counts(numerators, denominators)
     with notices.unsaid():
@@ -132,7 +161,7 @@ def _fake_target_and_weights(
     voxel_size: Any,
     *rest: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    *named, channels, clip, border, engine, threads, classes = map(_concrete, _filled(rest, 12))
+    *named, channels, clip, border, engine, threads, classes, _, _ = map(_concrete, _filled(rest, 14))
     parameters = _parameters(tuple(map(_concrete, voxel_size)), *named)
     array, task = _per_channel(labels, parameters, channels, clip, border, _classes(classes))
     assert task.weighing is not None

@@ -31,7 +31,11 @@ SMALLEST, LARGEST = 1e-100, 1e100
 
 @dataclass(frozen=True)
 class TargetParameters:
-    """What decides a target. `scale=None` leaves world units."""
+    """What decides a target. `scale=None` leaves world units.
+
+    `samples` are the voxel sizes along the first axis of the labels, `scales` the scales along the axis in front of the
+    spatial ones, where they differ; `voxel_size` is one of the former then, `scale` the largest of the latter.
+    """
 
     voxel_size: tuple[float, ...]
     scale: float | None
@@ -39,6 +43,8 @@ class TargetParameters:
     no_boundary: NoBoundary
     ignore_label: int | float | None
     fill: float
+    samples: tuple[tuple[float, ...], ...] | None = None
+    scales: tuple[float, ...] | None = None
 
     @classmethod
     def checked(
@@ -49,10 +55,14 @@ class TargetParameters:
         no_boundary: Any,
         ignore_label: Any,
         fill: Any,
+        channels: int | None = None,
     ) -> TargetParameters:
+        """`channels` is the number of scales that may be given; None allows one for all alone."""
+        largest, scales = check_scales(scale, channels)
         return cls(
+            scales=scales,
             voxel_size=check_voxel_size(voxel_size),
-            scale=check_scale(scale),
+            scale=largest,
             background=check_choice("background", background, _BACKGROUNDS),
             no_boundary=check_choice("no_boundary", no_boundary, _NO_BOUNDARIES),
             ignore_label=check_ignore_label(ignore_label),
@@ -67,6 +77,11 @@ class TargetParameters:
                 f"as in voxel_size={self.voxel_size}"
             )
         return replace(self, voxel_size=voxel_size)
+
+    def at_each(self, rows: Sequence[tuple[float, ...]]) -> TargetParameters:
+        """The same with a voxel size for each sample of the first axis."""
+        sized = [self.at(row) for row in rows] or [self]
+        return replace(sized[0], samples=tuple(rows) if len(set(rows)) > 1 else None)
 
 
 @dataclass(frozen=True)
@@ -145,12 +160,12 @@ class Task:
         )
 
 
-def _is_real(value: Any) -> bool:
+def is_real(value: Any) -> bool:
     # The first answer is the usual one, and the fastest.
     return type(value) in (float, int) or (isinstance(value, Real) and not isinstance(value, (bool, np.bool_)))
 
 
-def _is_integer(value: Any) -> bool:
+def is_integer(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
 
 
@@ -186,13 +201,29 @@ def check_scale(scale: Any) -> float | None:
     if scale is None:
         return None
     expected = "expected a positive finite number in world units, or None for distances without tanh"
-    if not _is_real(scale):
+    if not is_real(scale):
         raise TypeError(f"scale={scale!r}: {expected}")
     if not (math.isfinite(_as_float(scale)) and scale > 0):
         raise ValueError(f"scale={scale!r}: {expected}")
     if not SMALLEST <= scale <= LARGEST:
         raise ValueError(f"scale={scale!r}: expected a scale between {SMALLEST:.0e} and {LARGEST:.0e}")
     return float(scale)
+
+
+def check_scales(scale: Any, channels: int | None) -> tuple[float | None, tuple[float, ...] | None]:
+    """The scale, or the largest of a list of them; and that list where they differ."""
+    if scale is None or is_real(scale) or isinstance(scale, (str, bytes)) or not isinstance(scale, Iterable):
+        return check_scale(scale), None
+    given = scale.tolist() if hasattr(scale, "tolist") else list(scale)
+    if not isinstance(given, list) or None in given:
+        raise TypeError(
+            f"scale={scale!r}: expected a number, None, or one number per class or channel, none of them None"
+        )
+    if len(given) != channels:
+        expected = "one number, or classes or channels to have one each" if channels is None else f"{channels} numbers"
+        raise ValueError(f"scale={given} has {len(given)} numbers: expected {expected}")
+    scales = tuple(check_scale(each) or 0.0 for each in given)
+    return max(scales), scales if len(set(scales)) > 1 else None
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> Any:
@@ -206,9 +237,9 @@ def check_ignore_label(ignore_label: Any) -> int | float | None:
     if ignore_label is None:
         return None
     expected = "expected a number that a label can have, or None"
-    if not _is_real(ignore_label):
+    if not is_real(ignore_label):
         raise TypeError(f"ignore_label={ignore_label!r}: {expected}")
-    if not _is_integer(ignore_label):
+    if not is_integer(ignore_label):
         return _as_float(ignore_label)
     if not -(2**63) <= ignore_label < 2**64:
         raise ValueError(f"ignore_label={ignore_label!r}: {expected}")
@@ -217,7 +248,7 @@ def check_ignore_label(ignore_label: Any) -> int | float | None:
 
 def check_fill(fill: Any) -> float:
     expected = "expected a number that float32 can hold (NaN and infinities are fine)"
-    if not _is_real(fill):
+    if not is_real(fill):
         raise TypeError(f"fill={fill!r}: {expected}")
     value = _as_float(fill)
     if abs(value) > float(np.finfo(np.float32).max) and not (math.isinf(value) and value == fill):
@@ -235,7 +266,7 @@ def check_threads(threads: Any) -> int:
 
 
 def check_count(name: str, value: Any, expected: str = "a positive whole number") -> int:
-    if not _is_integer(value):
+    if not is_integer(value):
         raise TypeError(f"{name}={value!r}: expected {expected}")
     if not 1 <= value < 2**31:  # what kernels count with
         raise ValueError(f"{name}={value!r}: expected {expected}{', below 2³¹' if value > 0 else ''}")
@@ -248,24 +279,12 @@ def check_flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def check_halo(halo: Any) -> float | None:
-    """The tolerance that `halo` stands for; None for an exact one."""
-    expected = 'expected "exact", or the largest error allowed, between 0 and 1'
-    if isinstance(halo, str) and halo == "exact":
-        return None
-    if not _is_real(halo):
-        raise (ValueError if isinstance(halo, str) else TypeError)(f"halo={halo!r}: {expected}")
-    if not 0 < halo < 1:
-        raise ValueError(f"halo={halo!r}: {expected}")
-    return float(halo)
-
-
 def check_clip(clip: Any) -> tuple[float, float]:
     expected = "expected two numbers with 0 < low <= high <= 1, such as (0.05, 0.95)"
     if isinstance(clip, (str, bytes)) or not isinstance(clip, Iterable):
         raise TypeError(f"clip={clip!r}: {expected}")
     bounds = tuple(clip)
-    if len(bounds) != 2 or not all(map(_is_real, bounds)):
+    if len(bounds) != 2 or not all(map(is_real, bounds)):
         raise TypeError(f"clip={clip!r}: {expected}")
     low, high = map(_as_float, bounds)
     if not 0 < low <= high <= 1:
@@ -273,26 +292,3 @@ def check_clip(clip: Any) -> tuple[float, float]:
     if low < SMALLEST:  # its weight would be infinite
         raise ValueError(f"clip={clip!r}: expected low >= {SMALLEST:.0e}")
     return low, high
-
-
-def check_slab(slab: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """`slab` with −1 replaced by the whole axis; None is one slab, the whole array."""
-    if slab is None:
-        return shape
-    expected = (
-        f"expected one block extent per axis of the labels, shape {shape}: "
-        "a positive whole number, or -1 for the whole axis"
-    )
-    if isinstance(slab, (str, bytes)) or not isinstance(slab, Iterable):
-        raise TypeError(f"slab={slab!r}: {expected}")
-    extents = tuple(slab)
-    if not all(map(_is_integer, extents)):
-        raise TypeError(f"slab={slab!r}: {expected}")
-    if len(extents) != len(shape) or any(extent < 1 and extent != -1 for extent in extents):
-        raise ValueError(f"slab={slab!r}: {expected}")
-    return tuple(n if extent == -1 else min(int(extent), n) for extent, n in zip(extents, shape, strict=True))
-
-
-def slab_grid(slab: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """How many slabs there are along each axis, at least one; the last one may be ragged."""
-    return tuple(-(-n // extent) if n else 1 for extent, n in zip(slab, shape, strict=True))

@@ -1,5 +1,21 @@
-"""`inner_distance_gpu.predictor.InnerDistancePredictor`, as configurations of DaCapo name it."""
+"""The predictors under the paths that configurations name, such as `inner_distance_gpu.predictor.DistancePredictor`."""
 
-from .predictors import DistanceArray, InnerDistancePredictor, Predictor, SpatialArray
+from .predictors import (
+    DistanceArray,
+    DistancePredictor,
+    HotDistancePredictor,
+    InnerDistancePredictor,
+    Predictor,
+    ProbabilityArray,
+    SpatialArray,
+)
 
-__all__ = ["DistanceArray", "InnerDistancePredictor", "Predictor", "SpatialArray"]
+__all__ = [
+    "DistanceArray",
+    "DistancePredictor",
+    "HotDistancePredictor",
+    "InnerDistancePredictor",
+    "Predictor",
+    "ProbabilityArray",
+    "SpatialArray",
+]

@@ -12,6 +12,7 @@ import torch
 from . import arrays, dispatch, engines, operators
 from .batches.containers import Key
 from .batches.keyed import Keyed
+from .batches.voxel_sizes import rows_of, traced_rows_of
 from .counts import ClassCounts
 from .engines import counting
 from .labels import Classes
@@ -40,7 +41,7 @@ class InnerDistanceTransform(torch.nn.Module):
     ----------
     voxel_size : 2 or 3 positive numbers
         In array-axis order, world units.
-    scale : positive number or None
+    scale : positive number or None, or one number per channel or class
         The target is `tanh(±d / scale)`; None leaves world units.
     channels : positive int or None
         With C > 1 the axis in front of the spatial ones is the channel axis, each channel has counts of
@@ -96,7 +97,7 @@ class InnerDistanceTransform(torch.nn.Module):
     def __init__(
         self,
         voxel_size: Any,
-        scale: float | None,
+        scale: Any,
         *,
         channels: int | None = None,
         classes: Any = None,
@@ -112,11 +113,11 @@ class InnerDistanceTransform(torch.nn.Module):
         threads: int | None = None,
     ) -> None:
         super().__init__()
-        self.target_parameters = TargetParameters.checked(
-            voxel_size, scale, background, no_boundary, ignore_label, fill
-        )
         self.classes = None if classes is None else ClassMap.checked(classes, ignore_label)
         self.channels = self._checked_channels(channels)
+        self.target_parameters = TargetParameters.checked(
+            voxel_size, scale, background, no_boundary, ignore_label, fill, self.channels
+        )
         self.weights = check_flag("weights", weights)
         self.moving = check_flag("moving", moving)
         self.clip = check_clip(clip)
@@ -144,8 +145,11 @@ class InnerDistanceTransform(torch.nn.Module):
             As in `inner_distance`.
         mask : array or None
             Finite, not negative; None is ones. Shape of the labels, but for leading axes that are 1 or missing.
-        voxel_size : as many numbers as the transform was built with, or None
-            For this call only.
+        voxel_size : as many numbers as the transform was built with, a row of them per sample, or None
+            For this call only. One row for each sample of the first axis, which is no channel axis: an array or CPU
+            tensor of shape (B, dims), a sequence of rows, or what torch's collation makes of a tuple per sample, a
+            sequence of `dims` tensors of length B. Samples with the same size are computed together; targets are those
+            of single calls, weights and counts those of one.
 
         Returns
         -------
@@ -155,10 +159,15 @@ class InnerDistanceTransform(torch.nn.Module):
         if arrays.is_traced(labels):
             return self._traced(labels, mask, voxel_size)
         parameters = self.target_parameters
-        if voxel_size is not None:
+        rows = None if voxel_size is None else rows_of(voxel_size)
+        if rows is not None:
+            parameters = parameters.at_each(rows)
+        elif voxel_size is not None:
             parameters = parameters.at(check_voxel_size(voxel_size))
         accept = dispatch.accept_volumes if self.classes is None else dispatch.accept_class_volumes
         array = accept(labels, parameters.voxel_size)
+        if rows is not None:
+            self._check_samples(len(rows), array.shape)
         border, classes = self.border if self.weights else None, self.classes and self.classes.ids
         task = _task(array.shape, parameters, parameters.ignore_label, self.channels, self.clip, border, classes)
         self._check_mask(mask)
@@ -166,6 +175,15 @@ class InnerDistanceTransform(torch.nn.Module):
         threads = torch.get_num_threads() if self.threads is None else self.threads
         target, weight, _ = dispatch.run(array, task, mask, counts, engine=self.engine, threads=threads, in_place=True)
         return (target, weight) if self.weights else target
+
+    def _check_samples(self, rows: int, shape: tuple[int, ...]) -> None:
+        """ValueError where there is no sample for each voxel size; the axis of channels is none of samples."""
+        leading = len(shape) - len(self.target_parameters.voxel_size) - (self.channels > 1 and self.classes is None)
+        if leading < 1 or shape[0] != rows:
+            raise ValueError(
+                f"voxel_size has {rows} rows for labels of shape {shape} and channels={self.channels}: expected one "
+                "per sample of the first axis"
+            )
 
     def _check_mask(self, mask: Any) -> None:
         if mask is not None and not self.weights:
@@ -175,7 +193,8 @@ class InnerDistanceTransform(torch.nn.Module):
         """`forward` as an operator of the graph that is being made; see operators.py."""
         self._check_mask(mask)
         p = self.target_parameters
-        sizes = p.voxel_size if voxel_size is None else voxel_size
+        samples = None if voxel_size is None else traced_rows_of(voxel_size)
+        sizes = p.voxel_size if voxel_size is None or samples is not None else voxel_size
         if len(sizes) != len(p.voxel_size):
             p.at(sizes)  # raises
         target = (sizes, p.scale, p.background, p.no_boundary, p.fill, *operators.wrapped(p.ignore_label))
@@ -183,28 +202,35 @@ class InnerDistanceTransform(torch.nn.Module):
         if self.classes is not None:
             classes, at = operators.classes_text(self.classes.ids), labels.ndim - len(sizes) - 1
             labels = labels.squeeze(at) if at > 0 else labels  # where it is 1
+        several = (classes, samples, p.scales)
         if not self.weights:
-            return torch.ops.inner_distance_gpu.target(labels, *target, self.engine, self.threads, classes)
+            return torch.ops.inner_distance_gpu.target(labels, *target, self.engine, self.threads, *several)
         before = (self.counts.numerators, self.counts.denominators) if self.moving else (None, None)
         weighing = (self.channels, self.clip, self.border)
         values, weight, numerators, denominators = torch.ops.inner_distance_gpu.target_and_weights(
-            labels, mask, *before, *target, *weighing, self.engine, self.threads, classes
+            labels, mask, *before, *target, *weighing, self.engine, self.threads, *several
         )
         if self.moving:
             self.counts.move_on(numerators, denominators)
         return values, weight
 
     def keyed(
-        self, labels: Key = "labels", mask: Key | None = None, target: Key = "target", weight: Key = "weight"
+        self,
+        labels: Key = "labels",
+        mask: Key | None = None,
+        target: Key = "target",
+        weight: Key = "weight",
+        voxel_size: Key | None = None,
     ) -> Keyed:
-        """This transform on a batch: reads the entries `labels` and `mask`, sets `target` and `weight`.
+        """This transform on a batch: reads `labels`, `mask` and `voxel_size`, sets `target` and `weight`.
 
         Parameters
         ----------
-        labels, mask, target, weight : str, int or tuple of them
+        labels, mask, target, weight, voxel_size : str, int or tuple of them
             Keys of a mapping, fields of a dataclass, an attrs class or a named tuple, or positions in a tuple or
             list; a position right behind the end appends. A tuple is a path through a nested batch, such as
-            `("gt", "labels")`. `mask=None` is ones. A target on the labels' own key replaces them.
+            `("gt", "labels")`. `mask=None` is ones; `voxel_size=None` is that of the transform. A target on the
+            labels' own key replaces them.
 
         Returns
         -------
@@ -219,7 +245,7 @@ class InnerDistanceTransform(torch.nn.Module):
         >>> sorted(transform.keyed()(batch))
         ['labels', 'raw', 'target', 'weight']
         """
-        return Keyed(self, labels, mask, target, weight)
+        return Keyed(self, labels, mask, target, weight, voxel_size)
 
     def get_extra_state(self) -> torch.Tensor:
         """The counts, for `state_dict`: no buffers, which `half` would round and DDP would overwrite."""
@@ -240,9 +266,9 @@ class InnerDistanceTransform(torch.nn.Module):
 
     def extra_repr(self) -> str:
         p = self.target_parameters
-        return f"voxel_size={p.voxel_size}, scale={p.scale}, channels={self.channels}, background={p.background!r}" + (
-            "" if self.classes is None else f", classes={self.classes.shown()}"
-        )
+        shown = f"voxel_size={p.voxel_size}, scale={p.scales or p.scale}, channels={self.channels}"
+        classes = "" if self.classes is None else f", classes={self.classes.shown()}"
+        return f"{shown}, background={p.background!r}{classes}"
 
 
 @functools.lru_cache(maxsize=256, typed=True)  # as an ignored label, 2⁶⁰ is not the float 2.0⁶⁰

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
+from typing import Any
 
-from ..parameters import SATURATION, TargetParameters, check_halo
+from ..parameters import SATURATION, TargetParameters, is_real
 
 # A default block grows until its halo costs no more than this, or until it holds this many voxels.
 OVERHEAD = 1.5
@@ -17,7 +18,7 @@ Slices = tuple[slice, ...]
 
 def halo_of(parameters: TargetParameters, halo: str | float) -> tuple[int, ...]:
     """Voxels of halo per spatial axis."""
-    tolerance = check_halo(halo)
+    tolerance = _tolerance(halo)
     reach = SATURATION if tolerance is None else min(math.atanh(1 - tolerance), SATURATION)
     assert parameters.scale is not None
     return tuple(math.ceil(reach * parameters.scale / size) for size in parameters.voxel_size)
@@ -153,3 +154,15 @@ def _most_voxels(extent: int, block: int, halo: int) -> int:
     fits = -(-halo // block)
     candidates = {min(max(i, 0), last) for i in (fits - 1, fits, last - 1, last)}
     return max(min((i + 1) * block + halo, extent) - max(i * block - halo, 0) for i in candidates)
+
+
+def _tolerance(halo: Any) -> float | None:
+    """The tolerance that `halo` stands for; None for an exact one."""
+    expected = 'expected "exact", or the largest error allowed, between 0 and 1'
+    if isinstance(halo, str) and halo == "exact":
+        return None
+    if not is_real(halo):
+        raise (ValueError if isinstance(halo, str) else TypeError)(f"halo={halo!r}: {expected}")
+    if not 0 < halo < 1:
+        raise ValueError(f"halo={halo!r}: {expected}")
+    return float(halo)

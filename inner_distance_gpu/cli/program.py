@@ -40,12 +40,14 @@ from .options import (
     scale_of,
     whole,
 )
+from .scale import scale
 from .terminal import console, errors, print_error, surroundings
 from .volume import volume
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(volume)
 app.command()(bench)
+app.command()(scale)
 
 PREVIEWED = 4  # rows of a preview
 

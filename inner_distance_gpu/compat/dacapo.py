@@ -1,4 +1,4 @@
-"""DaCapo: our predictor where DaCapo's stands. Written against dacapo-ml 0.3.5.
+"""DaCapo: our predictors where DaCapo's stand. Written against dacapo-ml 0.3.5.
 
 Importing this module imports DaCapo and makes our `Predictor` a virtual subclass of DaCapo's.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import arrays
 from ..parameters import check_voxel_size
-from ..predictors.inner_distance import InnerDistancePredictor, Predictor
+from ..predictors import DistancePredictor, HotDistancePredictor, InnerDistancePredictor, Predictor
 
 try:
     from dacapo.experiments.tasks import predictors as _predictors
@@ -21,14 +21,19 @@ except ImportError as error:
     ) from error
 
 _predictors.Predictor.register(Predictor)
+_OURS: dict[type, Any] = {
+    _predictors.InnerDistancePredictor: InnerDistancePredictor,
+    _predictors.DistancePredictor: DistancePredictor,
+    _predictors.HotDistancePredictor: HotDistancePredictor,
+}
 
 
 def use_in_task(task: Any, *, device: Any = "auto", engine: str = "auto") -> Any:
-    """Put our predictor into an `InnerDistanceTask`, with the channels and the scale factor it has.
+    """Put our predictor into a task of DaCapo's, with the parameters of the predictor that is there.
 
     Parameters
     ----------
-    task : dacapo.experiments.tasks.InnerDistanceTask
+    task : dacapo.experiments.tasks.InnerDistanceTask, DistanceTask or HotDistanceTask
         Such as `run.task`. Its predictor is replaced; loss, post-processor and evaluator stay.
     device, engine
         As in `InnerDistancePredictor`.
@@ -41,7 +46,7 @@ def use_in_task(task: Any, *, device: Any = "auto", engine: str = "auto") -> Any
     Raises
     ------
     TypeError
-        The task predicts something other than inner distances.
+        The task predicts something other than distances to boundaries.
 
     Examples
     --------
@@ -53,13 +58,27 @@ def use_in_task(task: Any, *, device: Any = "auto", engine: str = "auto") -> Any
     50
     """
     theirs = getattr(task, "predictor", None)
-    if not isinstance(theirs, (_predictors.InnerDistancePredictor, InnerDistancePredictor)):
-        raise TypeError(
-            f"{type(task).__name__} has the predictor {type(theirs).__name__}: expected a task whose predictor is "
-            "an InnerDistancePredictor, as of InnerDistanceTask; other predictors have other targets"
-        )
-    task.predictor = InnerDistancePredictor(theirs.channels, theirs.dt_scale_factor, device=device, engine=engine)
-    return task
+    for kind, ours in _OURS.items():
+        if isinstance(theirs, (kind, ours)):
+            task.predictor = ours(*_parameters(theirs), device=device, engine=engine)
+            return task
+    raise TypeError(
+        f"{type(task).__name__} has the predictor {type(theirs).__name__}: expected a task whose predictor is one of "
+        f"{', '.join(kind.__name__ for kind in _OURS)}, as of InnerDistanceTask, DistanceTask and HotDistanceTask; "
+        "other predictors have other targets"
+    )
+
+
+def _parameters(predictor: Any) -> tuple[Any, ...]:
+    """What the constructor of a predictor was given; `epsilon` and `threshold` are constants there."""
+    if hasattr(predictor, "kernel_size"):
+        # The names twice over: classes first, then their distances.
+        channels = predictor.channels[: predictor.classes]
+        return channels, predictor.dt_scale_factor, predictor.mask_distances, predictor.kernel_size
+    common = predictor.channels, predictor.dt_scale_factor
+    if hasattr(predictor, "clipmin"):
+        return *common, predictor.mask_distances, predictor.clipmin, predictor.clipmax
+    return common
 
 
 def to_dacapo_array(array: Any) -> Any:

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..labels import UNANNOTATED, class_volumes, in_classes, is_annotated
-from ..parameters import BORDER_SLACK, TargetParameters, Task, WeightParameters, slab_grid
+from ..parameters import BORDER_SLACK, TargetParameters, Task, WeightParameters
 from . import Arrays, counting, notices
+from .slabs import slab_grid
 
 
 def why_not() -> str | None:

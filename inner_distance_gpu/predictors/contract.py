@@ -60,6 +60,24 @@ class DistanceArray:
         return True
 
 
+@dataclass(frozen=True)
+class ProbabilityArray:
+    """Array type of probabilities, with the members of DaCapo's class of that name that its pipeline asks for.
+
+    Parameters
+    ----------
+    classes : int
+        The number of channels. (DaCapo documents a list of names; its predictors pass the number.)
+    """
+
+    classes: int
+
+    @property
+    def interpolatable(self) -> bool:
+        """True: probabilities may be resampled linearly."""
+        return True
+
+
 def register_with_dacapo() -> None:
     """Make our predictors DaCapo's, where DaCapo is imported; importing it on speculation would take seconds."""
     dacapo = sys.modules.get("dacapo.experiments.tasks.predictors")

@@ -20,8 +20,6 @@ from dacapo.experiments import Model  # noqa: E402
 from dacapo.experiments.architectures import CNNectomeUNetConfig  # noqa: E402
 from dacapo.experiments.arraytypes import DistanceArray  # noqa: E402
 from dacapo.experiments.tasks import (  # noqa: E402
-    DistanceTask,
-    DistanceTaskConfig,
     InnerDistanceTask,
     InnerDistanceTaskConfig,
     predictors,
@@ -207,10 +205,8 @@ def test_an_inner_distance_task_takes_our_predictor():
     assert (task.predictor.max_distance, task.predictor.engine) == (SCALE, "reference")
     assert task.loss is loss
     assert use_in_task(task).predictor.engine == "auto"
-    other = DistanceTask(
-        DistanceTaskConfig(name="signed", channels=CHANNELS, clip_distance=80, tol_distance=8, scale_factor=SCALE)
-    )
-    with pytest.raises(TypeError, match="DistanceTask has the predictor DistancePredictor"):
+    other = SimpleNamespace(predictor=predictors.OneHotPredictor(CHANNELS, 1))
+    with pytest.raises(TypeError, match="SimpleNamespace has the predictor OneHotPredictor: expected a task"):
         use_in_task(other)
 
 
