@@ -134,7 +134,7 @@ class Task:
     validate: bool | None = None
     classes: tuple[tuple[int, ...], ...] | None = None  # the ids of each class; see labels/classes.py
 
-    @functools.cached_property
+    @property
     def dims(self) -> int:
         """How many axes are spatial."""
         return len(self.target.voxel_size) if self.target else self.weighing.spatial if self.weighing else 0

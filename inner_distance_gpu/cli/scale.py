@@ -10,8 +10,8 @@ import typer
 from rich.table import Table
 
 from .. import inner_distance
-from ..labels.classes import ClassMap, absent_classes, check_class_ids
 from ..labels import check_ignored, is_annotated
+from ..labels.classes import ClassMap, absent_classes, check_class_ids
 from ..storage.opening import READABLE
 from .options import CLASSES, KEY, VOXEL_SIZE, choose_engine, classes_of, labels_of, number, print_absent
 from .terminal import console, errors
@@ -59,9 +59,7 @@ def scale(
     if not suggested:
         errors.print("no object has a boundary, so nothing is suggested")
         return
-    console.print(
-        f"Suggested: {', '.join(map(_shown, suggested))}. An object of the median half-width has"
-    )
+    console.print(f"Suggested: {', '.join(map(_shown, suggested))}. An object of the median half-width has")
     console.print("0.9 in its middle then; no scale is below the largest voxel size.")
 
 

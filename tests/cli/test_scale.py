@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from inner_distance_gpu.labels.classes import ClassMap
 from inner_distance_gpu.cli.scale import half_widths, suggested_scale
+from inner_distance_gpu.labels.classes import ClassMap
 
 SIZES = (12.0, 8.0, 8.0)
 
