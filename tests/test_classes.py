@@ -139,16 +139,16 @@ def test_waves_and_threads(engine):
     """More classes than are searched together, and bits of the border that the waves share."""
     labels = np.random.default_rng(7).integers(0, 4, (6, 130, 140)) * (np.random.default_rng(8).random((6, 1, 1)) < 0.7)
     classes, mask = [1, 2, (1, 3), 3, (1, 2, 3)] * 8, np.random.default_rng(9).integers(0, 2, labels.shape)
-    for masked in (None, mask):
+    for own in (None, mask):
         expected = None
         for threads in (1, 2):
             keywords = {"border": "mask", "engine": engine, "threads": threads}
             ours = InnerDistanceTransform((40, 4, 4), 30, classes=classes, **keywords)
-            found = [*ours(labels, masked), ours.counts.state()]
+            found = [*ours(labels, own), ours.counts.state()]
             if expected is None:
                 stack = stack_of(labels, classes, 3, None)
                 theirs = InnerDistanceTransform((40, 4, 4), 30, channels=40, **keywords)
-                expected = [*theirs(stack, None if masked is None else masked[None]), theirs.counts.state()]
+                expected = [*theirs(stack, None if own is None else own[None]), theirs.counts.state()]
             for made, same in zip(found, expected, strict=True):
                 np.testing.assert_array_equal(made, same)
 
