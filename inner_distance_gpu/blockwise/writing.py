@@ -7,7 +7,7 @@ import functools
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from .. import engines
 from ..parameters import check_count
+from ..storage import consolidated, disk
 from . import store
 from .cluster import Cluster
 from .done import Done
@@ -86,6 +87,8 @@ def write(
     shards: Any = None,
     compression: str = "zstd",
     key: str | None = None,
+    level: int = 0,
+    select: Mapping[str, int] = {},
     unit: str = "",
     missing: str = "fill",
     overwrite: bool = False,
@@ -128,6 +131,8 @@ def write(
         "zstd", "blosc" (zstd with shuffled bytes) or "gzip", with a level as in "zstd:9"; or "none". All are lossless.
     key : str or None
         The path of the array below `source`.
+    level, select
+        As in `open_labels`: a level of a pyramid, and indices along axes that are dropped.
     unit : str
         The world unit's name, such as nm, for the metadata; "" takes that of the source.
     missing : {"fill", "error"}
@@ -184,6 +189,8 @@ def write(
         shards=shards,
         compression=compression,
         key=key,
+        level=level,
+        select=select,
         unit=unit,
         missing=missing,
     )
@@ -203,10 +210,12 @@ def run(
     # A plan may be run again, and each run has a folder of its own.
     plan = replace(plan, job=replace(plan.job, source=replace(plan.job.source, run=uuid.uuid4().hex)))
     with contextlib.suppress(PermissionError):  # of a folder that is not to be listed
-        store.remove_abandoned(plan.destination)
+        disk.remove_abandoned_folders(plan.destination)
     if store.complete(plan, overwrite):
         with contextlib.suppress(BlockingIOError):
             _tidy(plan)
+        if consolidated.is_stale(plan.job.destination):  # a process was killed when the output had just been complete
+            consolidated.renew(plan.destination)
         return _found(plan)
     if not store.begun(plan):
         store.create(plan)
@@ -227,6 +236,7 @@ def run(
             _write_blocks(plan, chosen, sites, journal, done, progress)
             results = done.results()
             store.finish(plan, results)
+            consolidated.renew(plan.destination)
         finally:
             end_runs(plan.job.destination)
         _tidy_locked(plan)

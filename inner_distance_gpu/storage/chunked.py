@@ -24,6 +24,12 @@ LOOKED_FOR = (
 )
 BY = {"ome": "OME-Zarr", "cosem": "transform", "funlib": "voxel_size", "n5": "N5", "precomputed": "precomputed"}
 
+SCHEMES = ("s3", "gs", "http", "https")
+FILES = (
+    *(".npy", ".npz", ".png", ".tif", ".tiff", ".btf", ".tf8", ".h5", ".hdf5", ".hdf", ".nii", ".nii.gz"),
+    *(".nrrd", ".nhdr", ".mha", ".mhd", ".zip"),
+)
+
 # tensorstore has threads, which a fork does not copy: the child of a process that used it waits forever or aborts.
 _process: int | None = None
 
@@ -41,6 +47,21 @@ def _enter(place: str) -> None:
 
 def is_address(place: str) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", place) is not None
+
+
+def check_address(place: str) -> None:
+    """Raise AnsweredError for an address that no store has."""
+    scheme, _, rest = place.removeprefix("precomputed://").partition("://")
+    if scheme.lower() not in SCHEMES:
+        raise AnsweredError(f"{place}: cannot read {scheme}:// addresses; expected one of {', '.join(SCHEMES)}")
+    host, _, path = rest.partition("/")
+    if not host:
+        what = "bucket" if scheme.lower() in ("s3", "gs") else "host"
+        raise AnsweredError(f"{place}: names no {what}; expected {scheme}://{what.upper()}/PATH")
+    if path.split("?")[0].rstrip("/").lower().endswith(FILES):
+        raise AnsweredError(
+            f"{place}: cannot read a single file at an address, only Zarr, N5 and precomputed stores; download it"
+        )
 
 
 def open_chunked(place: str, path: str, key: str | None, level: int, given: bool) -> StoredArray:
@@ -103,9 +124,10 @@ def open_chunked(place: str, path: str, key: str | None, level: int, given: bool
             raise FileNotFoundError(f"{place}: the chunk at {absent[0][0]} is not stored, and there is no fill value")
         return np.asarray(volume.read_index(begin, end))
 
+    is_local_zarr = meta.format in ("zarr2", "zarr3") and not is_address(array)
     return StoredArray(
         tuple(meta.shape), np.dtype(meta.dtype), tuple(meta.chunk_shape), _stated(worldarray, meta), read, LOOKED_FOR,
-        missing,
+        missing, Path(array) if is_local_zarr else None,
     )  # fmt: skip
 
 
