@@ -157,6 +157,15 @@ class Volumes:
                     inside = labels == as_label(chosen, labels.dtype)
                     yield Volume((channel, *place), f"id {chosen} {title}".strip(), self._channel(labels, inside))
 
+    def channels(self) -> Iterator[tuple[tuple[int, ...], npt.NDArray[np.uint8]]]:
+        """The index of each channel, () for the only one, and the channel of all volumes: 0, 1 or `UNANNOTATED`."""
+        if self._ids is None:
+            yield (), self._channel(self._labels, self._labels != 0)
+            return
+        for channel, chosen in enumerate(self._ids):
+            inside = self._labels == as_label(chosen, self._labels.dtype)
+            yield (channel,), self._channel(self._labels, inside)
+
     def _channel(self, labels: Labels, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
         channel = np.asarray(inside).astype(np.uint8)
         channel[~is_annotated(labels, self._ignored)] = UNANNOTATED

@@ -85,7 +85,7 @@ class Plan:
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the channels of an output with ids."""
-        return tuple(f"id {chosen}" for chosen in self.job.ids or ())
+        return tuple(_class_name(chosen) for chosen in self.job.ids or ())
 
     @property
     def needs_sites(self) -> bool:
@@ -207,12 +207,14 @@ def plan(
         format,
         shape,
         dtype_stored,
-        ome.placed(
-            Target.of(labels, {}, () if wanted is None else tuple(map(str, wanted))), ome.stated(labels)
-        ),
+        ome.placed(Target.of(labels, {}, [_class_name(i) for i in wanted or ()]), ome.stated(labels)),
         json.loads(json.dumps({name: _plain(value) for name, value in described.items()})),
         labels.notice,
     )
+
+
+def _class_name(chosen: int) -> str:
+    return f"id {chosen}"
 
 
 def _plain(value: Any) -> Any:

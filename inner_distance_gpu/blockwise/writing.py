@@ -105,15 +105,13 @@ def write(
     Parameters
     ----------
     source : path
-        Labels of shape (..., z, y, x) or (..., y, x): a Zarr array (formats 2 and 3), a group with one array, or an
-        OME-Zarr image or label. On a file system that every worker sees.
+        Labels of shape (..., z, y, x) or (..., y, x), anything that `open_labels` reads, where every worker sees it.
     destination : path
         A group to write: a new *.zarr, or a place in a group that exists. Its array `0` has the attributes; OME-Zarr
         metadata (0.4 in format 2, 0.5 in format 3) give voxel size and place. It takes the format of the group that
         it goes into, else that of the source.
     voxel_size : 2 or 3 positive numbers, or None
-        In array-axis order, world units. None takes it from the OME-Zarr metadata of the source, and from them the
-        place of the output too.
+        In array-axis order, world units. None takes it from the source, and the place of the output too.
     scale, halo, background, no_boundary, ignore_label, fill
         As in `blockwise.inner_distance`.
     engine : str

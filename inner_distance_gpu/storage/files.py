@@ -52,11 +52,16 @@ def check_target(path: Path, overwrite: bool, inputs: tuple[Path, ...] = (), key
 
 def check_apart(target: Path, weight: Path) -> None:
     """Raise unless two outputs are different ones, their descriptions too."""
-    taken = {Path(os.path.realpath(path)) for path in (target, *() if is_zarr(target) else (sidecar_of(target),))}
-    for path in (weight, *() if is_zarr(weight) else (sidecar_of(weight),)):
-        place = Path(os.path.realpath(path))
-        if place in taken or any(place in other.parents or other in place.parents for other in taken):
+    taken = _written(target)
+    for path in _written(weight):
+        if path in taken or any(path in other.parents or other in path.parents for other in taken):
             raise ValueError(f"{path}: is also written for {target}; choose another name")
+
+
+def _written(path: Path) -> list[Path]:
+    """What a target consists of: a file and its description, or the folder of a group."""
+    parts = (path,) if is_zarr(path) else (path, sidecar_of(path))
+    return [Path(os.path.realpath(part)) for part in parts]
 
 
 def check_writable(path: Path, suffixes: Sequence[str], overwrite: bool, inputs: tuple[Path, ...] = ()) -> None:
