@@ -35,9 +35,8 @@ def is_zarr(path: Path) -> bool:
 
 
 def sidecar_of(path: Path) -> Path:
-    """Where the description of a file stands: the same name with .json."""
-    suffix = layouts.suffix_of(path) or path.suffix
-    return path.with_name(path.name[: len(path.name) - len(suffix)] + ".json")
+    """Where the description of a file stands: t.json for t.npy, and t.tif.json for t.tif, so that both may be there."""
+    return path.with_suffix(".json") if path.suffix.lower() == ".npy" else path.with_name(f"{path.name}.json")
 
 
 def check_target(path: Path, overwrite: bool, inputs: tuple[Path, ...] = (), key: str | None = None) -> None:

@@ -211,7 +211,7 @@ BAD = [
     ("level of a file", ["labels.npy", "t.npy", "--level", "1"], ["is no pyramid", "expected --level 0, not 1"]),
     ("weight suffix", ["labels.npy", "t.npy", "--weight", "w.png"], ["w.png", ".h5"]),
     ("weight exists", ["labels.npy", "t.npy", "--weight", "done.npy"], ["done.npy", "--overwrite"]),
-    ("weight is the target", ["labels.npy", "t.npy", "--weight", "t.h5"], ["t.json", "also written for t.npy"]),
+    ("weight is the target", ["labels.npy", "t.npy", "--weight", "t.npy"], ["also written for t.npy"]),
     ("output folder", ["labels.npy", "nowhere/t.npy"], ["nowhere", "does not exist"]),
     ("output is a folder", ["labels.npy", "folder.npy"], ["is a folder"]),
     ("output is the input", ["labels.npy", "labels.npy", "--overwrite"], ["also an input"]),

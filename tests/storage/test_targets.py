@@ -215,7 +215,7 @@ def test_target_and_weight_of_different_formats(call, tmp_path):
     assert open_labels(tmp_path / "t.zarr").translation == open_labels(tmp_path / "w.h5").translation == PLACE
 
 
-@pytest.mark.parametrize(("out", "weight"), [("t.npy", "t.npy"), ("t.npy", "t.h5"), ("t.zarr", "t.zarr")])
+@pytest.mark.parametrize(("out", "weight"), [("t.npy", "t.npy"), ("t.h5", "t.h5"), ("t.zarr", "t.zarr")])
 def test_outputs_with_the_same_name(call, tmp_path, out, weight):
     where = ome_zarr(tmp_path)
     code, _, error = call("run", where, tmp_path / out, "--scale", "50", "--weight", tmp_path / weight)
