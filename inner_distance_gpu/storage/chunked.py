@@ -51,7 +51,10 @@ def is_address(place: str) -> bool:
 
 def check_address(place: str) -> None:
     """Raise AnsweredError for an address that no store has."""
-    scheme, _, rest = place.removeprefix("precomputed://").partition("://")
+    address = place.removeprefix("precomputed://")
+    if not is_address(address) or address.startswith("file://"):
+        return
+    scheme, _, rest = address.partition("://")
     if scheme.lower() not in SCHEMES:
         raise AnsweredError(f"{place}: cannot read {scheme}:// addresses; expected one of {', '.join(SCHEMES)}")
     host, _, path = rest.partition("/")

@@ -63,7 +63,7 @@ def begin_hdf5(file: BinaryIO, path: Path, target: Target) -> Layout:
             halves = zip(target.translation, target.voxel_size, strict=True)
             data.attrs["offset"] = [centre - size / 2 for centre, size in halves]
         if target.classes:
-            data.attrs["classes"] = target.classes
+            data.attrs["classes"] = list(target.classes)
         return Layout(data.id.get_offset(), tuple(range(len(target.shape))))
 
 

@@ -77,7 +77,7 @@ def read_imagej(path):
         series = file.series[0]
         values, axes, classes = series.asarray(), series.axes, said.get("Labels", [])
     if "C" in axes:  # ImageJ keeps channels behind z
-        values, axes, classes = np.moveaxis(values, axes.index("C"), 0), "CZYX", classes[: len(values[0, 0]) and 2]
+        values, axes, classes = np.moveaxis(values, axes.index("C"), 0), "CZYX", classes[:2]
     return Read(values, axes.lower(), sizes, place, said["unit"], classes)
 
 
