@@ -188,7 +188,7 @@ def remove_abandoned_files(path: Path) -> None:
 
 @contextlib.contextmanager
 def folder_beside(path: Path) -> Iterator[tuple[Path, Path]]:
-    """Names for a new folder and for the one that it replaces, in a locked folder beside `path` that goes at the end."""
+    """Names for a new folder and for the one it replaces, in a locked folder beside `path` that goes at the end."""
     with beside(path) as work:
         work.mkdir()
         with (work / WORKING).open("wb") as file:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
-import math
 import os
 import shutil
 import tempfile
@@ -120,7 +119,7 @@ def writing_targets(outputs: Sequence[tuple[Path, Target]], labels: Labels | Non
         A format cannot hold its target, or a file cannot be written; the message names it.
     """
     with contextlib.ExitStack() as stack:
-        opened = []
+        opened: list[_File | zarr_target.Store] = []
         for path, target in outputs:
             if is_zarr(path):
                 opened.append(stack.enter_context(zarr_target.writing(path, target, labels)))
@@ -192,7 +191,7 @@ class _File:
 
 
 class Parts:
-    """An array of float32 in a file that is filled in parts: each the whole array, or what an index of leading axes means.
+    """An array of float32 in a file that is filled in parts: each the whole array, or that of an index of leading axes.
 
     It is written, not mapped: Windows renames no file that is mapped, and a full disk kills a process that fills one.
     """

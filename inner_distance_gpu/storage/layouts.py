@@ -84,7 +84,7 @@ def begin_nifti(file: BinaryIO, path: Path, target: Target) -> Layout:
     header.set_data_shape(sizes)
     unit = target.unit if target.unit in _NIFTI_UNITS else "mm" if target.unit == "cm" else "µm"
     spacing, place = _in_unit(target.voxel_size, target.unit, unit), _in_unit(target.translation, target.unit, unit)
-    if not all(0 < size < np.inf for size in np.float32(spacing)):
+    if not all(0 < size < np.inf for size in np.asarray(spacing, np.float32)):
         raise ValueError(f"{path}: a NIfTI image keeps voxel sizes in float32, which cannot hold {spacing} {unit}")
     header.set_zooms([*reversed(spacing), *(1.0,) * (len(sizes) - dims)])
     header.set_xyzt_units(_NIFTI_UNITS[unit])

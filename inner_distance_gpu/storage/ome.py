@@ -54,7 +54,12 @@ def stated(labels: Labels) -> Placement | None:
     found = None if labels.folder is None else placement(labels.folder, len(labels.stored_axes))
     if found is None:
         return None
-    return Placement(*(tuple(one[axis] for axis in labels.order) for one in (found.axes, found.scale, found.translation)))
+    axes, scale, translation = found.axes, found.scale, found.translation
+    return Placement(
+        tuple(axes[axis] for axis in labels.order),
+        tuple(scale[axis] for axis in labels.order),
+        tuple(translation[axis] for axis in labels.order),
+    )
 
 
 def placed(target: Target, known: Placement | None) -> Placement:

@@ -165,15 +165,15 @@ def _ome(xml: str) -> _Physical:
     sizes = {name: _in_unit(value, spelled[name], unit) for name, value in sizes.items()}
     planes = pixels.get("Plane") or []
     planes = planes if isinstance(planes, list) else [planes]
-    first = next((plane for plane in planes if not any(int(plane.get(f"The{axis}") or 0) for axis in "ZCT")), {})
+    first: Any = next((plane for plane in planes if not any(int(plane.get(f"The{axis}") or 0) for axis in "ZCT")), {})
     places = {}
     for name in sizes:
-        value = first.get(f"Position{name.upper()}")
+        position = first.get(f"Position{name.upper()}")
         # The schema's default is "reference frame", which says nothing of the voxels' unit.
         stored = str(first.get(f"Position{name.upper()}Unit") or FRAME)
         with contextlib.suppress(ValueError):  # a unit that is none of length
-            if value is not None and (stored == FRAME) == (unit == ""):
-                places[name] = _in_unit(float(value), units.short(_unit_of(stored)), unit)
+            if position is not None and (stored == FRAME) == (unit == ""):
+                places[name] = _in_unit(float(position), units.short(_unit_of(stored)), unit)
     return _Physical("OME", sizes, places, unit)
 
 

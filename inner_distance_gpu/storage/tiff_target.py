@@ -7,7 +7,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from . import units
 from .stored import missing_library
 from .target import Target
 from .tiff import FRAME
@@ -37,7 +36,7 @@ def begin_tiff(file: BinaryIO, path: Path, target: Target) -> tuple[int, tuple[i
     axes, shape = "".join(letters[axis] for axis in order), tuple(target.shape[axis] for axis in order)
     how: dict[str, Any] = _imagej(target, axes, shape) if in_imagej else _ome(target, axes, shape)
     try:
-        offset, _ = tifffile.imwrite(
+        where = tifffile.imwrite(
             file,
             shape=shape,
             dtype="<f4",
@@ -51,7 +50,8 @@ def begin_tiff(file: BinaryIO, path: Path, target: Target) -> tuple[int, tuple[i
         if isinstance(error, UnicodeError):
             raise
         raise ValueError(f"{path}: a TIFF file cannot hold the axes {target.axes} ({error})") from error
-    return int(offset), order
+    assert where is not None
+    return int(where[0]), order
 
 
 def _fits_imagej(target: Target, letters: list[str]) -> bool:

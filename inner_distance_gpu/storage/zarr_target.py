@@ -1,4 +1,4 @@
-"""A target as OME-Zarr: a group with the array `0`, complete or not there. zarr-python writes it, as it does for volumes."""
+"""A target as OME-Zarr: a group with the array `0`, complete or not there. zarr-python writes it, as for volumes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _is_ours(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def writing(path: Path, target: Target, labels: Labels | None) -> Iterator[_Store]:
+def writing(path: Path, target: Target, labels: Labels | None) -> Iterator[Store]:
     """An OME-Zarr to fill: at `path` when the block ends well, or not there at all.
 
     It has the format of the group it goes into, else that of the store of the labels, else the one zarr-python prefers.
@@ -54,13 +54,13 @@ def writing(path: Path, target: Target, labels: Labels | None) -> Iterator[_Stor
     path = Path(os.path.realpath(path))
     disk.remove_abandoned_folders(path)
     with disk.folder_beside(path) as (new, old):
-        store = _Store(path, new, _build(path, new, target, labels))
+        store = Store(path, new, _build(path, new, target, labels))
         yield store
         disk.put(new, path, old)
         disk.sync_folder(path.parent)
 
 
-class _Store:
+class Store:
     """A group that is being written, and its array to fill."""
 
     def __init__(self, path: Path, new: Path, array: Any) -> None:

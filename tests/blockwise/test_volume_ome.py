@@ -91,7 +91,8 @@ def test_leading_axes_and_ids(tmp_path):
     blockwise.write(source, tmp_path / "u.zarr", scale=4, ids=[1])
     found = multiscale(tmp_path / "u.zarr", 2)
     assert found["axes"] == [{"name": "c", "type": "channel"}, *axes]
-    assert found["datasets"][0]["coordinateTransformations"] == [step("scale", 1, 3, 2, 2), step("translation", 0, 5, 10, 20)]
+    steps = [step("scale", 1, 3, 2, 2), step("translation", 0, 5, 10, 20)]
+    assert found["datasets"][0]["coordinateTransformations"] == steps
     source = image(tmp_path / "plain.zarr", 2, spatial("zyx"), LABELS, [step("scale", 2, 2, 2)])
     blockwise.write(source, tmp_path / "v.zarr", scale=4, ids=[1])
     found = multiscale(tmp_path / "v.zarr", 2)

@@ -195,7 +195,10 @@ def test_a_signal_that_is_ignored_stays_ignored():
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
 def test_a_full_disk_is_an_error_that_names_the_output(tmp_path):
-    with open("/dev/full", "wb", buffering=0) as full, files.writing_target(tmp_path / "t.npy", Target((2, 2))) as target:
+    with (
+        open("/dev/full", "wb", buffering=0) as full,
+        files.writing_target(tmp_path / "t.npy", Target((2, 2))) as target,
+    ):
         target.file = full
         with pytest.raises(OSError, match="cannot be written") as raised:
             target[...] = np.ones((2, 2), np.float32)

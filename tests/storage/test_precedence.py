@@ -1,4 +1,4 @@
-"""Does what the user gives count, what the file states otherwise, and does a line or an error say so on the command line?"""
+"""Does what the user gives count, else what the file states, and does a line or an error of the program say so?"""
 
 import numpy as np
 import pytest
@@ -47,7 +47,10 @@ def test_a_line_says_what_the_file_states(call, tmp_path, command):
 
 def test_the_given_voxel_size_counts_in_the_units_of_the_file_or_of_the_option(call, tmp_path):
     where, out = labels(tmp_path), tmp_path / "t.npy"
-    for options, scale in ((["--voxel-size", "30,4,4"], 50), (["--voxel-size", "0.03,0.004,0.004", "--unit", "um"], 0.05)):
+    for options, scale in (
+        (["--voxel-size", "30,4,4"], 50),
+        (["--voxel-size", "0.03,0.004,0.004", "--unit", "um"], 0.05),
+    ):
         assert call("run", where, out, "--scale", scale, *options, "--overwrite")[0] == 0
         np.testing.assert_allclose(np.load(out), inner_distance(LABELS, (30, 4, 4), scale=50), rtol=1e-6)
 

@@ -1,4 +1,4 @@
-"""Does a target in every format have the values, voxel size, unit, place and axes that it should, for other programs too?
+"""Does a target in every format have the values, voxel size, unit, place and axes that other programs should find?
 
 `run` writes, and the library of the format reads; then `open_labels` does.
 """
@@ -170,7 +170,7 @@ def test_what_run_writes(call, tmp_path, case, ids):
     assert code == 0, error
     assert str(out) in said
     assert str(weight) in said
-    channels = np.stack([LABELS == i for i in ids]) if ids else LABELS
+    channels = np.stack([i == LABELS for i in ids]) if ids else LABELS
     sizes = open_labels(where).voxel_size
     expected = {out: inner_distance(channels, sizes, scale=50 / factor)}
     weights = [balanced_weights(c != 0)[0] for c in (channels if ids else [LABELS])]
