@@ -16,8 +16,8 @@ from .. import __version__, arrays, dispatch, engines
 from ..labels import UNANNOTATED
 from ..parameters import TargetParameters, Task, check_choice, check_count, check_flag
 from ..storage import Labels, disk, ome, open_labels, zarr_arrays
+from ..storage.addresses import is_address
 from ..storage.chunk_files import ChunkFiles
-from ..storage.chunked import is_address
 from ..storage.target import Target
 from .empty_array import ARRAY, check_compression
 from .grid import Grid, default_block, halo_of, needs_sites

@@ -7,8 +7,8 @@ zarr-python.
 from __future__ import annotations
 
 import os
-import re
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from . import by_zarr_python
+from .addresses import is_address
+from .placing import SAME
 from .stored import AnsweredError, Box, Stated, StoredArray, first_line, letter, missing_library, trailing
 
 LOOKED_FOR = (
     "OME-Zarr multiscales, the attributes voxel_size, resolution, transform, pixelResolution and dimension_units"
 )
 BY = {"ome": "OME-Zarr", "cosem": "transform", "funlib": "voxel_size", "n5": "N5", "precomputed": "precomputed"}
-
-SCHEMES = ("s3", "gs", "http", "https")
-FILES = (
-    *(".npy", ".npz", ".png", ".tif", ".tiff", ".btf", ".tf8", ".h5", ".hdf5", ".hdf", ".nii", ".nii.gz"),
-    *(".nrrd", ".nhdr", ".mha", ".mhd", ".zip"),
-)
 
 # tensorstore has threads, which a fork does not copy: the child of a process that used it waits forever or aborts.
 _process: int | None = None
@@ -43,28 +39,6 @@ def _enter(place: str) -> None:
             "processes), or open such labels in the workers alone"
         )
     _process = os.getpid()
-
-
-def is_address(place: str) -> bool:
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", place) is not None
-
-
-def check_address(place: str) -> None:
-    """Raise AnsweredError for an address that no store has."""
-    address = place.removeprefix("precomputed://")
-    if not is_address(address) or address.startswith("file://"):
-        return
-    scheme, _, rest = address.partition("://")
-    if scheme.lower() not in SCHEMES:
-        raise AnsweredError(f"{place}: cannot read {scheme}:// addresses; expected one of {', '.join(SCHEMES)}")
-    host, _, path = rest.partition("/")
-    if not host:
-        what = "bucket" if scheme.lower() in ("s3", "gs") else "host"
-        raise AnsweredError(f"{place}: names no {what}; expected {scheme}://{what.upper()}/PATH")
-    if path.split("?")[0].rstrip("/").lower().endswith(FILES):
-        raise AnsweredError(
-            f"{place}: cannot read a single file at an address, only Zarr, N5 and precomputed stores; download it"
-        )
 
 
 def open_chunked(place: str, path: str, key: str | None, level: int, given: bool) -> StoredArray:
@@ -107,7 +81,7 @@ def open_chunked(place: str, path: str, key: str | None, level: int, given: bool
             # z5py's blosc states threads, and tensorstore refuses what it does not know.
             options["_node"] = node
     try:
-        volume = worldarray.WorldArray(array, level=number, **options)
+        volume = _opened(worldarray, array, number, options)
     except Exception as error:
         if is_address(path) or node.format not in ("zarr2", "zarr3") or "disagrees with" in str(error):
             raise
@@ -132,6 +106,29 @@ def open_chunked(place: str, path: str, key: str | None, level: int, given: bool
         tuple(meta.shape), np.dtype(meta.dtype), tuple(meta.chunk_shape), _stated(worldarray, meta), read, LOOKED_FOR,
         missing, Path(array) if is_local_zarr else None,
     )  # fmt: skip
+
+
+def _opened(worldarray: Any, array: str, level: int | None, options: dict[str, Any]) -> Any:
+    """worldarray's view of an array, whose OME scale and voxel size attributes agree.
+
+    funlib's attributes are of the spatial axes alone. worldarray takes the others for 1, whatever OME says of a step in
+    time.
+    """
+    try:
+        return worldarray.WorldArray(array, level=level, **options)
+    except ValueError as error:
+        if "disagrees with the array's" not in str(error):
+            raise
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            volume = worldarray.WorldArray(array, level=level, **options | {"metadata_conflicts": "warn"})
+        attributes = volume.meta.attrs
+        stated = attributes.get("voxel_size", attributes.get("resolution"))
+        if len(stated) >= len(volume.meta.shape) or not np.allclose(
+            stated, volume.meta.voxel_size[-len(stated) :], rtol=SAME, atol=0
+        ):
+            raise
+        return volume
 
 
 def _open_zip(worldarray: Any, place: str, archive: Path, key: str | None, level: int) -> StoredArray:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..parameters import check_voxel_size
-from . import chunked, hdf5, medical, placing, plain, tiff
+from . import addresses, chunked, hdf5, medical, placing, plain, tiff
 from .stored import AnsweredError, Box, StoredArray, opening
 
 READABLE = (
@@ -236,8 +236,8 @@ def _open(
 def _stored(where: str, folder: str, key: str | None, level: int, given: bool) -> StoredArray:
     """The array, by the family of its format."""
     local = where.removeprefix("file://")
-    if chunked.is_address(local):
-        chunked.check_address(where)
+    if addresses.is_address(local):
+        addresses.check_address(where)
         return chunked.open_chunked(where, local, key, level, given)
     path = Path(folder, local)
     suffix = path.suffix.lower()

@@ -32,7 +32,7 @@ def plane(z, unit="", **positions):
     ("planes", "translation"),
     [
         (plane(0, "nm", X=80, Y=84, Z=400), (400, 84, 80)),
-        (plane(0, "µm", X=0.08, Y=0.084, Z=0.4), (400, 84, 80)),
+        (plane(0, "&#181;m", X=0.08, Y=0.084, Z=0.4), (400, 84, 80)),
         (plane(2, "nm", X=80, Y=84, Z=480) + plane(0, "nm", X=80, Y=84, Z=400), (400, 84, 80)),
         (plane(2, "nm", X=80, Y=84, Z=480), None),
         (plane(0, "nm", X=80, Y=84), None),
