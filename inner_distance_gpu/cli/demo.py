@@ -105,8 +105,8 @@ def run(folder: Path, engine: str) -> Iterator[Result]:
         for what, values in zip(WHAT, (target, weight), strict=True):
             more = {"holds": what, "binary": case.binary, "unit": UNIT}
             description = files.describe(parameters, engine, __version__, source, **more)
-            target = Target(labels.shape, description)
-            with files.writing_target(folder / f"{case.name}_{what}.npy", target) as out:
+            made = Target(labels.shape, description)
+            with files.writing_target(folder / f"{case.name}_{what}.npy", made) as out:
                 out[...] = values.numpy()
         panels.append(figures.Panel(case.title, labels, target.numpy(), weight.numpy(), parameters))
         foreground = float((labels != 0).mean())

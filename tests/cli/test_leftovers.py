@@ -199,9 +199,10 @@ def test_a_full_disk_is_an_error_that_names_the_output(tmp_path):
         open("/dev/full", "wb", buffering=0) as full,
         files.writing_target(tmp_path / "t.npy", Target((2, 2))) as target,
     ):
-        target.file = full
+        target.file, file = full, target.file
         with pytest.raises(OSError, match="cannot be written") as raised:
             target[...] = np.ones((2, 2), np.float32)
+        target.file = file
     assert raised.value.filename == str(tmp_path / "t.npy")
 
 
