@@ -218,6 +218,21 @@ def remove_abandoned_folders(path: Path) -> None:
                 shutil.rmtree(folder)
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError of whatever writes name the output."""
+    try:
+        yield
+    except (BlockingIOError, FileExistsError):
+        raise
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        if error.errno is None:
+            raise OSError(f"{path}: cannot be written ({error})") from error
+        raise OSError(error.errno, f"cannot be written ({error.strerror})", str(path)) from error
+
+
 def _remove(path: Path) -> None:
     if not path.is_dir():
         path.unlink(missing_ok=True)

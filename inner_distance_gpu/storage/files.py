@@ -138,32 +138,27 @@ def _writing_file(path: Path, target: Target) -> Iterator[_File]:
     for one in (path, sidecar_of(path)):
         disk.remove_abandoned_files(one)
     with writing(sidecar_of(path)) as described, writing(path) as temporary, contextlib.ExitStack() as stack:
-        with _explained(path):
-            file = stack.enter_context(temporary.open("x+b"))
+        with disk.naming(path):
+            file = stack.enter_context(_closing(temporary.open("x+b")))
             disk.lock(file, path)  # for `remove_abandoned_files` of other processes
-            # What is compressed has to be written in order, and parts come in any.
-            raw = stack.enter_context(tempfile.TemporaryFile(dir=temporary.parent)) if _is_packed(path) else file
+            raw = file
+            if path.name.lower().endswith(".gz"):  # which is written in order, while parts come in any
+                scratch = tempfile.TemporaryFile(dir=temporary.parent)  # noqa: SIM115
+                raw = stack.enter_context(_closing(scratch))
             layout = layouts.begin(raw, path, target)
         yield _File(path, target, Parts(raw, path, target.shape, layout), file, described)
 
 
-def _is_packed(path: Path) -> bool:
-    return path.name.lower().endswith(".gz")
-
-
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Let an OSError of whatever writes name the output."""
+def _closing(file: Any) -> Iterator[Any]:
+    """Close a file in the end. After an error, what is in its buffer may not be written either, which says no more."""
     try:
-        yield
-    except (BlockingIOError, FileExistsError):
+        yield file
+    except BaseException:
+        with contextlib.suppress(OSError):
+            file.close()
         raise
-    except OSError as error:
-        if error.filename is not None:
-            raise
-        if error.errno is None:
-            raise OSError(f"{path}: cannot be written ({error})") from error
-        raise OSError(error.errno, f"cannot be written ({error.strerror})", str(path)) from error
+    file.close()
 
 
 class _File:
@@ -175,7 +170,7 @@ class _File:
 
     def finish(self) -> None:
         """Have everything on the disk."""
-        with _explained(self._path):
+        with disk.naming(self._path):
             if self.values.file is not self._file:
                 self.values.file.seek(0)
                 with gzip.GzipFile(filename="", fileobj=self._file, mode="wb", compresslevel=PACKED, mtime=0) as packed:
@@ -204,7 +199,7 @@ class Parts:
             steps[axis], behind = behind, behind * shape[axis]
         self._steps = steps  # bytes from one index of an axis to the next
         end = self._begin + behind
-        with _explained(path):  # HDF5 leaves the end of its file to the values
+        with disk.naming(path):  # HDF5 leaves the end of its file to the values
             file.seek(0, os.SEEK_END)
             if file.tell() < end:
                 file.truncate(end)
@@ -216,7 +211,7 @@ class Parts:
         inside = () if self._in_order else part.shape[:-2]
         for within in np.ndindex(inside):
             at = (*leading, *within)
-            with _explained(self._path):
+            with disk.naming(self._path):
                 self.file.seek(self._begin + sum(i * step for i, step in zip(at, self._steps, strict=False)))
                 self.file.write(np.ascontiguousarray(part[within], "<f4").data)
                 self.file.flush()

@@ -54,17 +54,22 @@ def writing(path: Path, target: Target, labels: Labels | None) -> Iterator[Store
     path = Path(os.path.realpath(path))
     disk.remove_abandoned_folders(path)
     with disk.folder_beside(path) as (new, old):
-        store = Store(path, new, _build(path, new, target, labels))
+        with disk.naming(path):
+            store = Store(path, new, _build(path, new, target, labels))
         yield store
         disk.put(new, path, old)
         disk.sync_folder(path.parent)
 
 
 class Store:
-    """A group that is being written, and its array to fill."""
+    """A group that is being written, whose array is filled by index."""
 
     def __init__(self, path: Path, new: Path, array: Any) -> None:
-        self.values, self._path, self._new = array, path, new
+        self.values, self._array, self._path, self._new = self, array, path, new
+
+    def __setitem__(self, index: Any, values: Any) -> None:
+        with disk.naming(self._path):  # zarr-python names no file
+            self._array[index] = values
 
     def finish(self) -> None:
         """Have everything on the disk."""
