@@ -39,8 +39,10 @@ def build(path: Path, plan: Plan) -> None:
     zarr = zarr_arrays.library(path, plan.format)
     old = zarr_arrays.is_2(zarr)
     group = zarr.open_group(str(path), mode="w", **({} if old else {"zarr_format": plan.format}))
-    if plan.placement is not None:
-        group.attrs.update(ome.attributes(plan.placement, plan.destination.stem, ARRAY, plan.format))
+    largest = plan.parameters["factor"]
+    of_classes = plan.classes, plan.class_axis, largest
+    described = ome.attributes(plan.placement, plan.destination.stem, ARRAY, plan.format, *of_classes)
+    group.attrs.update(described)
     wanted: dict[str, Any] = {
         "shape": plan.shape,
         "chunks": plan.chunks,
@@ -52,7 +54,7 @@ def build(path: Path, plan: Plan) -> None:
         array = zarr.open_array(str(path / ARRAY), mode="w", compressor=compressor, dimension_separator="/", **wanted)
     else:
         separated = {"name": "v2" if plan.format == 2 else "default", "separator": "/"}
-        names = [axis["name"] for axis in plan.placement.axes] if plan.placement and plan.format == 3 else None
+        names = [axis["name"] for axis in plan.placement.axes] if plan.format == 3 else None
         array = zarr.create_array(
             str(path / ARRAY),
             shards=plan.shards,

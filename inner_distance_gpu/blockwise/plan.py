@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from ..labels import UNANNOTATED
 from ..labels.classes import ClassMap
 from ..parameters import TargetParameters, Task, check_choice, check_count, check_flag
 from ..storage import Labels, disk, ome, open_labels, zarr_arrays
+from ..storage.addresses import is_address
 from ..storage.chunk_files import ChunkFiles
-from ..storage.chunked import is_address
+from ..storage.target import Target
 from .empty_array import ARRAY, check_compression
 from .grid import Grid, default_block, halo_of, needs_sites
 from .source import LabelsSource, Source
@@ -45,7 +46,7 @@ class Plan:
     format: int
     source_shape: tuple[int, ...]
     source_dtype: str
-    placement: ome.Placement | None
+    placement: ome.Placement
     parameters: dict[str, Any]
     notice: str = ""  # where the labels state something else than was given
 
@@ -83,6 +84,16 @@ class Plan:
         return math.prod(self.shape) * np.dtype(self.job.dtype).itemsize
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the channels of an output with ids or classes."""
+        return tuple(_names(self.job.ids, self.job.classes))
+
+    @property
+    def class_axis(self) -> int | None:
+        """The axis that has those names."""
+        return None if not self.classes else 0 if self.job.ids is not None else len(self.job.grid.leading)
+
+    @property
     def needs_sites(self) -> bool:
         """Whether it matters if a volume has any site."""
         return needs_sites(self.job.parameters, self.job.grid.spatial)
@@ -109,6 +120,8 @@ def plan(
     shards: Any = None,
     compression: str = "zstd",
     key: str | None = None,
+    level: int = 0,
+    select: Mapping[str, int] = {},
     unit: str = "",
     missing: str = "fill",
 ) -> Plan:
@@ -124,15 +137,15 @@ def plan(
     array = zarr_arrays.locate(local, key) if local is not None and zarr_arrays.is_zarr(local) else None
     if array is not None:
         zarr_arrays.open_array(array.path)  # names the file of metadata that are broken
-    labels = open_labels(source, key, voxel_size=voxel_size, unit=unit)
+    labels = open_labels(source, key, level=level, select=select, voxel_size=voxel_size, unit=unit)
+    if array is not None and labels.folder is not None:
+        array = zarr_arrays.node(labels.folder)  # of this level
     path = array.path.resolve() if array is not None else None if local is None else local.resolve()
     target = disk.local_path(destination).resolve()
     if path is not None:
         _check_apart(path, target)
     zarr_arrays.check_place(target)
     sizes, unit = labels.require_voxel_size(), labels.unit
-    if labels.axes != labels.stored_axes:
-        raise ValueError(f"{source}: its axes are {labels.stored_axes}: expected the spatial axes last")
     if scale is None:
         raise ValueError("scale=None: distances without tanh have no finite halo, so no block can be computed alone")
     wanted, class_map = _check_ids(ids, binary), _check_classes(classes, ids, binary, ignore_label)
@@ -145,7 +158,9 @@ def plan(
     dispatch.for_labels(task, arrays.accept(np.empty((0,) * len(shape), labels.dtype), f"{path or source}"))
     reach = halo_of(asked, halo)
     leading = task.shape_of((() if wanted is None else (len(wanted),)) + shape)[:-dims]
-    chunk = _extents("chunks", chunks, dims) or _default_chunks(array, shape[-dims:])
+    # Code of our own reads arrays as they are stored.
+    direct = array if labels.order == tuple(range(len(labels.stored_axes))) else None
+    chunk = _extents("chunks", chunks, dims) or _default_chunks(direct, shape[-dims:])
     shard = _extents("shards", shards, dims)
     _check_multiple("shards", shard, "chunks", chunk)
     block = _extents("blocks", blocks, dims) or default_block(shape[-dims:], shard or chunk, reach)
@@ -156,7 +171,7 @@ def plan(
         raise ValueError(f"shards={shard}: Zarr format 2 has none; {target} takes the format of {relative.path}")
     split = wanted is not None or binary or class_map is not None
     job = Job(
-        _source(array, labels, check_choice("missing", missing, ("fill", "error"))),
+        _source(direct, labels, check_choice("missing", missing, ("fill", "error"))),
         target / ARRAY,
         Grid(shape[:-dims], shape[-dims:], block, reach),
         replace(asked, ignore_label=UNANNOTATED) if split else asked,
@@ -190,6 +205,9 @@ def plan(
         "shards": (*ones, *shard) if shard else None,
         "compression": check_compression(compression),
     }
+    # An array in a local Zarr store has a path of its own; any other is named by what was asked for.
+    described |= {"key": key} if array is None and key is not None else {}
+    described |= ({"level": level} if level else {}) | ({"select": dict(select)} if select else {})
     return Plan(
         job,
         (*leading, *shape[-dims:]),
@@ -199,16 +217,15 @@ def plan(
         format,
         shape,
         dtype_stored,
-        ome.placed(
-            ome.placement(array.path, len(shape)) if array else None,
-            len(shape),
-            labels,
-            wanted is not None,
-            class_map is not None,
-        ),
+        ome.placed(Target.of(labels, {}, _names(wanted, class_map), wanted is not None), ome.stated(labels)),
         json.loads(json.dumps({name: _plain(value) for name, value in described.items()})),
         labels.notice,
     )
+
+
+def _names(ids: tuple[int, ...] | None, class_map: ClassMap | None) -> list[str]:
+    """Of the axis of ids or of classes; empty where there is neither."""
+    return class_map.titles() if class_map is not None else [f"id {chosen}" for chosen in ids or ()]
 
 
 def _plain(value: Any) -> Any:

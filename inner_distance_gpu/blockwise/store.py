@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 JOURNAL = "done"  # its file that names the blocks that are done
-WORKING = "working"  # the file that a process locks while it creates an output beside its place
 DEFAULTS = {"classes": None}  # of parameters that an output of an earlier version does not state
 ATTEMPTS = 10  # to lock an output that other processes complete or replace at this moment
 
@@ -109,41 +107,15 @@ def _built(plan: Plan) -> Iterator[tuple[Path, Path]]:
     """A new output beside its place, and a name for the old one; both are removed in the end."""
     path = plan.destination
     try:
-        with disk.beside(path) as work:
-            work.mkdir()
-            with (work / WORKING).open("wb") as file:
-                disk.lock(file, path)
-                new = work / "new"
-                build(new, plan)
-                (new / ARRAY / STATE / RUNS).mkdir(parents=True)
-                disk.make_durable({file for file in new.rglob("*") if file.is_file()}, new)
-                yield new, work / "old"
+        with disk.folder_beside(path) as (new, old):
+            build(new, plan)
+            (new / ARRAY / STATE / RUNS).mkdir(parents=True)
+            disk.make_durable({file for file in new.rglob("*") if file.is_file()}, new)
+            yield new, old
     except OSError as error:
         if error.filename is not None and str(path) in (str(error.filename), str(error.filename2)):
             raise
         raise OSError(error.errno, f"the output cannot be created: {error.strerror or error}", str(path)) from error
-
-
-def remove_abandoned(path: Path) -> None:
-    """Remove what a killed process left beside this output when it created it. One that lives has locked its folder.
-
-    It may have been killed after the output had its name, so what is there says nothing about what lies beside it.
-    """
-    beginning = f".{path.stem[:40]}-"
-    pattern = re.compile(re.escape(beginning) + rf"([0-9a-f]{{16}}{re.escape(path.suffix)}|[0-9a-z_]{{8}})")
-    for folder in path.parent.iterdir() if path.parent.is_dir() else ():
-        if pattern.fullmatch(folder.name) is None or not folder.is_dir():
-            continue
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # empty
-            continue
-        names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else {""}
-        if names <= {WORKING, "new", "old"}:
-            with contextlib.suppress(OSError):
-                if WORKING in names:
-                    with (folder / WORKING).open("r+b") as file:
-                        disk.lock(file, folder)
-                shutil.rmtree(folder)
 
 
 @contextlib.contextmanager

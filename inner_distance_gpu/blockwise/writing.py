@@ -7,7 +7,7 @@ import functools
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from .. import engines
 from ..parameters import check_count
+from ..storage import consolidated, disk
 from . import store
 from .cluster import Cluster
 from .done import Done
@@ -87,6 +88,8 @@ def write(
     shards: Any = None,
     compression: str = "zstd",
     key: str | None = None,
+    level: int = 0,
+    select: Mapping[str, int] = {},
     unit: str = "",
     missing: str = "fill",
     overwrite: bool = False,
@@ -103,15 +106,13 @@ def write(
     Parameters
     ----------
     source : path
-        Labels of shape (..., z, y, x) or (..., y, x): a Zarr array (formats 2 and 3), a group with one array, or an
-        OME-Zarr image or label. On a file system that every worker sees.
+        Labels of shape (..., z, y, x) or (..., y, x), anything that `open_labels` reads, where every worker sees it.
     destination : path
         A group to write: a new *.zarr, or a place in a group that exists. Its array `0` has the attributes; OME-Zarr
         metadata (0.4 in format 2, 0.5 in format 3) give voxel size and place. It takes the format of the group that
         it goes into, else that of the source.
     voxel_size : 2 or 3 positive numbers, or None
-        In array-axis order, world units. None takes it from the OME-Zarr metadata of the source, and from them the
-        place of the output too.
+        In array-axis order, world units. None takes it from the source, and the place of the output too.
     scale, halo, background, no_boundary, ignore_label, fill
         As in `blockwise.inner_distance`.
     engine : str
@@ -132,6 +133,8 @@ def write(
         "zstd", "blosc" (zstd with shuffled bytes) or "gzip", with a level as in "zstd:9"; or "none". All are lossless.
     key : str or None
         The path of the array below `source`.
+    level, select
+        As in `open_labels`: a level of a pyramid, and indices along axes that are dropped.
     unit : str
         The world unit's name, such as nm, for the metadata; "" takes that of the source.
     missing : {"fill", "error"}
@@ -189,6 +192,8 @@ def write(
         shards=shards,
         compression=compression,
         key=key,
+        level=level,
+        select=select,
         unit=unit,
         missing=missing,
     )
@@ -208,10 +213,12 @@ def run(
     # A plan may be run again, and each run has a folder of its own.
     plan = replace(plan, job=replace(plan.job, source=replace(plan.job.source, run=uuid.uuid4().hex)))
     with contextlib.suppress(PermissionError):  # of a folder that is not to be listed
-        store.remove_abandoned(plan.destination)
+        disk.remove_abandoned_folders(plan.destination)
     if store.complete(plan, overwrite):
         with contextlib.suppress(BlockingIOError):
             _tidy(plan)
+        if consolidated.is_stale(plan.job.destination):  # a process was killed when the output had just been complete
+            consolidated.renew(plan.destination)
         return _found(plan)
     if not store.begun(plan):
         store.create(plan)
@@ -232,6 +239,7 @@ def run(
             _write_blocks(plan, chosen, sites, journal, done, progress)
             results = done.results()
             store.finish(plan, results)
+            consolidated.renew(plan.destination)
         finally:
             end_runs(plan.job.destination)
         _tidy_locked(plan)

@@ -15,7 +15,7 @@ from ..storage import Labels
 from ..storage.opening import READABLE
 from . import comparison as benchmark
 from . import verify as verification
-from .options import KEY, VOXEL_SIZE, labels_of, number, read_box
+from .options import KEY, LEVEL, SELECT, VOXEL_SIZE, labels_of, number, read_box, selection
 from .terminal import console, errors
 
 ROUNDS, QUICK_ROUNDS = 10, 3
@@ -32,15 +32,18 @@ def bench(
         str | None, typer.Option(help="Target = tanh(distance / scale), world units. Default: 6.25 smallest voxels.")
     ] = None,
     key: Annotated[str | None, typer.Option(help=KEY)] = None,
+    level: Annotated[int, typer.Option(help=LEVEL)] = 0,
+    select: Annotated[str | None, typer.Option(help=SELECT)] = None,
     quick: Annotated[bool, typer.Option("--quick", help="64 voxels per axis at most, not 128; fewer rounds.")] = False,
 ) -> None:
     """Time the engines and other packages on this machine, on a crop of your labels or on random objects."""
-    if labels is None and key is not None:
-        raise ValueError(f"--key {key} names an array in a label file, but no file was given")
+    for option, value in (("key", key), ("level", level), ("select", select)):
+        if labels is None and value:
+            raise ValueError(f"--{option} {value} names a part of a label file, but no file was given")
     opened: Labels | None = None
     sizes: Sequence[float] = [benchmark.VOXEL_SIZE] * 3
     if labels is not None:
-        opened, sizes = labels_of(labels, key, voxel_size)
+        opened, sizes = labels_of(labels, key, voxel_size, level=level, select=selection(select))
     elif voxel_size is not None:
         sizes = [number("voxel-size", part) for part in voxel_size.split(",")]
     if labels is None and len(sizes) != 3:

@@ -15,6 +15,7 @@ import torch
 
 from .. import __version__
 from ..storage import files, open_labels
+from ..storage.target import Target
 from ..transform import InnerDistanceTransform
 from . import figures
 
@@ -104,7 +105,8 @@ def run(folder: Path, engine: str) -> Iterator[Result]:
         for what, values in zip(WHAT, (target, weight), strict=True):
             more = {"holds": what, "binary": case.binary, "unit": UNIT}
             description = files.describe(parameters, engine, __version__, source, **more)
-            with files.writing_target(folder / f"{case.name}_{what}.npy", labels.shape, description) as out:
+            made = Target(labels.shape, description)
+            with files.writing_target(folder / f"{case.name}_{what}.npy", made) as out:
                 out[...] = values.numpy()
         panels.append(figures.Panel(case.title, labels, target.numpy(), weight.numpy(), parameters))
         foreground = float((labels != 0).mean())

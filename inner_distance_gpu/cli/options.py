@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from .. import dispatch, engines
 from ..labels.classes import ClassMap
@@ -18,6 +19,8 @@ from .terminal import errors
 VOXEL_SIZE = "In array-axis order, world units: 40,4,4. Default: what the labels state."
 CLASSES = "One channel per class: mito=3+4,nucleus=7, or 3+4,7 without names."
 KEY = "Which array of an .npz or HDF5 file or of a group."
+LEVEL = "Level of a pyramid; 0 is the full resolution."
+SELECT = "Index along an axis, which is dropped: c=1, or c=1,t=0."
 UNIT = "The world unit's name: nm. Labels that state another are converted to it."
 
 
@@ -86,16 +89,45 @@ def print_absent(titles: Sequence[str]) -> None:
         errors.print(f"not in the labels, so their channels are background: {', '.join(titles)}")
 
 
-def labels_of(where: str, key: str | None, voxel_size: str | None, unit: str = "") -> tuple[Labels, tuple[float, ...]]:
+def labels_of(
+    where: str,
+    key: str | None,
+    voxel_size: str | None,
+    unit: str = "",
+    level: int = 0,
+    select: Mapping[str, int] = {},
+) -> tuple[Labels, tuple[float, ...]]:
     """The labels that an argument means, opened, and their voxel size; a notice of theirs is printed."""
     given = None if voxel_size is None else [number("voxel-size", part) for part in voxel_size.split(",")]
-    opened = open_labels(where, key, voxel_size=given, unit=unit)
+    opened = open_labels(where, key, level=level, select=select, voxel_size=given, unit=unit)
     sizes = opened.require_voxel_size()
     # Only type and shape are looked at; nothing is read for it.
     dispatch.accept_volumes(np.broadcast_to(np.zeros((), opened.dtype), opened.shape), sizes)
     if opened.notice:
         errors.print(opened.notice)
     return opened, sizes
+
+
+def selection(text: str | None) -> dict[str, int]:
+    """The text c=1,t=0 as {"c": 1, "t": 0}."""
+    chosen: dict[str, int] = {}
+    for part in [] if text is None else text.split(","):
+        name, equals, index = part.partition("=")
+        if not equals or name.strip() in ("", *chosen):
+            raise ValueError(f"--select: {text!r}: expected every axis once, with an index, as in c=1 or c=1,t=0")
+        chosen[name.strip()] = whole("select", index)
+    return chosen
+
+
+def progress_bar() -> Progress:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
 
 
 def read_box(opened: Labels, box: tuple[slice, ...]) -> npt.NDArray[Any]:

@@ -1,4 +1,4 @@
-"""The program `inner-distance-gpu`: its entry point, and the commands `run`, `demo`, `verify` and `info`."""
+"""The program `inner-distance-gpu`: its entry point, and the commands `demo`, `verify` and `info`."""
 
 from __future__ import annotations
 
@@ -9,47 +9,39 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from .. import __version__, engines
 from ..engines.cuda import report
-from ..labels import UNANNOTATED, Volumes, check_ids, check_ignored
-from ..labels.classes import absent_classes, check_class_ids
 from ..parameters import TargetParameters
-from ..storage import files
 from ..storage.opening import READABLE
-from ..transform import InnerDistanceTransform
 from . import demo as nuclei
-from . import figures
 from . import verify as verification
 from .bench import bench
 from .options import (
-    CLASSES,
     KEY,
-    UNIT,
-    VOXEL_SIZE,
+    LEVEL,
+    SELECT,
     choose_engine,
-    classes_of,
     labels_of,
-    local_inputs,
     number,
     path,
-    print_absent,
+    progress_bar,
     read_box,
     scale_of,
+    selection,
     whole,
 )
+from .run import run
 from .scale import scale
 from .terminal import console, errors, print_error, surroundings
 from .volume import volume
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.command()(run)
 app.command()(volume)
 app.command()(bench)
 app.command()(scale)
-
-PREVIEWED = 4  # rows of a preview
 
 
 def main() -> None:
@@ -84,107 +76,6 @@ def _options(
 
 
 @app.command()
-def run(
-    labels: Annotated[str, typer.Argument(metavar="LABELS", help=f"Labels: {READABLE}.")],
-    out: Annotated[
-        Path,
-        typer.Argument(
-            parser=path,
-            metavar="OUT",
-            help="Target to write: .npy, described in a .json beside it, or Zarr, in its attributes.",
-        ),
-    ],
-    scale: Annotated[str, typer.Option(help="Target = tanh(distance / scale), world units; none leaves distances.")],
-    voxel_size: Annotated[str | None, typer.Option(help=VOXEL_SIZE)] = None,
-    background: Annotated[str, typer.Option(help="zero, signed or times_label.")] = "zero",
-    no_boundary: Annotated[str, typer.Option(help="Volumes without any boundary: extent or saturate.")] = "extent",
-    ids: Annotated[str | None, typer.Option(help="One binary channel per id: 1,2,7.")] = None,
-    binary: Annotated[bool, typer.Option("--binary", help="Every label ≠ 0 is the same object.")] = False,
-    classes: Annotated[str | None, typer.Option(help=CLASSES)] = None,
-    ignore_label: Annotated[str | None, typer.Option(help="The label of unannotated voxels.")] = None,
-    fill: Annotated[float, typer.Option(help="Target of unannotated voxels.")] = 0.0,
-    key: Annotated[str | None, typer.Option(help=KEY)] = None,
-    engine: Annotated[str, typer.Option(help="auto, cuda, cucim, cpu or reference.")] = "auto",
-    preview: Annotated[
-        Path | None, typer.Option(parser=path, metavar="PATH", help="Draw labels, target and weight into this PNG.")
-    ] = None,
-    unit: Annotated[str, typer.Option(help=UNIT)] = "",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
-) -> None:
-    """Compute the target of a label file."""
-    ignored = None if ignore_label is None else number("ignore-label", ignore_label)
-    class_map = classes_of(classes, ignored)
-    options = {f"--ids {ids}": ids is not None, "--binary": binary, f"--classes {classes}": class_map is not None}
-    given = [option for option, taken in options.items() if taken]
-    split = bool(given)
-    if len(given) > 1:
-        raise ValueError(f"{' and '.join(given)} were both given: expected one of them")
-    opened, sizes = labels_of(labels, key, voxel_size, unit)
-    inputs = local_inputs(labels)
-    transform = InnerDistanceTransform(
-        sizes,
-        scale_of(scale),
-        background=background,
-        no_boundary=no_boundary,
-        ignore_label=UNANNOTATED if split else ignored,
-        fill=fill,
-        weights=preview is not None,
-        moving=False,
-        engine=choose_engine(engine),
-    )
-    files.check_target(out, overwrite, inputs, key)
-    mark = figures.mark("run", out)
-    if preview is not None:
-        files.check_writable(preview, ".png", overwrite or figures.mark_of(preview) == mark, inputs)
-    parameters = transform.target_parameters
-    array = opened.read((0,) * len(opened.shape), opened.shape)
-    dims = len(parameters.voxel_size)
-    if ignored is not None:
-        check_ignored(ignored, array.dtype)
-    wanted = None if ids is None else [whole("ids", part) for part in ids.split(",")]
-    if wanted is not None:
-        check_ids(wanted, array, ignored)
-    titles: list[str] = []
-    if class_map is not None:
-        check_class_ids(class_map.ids, array.dtype, ignored)
-        titles = [class_map.title(channel) for channel in range(len(class_map.ids))]
-        print_absent(absent_classes(class_map, array, ignored))
-    channels = None if class_map is None else class_map.ids
-    parts = Volumes(array, dims, wanted, binary, ignored, channels, titles)
-    console.print(f"{labels}: {array.dtype} {array.shape}; engine {transform.engine}")
-    description = files.describe(
-        parameters,
-        transform.engine,
-        __version__,
-        labels,
-        key=key,
-        ids=wanted,
-        binary=binary,
-        classes=None if class_map is None else class_map.described(),
-        ignore_label=ignored,
-        unit=opened.unit,
-        translation=opened.translation,
-    )
-    panels: list[figures.Panel] = []
-    like = inputs[0] if inputs else None
-    with files.writing_target(out, parts.shape, description, like) as target, _progress() as progress:
-        for part in progress.track(parts, total=len(parts), description="targets"):
-            result = transform(part.labels)
-            target[part.index] = result[0] if transform.weights else result
-            if preview is not None and len(panels) < PREVIEWED:
-                title = f"{Path(labels).name} {part.title}".strip()
-                panels.append(figures.Panel(title, part.labels, result[0], result[1], parameters))
-        if preview is not None:
-            with files.writing(preview) as picture:
-                figures.save(picture, panels, opened.unit, mark)
-    described = "its attributes" if files.is_zarr(out) else files.sidecar_of(out)
-    console.print(f"target float32 {parts.shape}: {out}\ndescription: {described}")
-    if preview is not None:
-        shown = f" (the first {PREVIEWED} of {len(parts)} volumes)" if len(parts) > PREVIEWED else ""
-        console.print(f"preview: {preview}{shown}")
-
-
-@app.command()
 def verify(
     labels: Annotated[str, typer.Argument(metavar="LABELS", help=f"Labels: {READABLE}.")],
     scale: Annotated[str, typer.Option(help="As for run.")],
@@ -193,11 +84,13 @@ def verify(
     no_boundary: Annotated[str, typer.Option(help="extent or saturate.")] = "extent",
     ignore_label: Annotated[str | None, typer.Option(help="The label of unannotated voxels.")] = None,
     key: Annotated[str | None, typer.Option(help=KEY)] = None,
+    level: Annotated[int, typer.Option(help=LEVEL)] = 0,
+    select: Annotated[str | None, typer.Option(help=SELECT)] = None,
     crop: Annotated[int, typer.Option(min=1, help="Voxels per spatial axis to compare; the reference is slow.")] = 64,
     at: Annotated[str | None, typer.Option(help="The voxel in the middle of the crop: 10,200,200.")] = None,
 ) -> None:
     """Compare every engine that runs here with the reference on a crop of your labels; exit code 1 if one is off."""
-    opened, sizes = labels_of(labels, key, voxel_size)
+    opened, sizes = labels_of(labels, key, voxel_size, level=level, select=selection(select))
     parameters = TargetParameters.checked(
         sizes,
         scale_of(scale),
@@ -267,7 +160,7 @@ def demo(
     """Compute targets and weights of nuclei that come with the stardist package, and draw them."""
     chosen = choose_engine(engine)
     table = Table("case", "shape", "foreground", "seconds")
-    with _progress() as progress:
+    with progress_bar() as progress:
         cases = nuclei.run(folder, chosen)
         for result in progress.track(cases, total=len(nuclei.CASES), description="nuclei"):
             table.add_row(
@@ -280,14 +173,3 @@ def demo(
     console.print(f"engine {chosen}; targets and weights: {folder}; picture: {folder / nuclei.PICTURE}")
     if chosen != "cuda" and engine == "auto":
         console.print(f"not cuda: {engines.available()['cuda']}")
-
-
-def _progress() -> Progress:
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    return Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)

@@ -20,6 +20,8 @@ from . import figures
 from .options import (
     CLASSES,
     KEY,
+    LEVEL,
+    SELECT,
     UNIT,
     VOXEL_SIZE,
     choose_engine,
@@ -28,6 +30,7 @@ from .options import (
     path,
     print_absent,
     scale_of,
+    selection,
     whole_numbers,
 )
 from .terminal import console, errors
@@ -62,6 +65,8 @@ def volume(
     shards: Annotated[str | None, typer.Option(help="Voxels of a shard, Zarr format 3.")] = None,
     compression: Annotated[str, typer.Option(help="zstd, blosc, gzip, with a level as in zstd:9; or none.")] = "zstd",
     key: Annotated[str | None, typer.Option(help=KEY)] = None,
+    level: Annotated[int, typer.Option(help=LEVEL)] = 0,
+    select: Annotated[str | None, typer.Option(help=SELECT)] = None,
     missing: Annotated[
         str, typer.Option(help="Source chunks that are not stored: fill, their fill value, or error.")
     ] = "fill",
@@ -108,13 +113,15 @@ def volume(
         shards=whole_numbers("shards", shards),
         compression=compression,
         key=key,
+        level=level,
+        select=selection(select),
         unit=unit,
         missing=missing,
     )
     where, mark = whole_numbers("at", at), figures.mark("volume", destination)
     if preview is not None:
         files.check_writable(
-            preview, ".png", overwrite or figures.mark_of(preview) == figures.mark("volume", destination)
+            preview, (".png",), overwrite or figures.mark_of(preview) == figures.mark("volume", destination)
         )
         previews.check_at(plan, where)
     if plan.notice:

@@ -187,6 +187,22 @@ class Volumes:
                     inside = labels == as_label(chosen_id, labels.dtype)
                     yield Volume((channel, *place), f"id {chosen_id} {title}".strip(), self._channel(labels, inside))
 
+    @property
+    def channel_axis(self) -> int | None:
+        """Which axis of the result counts channels; None where there is one channel alone."""
+        return 0 if self._ids is not None else len(self._leading) if self._classes is not None else None
+
+    def channels(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """Each channel of all volumes, of the labels' shape: 0, 1 or `UNANNOTATED`."""
+        if self._classes is not None:
+            for ids in self._classes:
+                yield self._channel(self._labels, in_class(self._labels, ids))
+        elif self._ids is None:
+            yield self._channel(self._labels, self._labels != 0)
+        else:
+            for chosen in self._ids:
+                yield self._channel(self._labels, self._labels == as_label(chosen, self._labels.dtype))
+
     def _channel(self, labels: Labels, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
         channel = np.asarray(inside).astype(np.uint8)
         channel[~is_annotated(labels, self._ignored)] = UNANNOTATED

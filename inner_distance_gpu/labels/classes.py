@@ -70,6 +70,9 @@ class ClassMap:
             for channel, ids in enumerate(self.ids)
         ]
 
+    def titles(self) -> list[str]:
+        return [self.title(channel) for channel in range(len(self.ids))]
+
     def title(self, channel: int) -> str:
         """A class in words."""
         ids = "+".join(map(str, self.ids[channel]))

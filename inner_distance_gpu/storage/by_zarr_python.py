@@ -59,7 +59,10 @@ def open_array(
         boxes = [files.part(index, whole) for index in files.touching(region) if not files.path(index).exists()]
         return [(tuple(axis.start for axis in box), tuple(axis.stop for axis in box)) for box in boxes]
 
-    return StoredArray(shape, np.dtype(array.dtype), tuple(chunk), stated, read, "OME-Zarr and attributes", missing)
+    folder = None if archive else Path(path)
+    return StoredArray(
+        shape, np.dtype(array.dtype), tuple(chunk), stated, read, "OME-Zarr and attributes", missing, folder
+    )
 
 
 def _in_zip(place: str, archive: Path, path: str) -> Any:

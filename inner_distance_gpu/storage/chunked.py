@@ -7,8 +7,8 @@ zarr-python.
 from __future__ import annotations
 
 import os
-import re
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import by_zarr_python
+from .addresses import is_address
+from .placing import SAME
 from .stored import AnsweredError, Box, Stated, StoredArray, first_line, letter, missing_library, trailing
 
 LOOKED_FOR = (
@@ -37,10 +39,6 @@ def _enter(place: str) -> None:
             "processes), or open such labels in the workers alone"
         )
     _process = os.getpid()
-
-
-def is_address(place: str) -> bool:
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", place) is not None
 
 
 def open_chunked(place: str, path: str, key: str | None, level: int, given: bool) -> StoredArray:
@@ -83,7 +81,7 @@ def open_chunked(place: str, path: str, key: str | None, level: int, given: bool
             # z5py's blosc states threads, and tensorstore refuses what it does not know.
             options["_node"] = node
     try:
-        volume = worldarray.WorldArray(array, level=number, **options)
+        volume = _opened(worldarray, array, number, options)
     except Exception as error:
         if is_address(path) or node.format not in ("zarr2", "zarr3") or "disagrees with" in str(error):
             raise
@@ -103,10 +101,34 @@ def open_chunked(place: str, path: str, key: str | None, level: int, given: bool
             raise FileNotFoundError(f"{place}: the chunk at {absent[0][0]} is not stored, and there is no fill value")
         return np.asarray(volume.read_index(begin, end))
 
+    is_local_zarr = meta.format in ("zarr2", "zarr3") and not is_address(array)
     return StoredArray(
         tuple(meta.shape), np.dtype(meta.dtype), tuple(meta.chunk_shape), _stated(worldarray, meta), read, LOOKED_FOR,
-        missing,
+        missing, Path(array) if is_local_zarr else None,
     )  # fmt: skip
+
+
+def _opened(worldarray: Any, array: str, level: int | None, options: dict[str, Any]) -> Any:
+    """worldarray's view of an array, whose OME scale and voxel size attributes agree.
+
+    funlib's attributes are of the spatial axes alone. worldarray takes the others for 1, whatever OME says of a step in
+    time.
+    """
+    try:
+        return worldarray.WorldArray(array, level=level, **options)
+    except ValueError as error:
+        if "disagrees with the array's" not in str(error):
+            raise
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            volume = worldarray.WorldArray(array, level=level, **options | {"metadata_conflicts": "warn"})
+        attributes = volume.meta.attrs
+        stated = attributes.get("voxel_size", attributes.get("resolution"))
+        if len(stated) >= len(volume.meta.shape) or not np.allclose(
+            stated, volume.meta.voxel_size[-len(stated) :], rtol=SAME, atol=0
+        ):
+            raise
+        return volume
 
 
 def _open_zip(worldarray: Any, place: str, archive: Path, key: str | None, level: int) -> StoredArray:

@@ -27,6 +27,7 @@ _NO_FOLDERS = _NOT_THERE | {errno.EACCES, errno.EPERM, errno.EBADF, errno.EISDIR
 _LOCKED = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
 _LOCKED_BYTE = 2**31 - 2  # on Windows a lock keeps others from reading the byte, so it lies behind the contents
 _CHECKS = 4  # that a folder stays removed
+WORKING = "working"  # the file that a process locks in the temporary folder in which it creates an output
 _NAME_LETTERS = 40  # of a name that go into a temporary one: file systems allow 255 bytes in all, 4 a letter
 
 _said: set[str] = set()
@@ -183,6 +184,53 @@ def remove_abandoned_files(path: Path) -> None:
             with contextlib.suppress(OSError), left.open("r+b") as file:
                 _lock(file)
                 left.unlink()
+
+
+@contextlib.contextmanager
+def folder_beside(path: Path) -> Iterator[tuple[Path, Path]]:
+    """Names for a new folder and for the one it replaces, in a locked folder beside `path` that goes at the end."""
+    with beside(path) as work:
+        work.mkdir()
+        with (work / WORKING).open("wb") as file:
+            lock(file, path)  # for `remove_abandoned_folders` of other processes
+            yield work / "new", work / "old"
+
+
+def remove_abandoned_folders(path: Path) -> None:
+    """Remove what a killed process left beside an output when it created it. One that lives has locked its folder.
+
+    It may have been killed after the output had its name, so what is there says nothing about what lies beside it.
+    """
+    beginning = f".{path.stem[:_NAME_LETTERS]}-"
+    pattern = re.compile(re.escape(beginning) + rf"([0-9a-f]{{16}}{re.escape(path.suffix)}|[0-9a-z_]{{8}})")
+    for folder in path.parent.iterdir() if path.parent.is_dir() else ():
+        if pattern.fullmatch(folder.name) is None or not folder.is_dir():
+            continue
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # empty
+            continue
+        names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else {""}
+        if names <= {WORKING, "new", "old"}:
+            with contextlib.suppress(OSError):
+                if WORKING in names:
+                    with (folder / WORKING).open("r+b") as file:
+                        lock(file, folder)
+                shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError of whatever writes name the output."""
+    try:
+        yield
+    except (BlockingIOError, FileExistsError):
+        raise
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        if error.errno is None:
+            raise OSError(f"{path}: cannot be written ({error})") from error
+        raise OSError(error.errno, f"cannot be written ({error.strerror})", str(path)) from error
 
 
 def _remove(path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
-import math
 import os
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from math import inf
 from pathlib import Path
@@ -16,36 +18,54 @@ import numpy as np
 import numpy.typing as npt
 
 from ..parameters import TargetParameters
-from . import disk, zarr_arrays
+from . import consolidated, disk, layouts, zarr_arrays, zarr_target
+from .opening import Labels
+from .target import Target
 
 # A folder may have a name like x.zarr and hold such files.
-READ_AS_FILES = (".npy", ".npz", ".tif", ".tiff")
+READ_AS_FILES = (*layouts.SUFFIXES, ".npz")
+WRITABLE = ".npy, TIFF, HDF5, NIfTI or Zarr"
+PACKED = 1  # of gzip's levels, as nibabel takes it
 
 
 def is_zarr(path: Path) -> bool:
     """Whether a path means a Zarr array or group rather than a file."""
-    return path.suffix.lower() not in READ_AS_FILES and zarr_arrays.is_zarr(path)
+    return not path.name.lower().endswith(READ_AS_FILES) and zarr_arrays.is_zarr(path)
 
 
 def sidecar_of(path: Path) -> Path:
-    """Where the description of `path` stands: the same name with .json."""
-    return path.with_suffix(".json")
+    """Where the description of a file stands: t.json for t.npy, and t.tif.json for t.tif, so that both may be there."""
+    return path.with_suffix(".json") if path.suffix.lower() == ".npy" else path.with_name(f"{path.name}.json")
 
 
 def check_target(path: Path, overwrite: bool, inputs: tuple[Path, ...] = (), key: str | None = None) -> None:
-    """Raise unless a target may be written at `path`: a .npy with its sidecar, or a Zarr array."""
+    """Raise unless a target may be written at `path`: a file with its sidecar, or OME-Zarr."""
     if is_zarr(path):
         stores = tuple(zarr_arrays.locate(other, key).path for other in inputs if is_zarr(other))
-        zarr_arrays.check_writable(path, overwrite, inputs + stores)
+        zarr_target.check_writable(path, overwrite, inputs + stores)
         return
-    check_writable(path, ".npy", overwrite, inputs)
-    check_writable(sidecar_of(path), ".json", overwrite, inputs)
+    check_writable(path, layouts.SUFFIXES, overwrite, inputs)
+    check_writable(sidecar_of(path), (".json",), overwrite, inputs)
 
 
-def check_writable(path: Path, suffix: str, overwrite: bool, inputs: tuple[Path, ...] = ()) -> None:
+def check_apart(target: Path, weight: Path) -> None:
+    """Raise unless two outputs are different ones, their descriptions too."""
+    taken = _written(target)
+    for path in _written(weight):
+        if path in taken or any(path in other.parents or other in path.parents for other in taken):
+            raise ValueError(f"{path}: is also written for {target}; choose another name")
+
+
+def _written(path: Path) -> list[Path]:
+    """What a target consists of: a file and its description, or the folder of a group."""
+    parts = (path,) if is_zarr(path) else (path, sidecar_of(path))
+    return [Path(os.path.realpath(part)) for part in parts]
+
+
+def check_writable(path: Path, suffixes: Sequence[str], overwrite: bool, inputs: tuple[Path, ...] = ()) -> None:
     """Raise unless `path` may be written: right suffix, existing folder, no file that would be lost."""
-    if path.suffix.lower() != suffix:
-        raise ValueError(f"{path}: expected a name that ends in {suffix}")
+    if not path.name.lower().endswith(tuple(suffixes)):
+        raise ValueError(f"{path}: expected a name that ends in {' or '.join(suffixes)}")
     if os.path.islink(os.path.realpath(path)):
         raise ValueError(f"{path}: is a link that leads to itself")
     folder = Path(os.path.realpath(path)).parent
@@ -69,6 +89,7 @@ def writing(path: Path) -> Iterator[Path]:
     with disk.beside(path) as temporary:
         yield temporary
         disk.put(temporary, path)
+        disk.sync_folder(path.parent)
 
 
 def describe(parameters: TargetParameters, engine: str, version: str, source: str, **more: Any) -> dict[str, Any]:
@@ -79,44 +100,118 @@ def describe(parameters: TargetParameters, engine: str, version: str, source: st
 
 
 @contextlib.contextmanager
-def writing_target(
-    path: Path, shape: tuple[int, ...], description: dict[str, Any], like: Path | None = None
-) -> Iterator[Any]:
-    """A float32 array on disk to fill, described: a .npy with a JSON sidecar, or a Zarr array with attributes.
+def writing_target(path: Path, target: Target, labels: Labels | None = None) -> Iterator[Any]:
+    """`writing_targets` of one target."""
+    with writing_targets([(path, target)], labels) as (values,):
+        yield values
 
-    Everything is there at the end, or nothing. A Zarr array takes the format of the store `like`.
+
+@contextlib.contextmanager
+def writing_targets(outputs: Sequence[tuple[Path, Target]], labels: Labels | None = None) -> Iterator[list[Any]]:
+    """float32 arrays on disk to fill, described: files of the formats of `layouts` with a JSON sidecar, or OME-Zarr.
+
+    Everything is there at the end, or nothing: no output has its name before all are whole and on the disk. Zarr takes
+    the format of the labels' store.
+
+    Raises
+    ------
+    ValueError, OSError
+        A format cannot hold its target, or a file cannot be written; the message names it.
     """
-    if is_zarr(path):
-        with zarr_arrays.writing(path, shape, description, like) as array:
-            yield array
-        return
+    with contextlib.ExitStack() as stack:
+        opened: list[_File | zarr_target.Store] = []
+        for path, target in outputs:
+            if is_zarr(path):
+                opened.append(stack.enter_context(zarr_target.writing(path, target, labels)))
+            else:
+                opened.append(stack.enter_context(_writing_file(path, target)))
+        yield [output.values for output in opened]
+        for output in opened:
+            output.finish()
+    for path, _ in outputs:
+        if is_zarr(path):
+            consolidated.renew(path)
+
+
+@contextlib.contextmanager
+def _writing_file(path: Path, target: Target) -> Iterator[_File]:
     for one in (path, sidecar_of(path)):
         disk.remove_abandoned_files(one)
-    with writing(sidecar_of(path)) as sidecar, writing(path) as temporary:
-        with temporary.open("xb") as file:
+    with writing(sidecar_of(path)) as described, writing(path) as temporary, contextlib.ExitStack() as stack:
+        with disk.naming(path):
+            file = stack.enter_context(_closing(temporary.open("x+b")))
             disk.lock(file, path)  # for `remove_abandoned_files` of other processes
-            yield _Parts(file, path, shape)
-        sidecar.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+            raw = file
+            if path.name.lower().endswith(".gz"):  # which is written in order, while parts come in any
+                scratch = tempfile.TemporaryFile(dir=temporary.parent)  # noqa: SIM115
+                raw = stack.enter_context(_closing(scratch))
+            layout = layouts.begin(raw, path, target)
+        yield _File(path, target, Parts(raw, path, target.shape, layout), file, described)
 
 
-class _Parts:
-    """A float32 .npy file that is filled in parts: each the whole array, or what an index of leading axes means.
+@contextlib.contextmanager
+def _closing(file: Any) -> Iterator[Any]:
+    """Close a file in the end. After an error, what is in its buffer may not be written either, which says no more."""
+    try:
+        yield file
+    except BaseException:
+        with contextlib.suppress(OSError):
+            file.close()
+        raise
+    file.close()
+
+
+class _File:
+    """A file that is being written, and its description."""
+
+    def __init__(self, path: Path, target: Target, values: Parts, file: BinaryIO, described: Path) -> None:
+        self.values = values
+        self._path, self._target, self._file, self._described = path, target, file, described
+
+    def finish(self) -> None:
+        """Have everything on the disk."""
+        with disk.naming(self._path):
+            if self.values.file is not self._file:
+                self.values.file.seek(0)
+                with gzip.GzipFile(filename="", fileobj=self._file, mode="wb", compresslevel=PACKED, mtime=0) as packed:
+                    shutil.copyfileobj(self.values.file, packed, 2**20)
+            self._file.flush()
+            disk.sync(self._file, self._path)
+            with self._described.open("x+b") as file:
+                file.write((json.dumps(self._target.description, indent=2) + "\n").encode())
+                file.flush()
+                disk.sync(file, sidecar_of(self._path))
+        # Windows renames no file that is open.
+        self._file.close()
+
+
+class Parts:
+    """An array of float32 in a file that is filled in parts: each the whole array, or that of an index of leading axes.
 
     It is written, not mapped: Windows renames no file that is mapped, and a full disk kills a process that fills one.
     """
 
-    def __init__(self, file: BinaryIO, path: Path, shape: tuple[int, ...]) -> None:
-        self._file, self._path, self._shape = file, path, shape
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-        self._begin = file.tell()
+    def __init__(self, file: BinaryIO, path: Path, shape: tuple[int, ...], layout: layouts.Layout) -> None:
+        self.file, self._path, self._shape, self._begin = file, path, shape, layout.offset
+        self._in_order = layout.order == tuple(range(len(shape)))
+        steps, behind = [0] * len(shape), 4
+        for axis in reversed(layout.order):
+            steps[axis], behind = behind, behind * shape[axis]
+        self._steps = steps  # bytes from one index of an axis to the next
+        end = self._begin + behind
+        with disk.naming(path):  # HDF5 leaves the end of its file to the values
+            file.seek(0, os.SEEK_END)
+            if file.tell() < end:
+                file.truncate(end)
 
     def __setitem__(self, index: Any, values: npt.ArrayLike) -> None:
-        leading = () if index is ... else index
-        part = self._shape[len(leading) :]
-        number = sum(i * math.prod(self._shape[axis + 1 : len(leading)]) for axis, i in enumerate(leading))
-        try:
-            self._file.seek(self._begin + number * math.prod(part) * 4)
-            self._file.write(np.ascontiguousarray(np.broadcast_to(values, part), "<f4").data)
-            self._file.flush()
-        except OSError as error:
-            raise OSError(error.errno, f"cannot be written ({error.strerror})", str(self._path)) from error
+        leading = () if index is ... else tuple(index)
+        part = np.broadcast_to(values, self._shape[len(leading) :])
+        # Other orders have only the planes in one piece.
+        inside = () if self._in_order else part.shape[:-2]
+        for within in np.ndindex(inside):
+            at = (*leading, *within)
+            with disk.naming(self._path):
+                self.file.seek(self._begin + sum(i * step for i, step in zip(at, self._steps, strict=False)))
+                self.file.write(np.ascontiguousarray(part[within], "<f4").data)
+                self.file.flush()

@@ -46,6 +46,7 @@ def open_nifti(place: str, path: Path) -> StoredArray:
         ("" if unit == "unknown" else unit,) * len(kept),
         (*(None,) * (len(kept) - dims), *reversed(places)),
         by="NIfTI",
+        affine=tuple(map(tuple, matrix.tolist())) if int(header["sform_code"]) or int(header["qform_code"]) else (),
     )
     own = tuple(shape[axis] for axis in reversed(kept))
     packed = path.suffix.lower() == ".gz"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import units, zarr_arrays
 from .opening import Labels
+from .target import Target
 
 VERSION = {2: "0.4", 3: "0.5"}  # of the metadata, by Zarr format
+# OME-Zarr has a type for these; an axis of another name has none.
+LEADING: dict[str, dict[str, Any]] = {"t": {"name": "t", "type": "time"}, "c": {"name": "c", "type": "channel"}}
 
 
 @dataclass(frozen=True)
@@ -45,43 +49,56 @@ def placement(array: Path, ndim: int) -> Placement | None:
     return Placement(axes, tuple(scale), tuple(translation))
 
 
-def placed(
-    known: Placement | None, ndim: int, labels: Labels, channels: bool, classes: bool = False
-) -> Placement | None:
-    """Where a target of labels lies, with an axis for `channels` in front, or for `classes` before the spatial ones.
-
-    The leading axes are those of `known`, what OME-Zarr says of the labels. None where OME-Zarr has no words for the
-    axes: it allows one time axis, in front of all, and one channel axis.
-    """
-    sizes = labels.require_voxel_size()
-    dims = len(sizes)
-    leading: list[dict[str, Any]] = [{"name": "t", "type": "time"}, {"name": "c", "type": "channel"}]
-    leading = leading[2 - (ndim - dims) :] if ndim - dims <= 2 else []
-    spatial = [{"name": name, "type": "space"} for name in "zyx"[3 - dims :]]
-    scale: tuple[float, ...] = (1.0,) * (ndim - dims)
-    translation: tuple[float, ...] = (0.0,) * (ndim - dims)
-    if known is not None:
-        leading, spatial = list(known.axes[: ndim - dims]), list(known.axes[ndim - dims :])
-        scale, translation = known.scale[: ndim - dims], known.translation[: ndim - dims]
-    scale, translation = scale + sizes, translation + (labels.translation or (0.0,) * dims)
-    named = {"unit": units.LONG[labels.unit]} if labels.unit else {}
-    spatial = [{name: value for name, value in axis.items() if name != "unit"} | named for axis in spatial]
-    if channels:
-        leading = [{"name": "c", "type": "channel"}, *leading]
-        scale, translation = (1.0, *scale), (0.0, *translation)
-    if classes:
-        at = len(leading)
-        leading = [*leading, {"name": "c", "type": "channel"}]
-        scale, translation = (*scale[:at], 1.0, *scale[at:]), (*translation[:at], 0.0, *translation[at:])
-    kinds = [axis.get("type") for axis in leading]
-    names = [axis.get("name") for axis in leading]
-    if len(leading) + dims != len(scale) or len(set(names)) != len(names) or "time" in kinds[1:]:
+def stated(labels: Labels) -> Placement | None:
+    """What a local OME-Zarr says of the axes of labels, in their order; None for any other labels."""
+    found = None if labels.folder is None else placement(labels.folder, len(labels.stored_axes))
+    if found is None:
         return None
-    return Placement((*leading, *spatial), scale, translation)
+    axes, scale, translation = found.axes, found.scale, found.translation
+    return Placement(
+        tuple(axes[axis] for axis in labels.order),
+        tuple(scale[axis] for axis in labels.order),
+        tuple(translation[axis] for axis in labels.order),
+    )
 
 
-def attributes(place: Placement, name: str, path: str, format: int) -> dict[str, Any]:
-    """The attributes of a group whose array `path` lies at `place`."""
+def placed(target: Target, known: Placement | None) -> Placement:
+    """Where a target lies. Its axes are described as in `known`, what OME-Zarr says of the labels, where it is there.
+
+    OME-Zarr allows one time axis, in front of all, and one axis of channels or of another kind. Targets that have more,
+    or classes in front of time, are described all the same: readers take axes by their names.
+    """
+    described = [dict(LEADING.get(name, {"name": name})) for name in target.leading]
+    described += [{"name": name, "type": "space"} for name in target.spatial]
+    scale, translation = [1.0] * len(target.leading), [0.0] * len(target.leading)
+    if known is not None:
+        own = target.class_axis  # which the labels do not have
+        taken = set() if own is None else {described[own]["name"]}
+        of_labels = [axis for axis in range(len(described)) if axis != own]
+        for axis, its, step, start in zip(of_labels, known.axes, known.scale, known.translation, strict=True):
+            if its.get("name") not in taken:
+                described[axis] = {name: value for name, value in its.items() if name != "unit" or axis < len(scale)}
+            if axis < len(scale):
+                scale[axis], translation[axis] = step, start
+    named = {"unit": units.LONG[target.unit]} if target.unit else {}
+    axes = (*described[: len(scale)], *(axis | named for axis in described[len(scale) :]))
+    place = target.translation or (0.0,) * target.dims
+    return Placement(axes, (*scale, *target.voxel_size), (*translation, *place))
+
+
+def attributes(
+    place: Placement,
+    name: str,
+    path: str,
+    format: int,
+    classes: Sequence[str] = (),
+    class_axis: int | None = None,
+    largest: float = 1,
+) -> dict[str, Any]:
+    """The attributes of a group whose array `path` lies at `place`.
+
+    With names of `classes` for its channels, along that axis, which viewers show from 0 to `largest`.
+    """
     steps: list[dict[str, Any]] = [{"type": "scale", "scale": list(place.scale)}]
     if any(place.translation):
         steps.append({"type": "translation", "translation": list(place.translation)})
@@ -90,6 +107,11 @@ def attributes(place: Placement, name: str, path: str, format: int) -> dict[str,
         "axes": list(place.axes),
         "datasets": [{"path": path, "coordinateTransformations": steps}],
     }
+    shown = {}
+    if class_axis is not None and place.axes[class_axis].get("type") == "channel":
+        window = {"min": -largest, "max": largest, "start": 0, "end": largest}
+        channels = [{"label": name, "color": "FFFFFF", "window": window, "active": True} for name in classes]
+        shown = {"omero": {"channels": channels}}
     if format == 2:
-        return {"multiscales": [{"version": VERSION[2]} | multiscale]}
-    return {"ome": {"version": VERSION[3], "multiscales": [multiscale]}}
+        return {"multiscales": [{"version": VERSION[2]} | multiscale]} | shown
+    return {"ome": {"version": VERSION[3], "multiscales": [multiscale]} | shown}

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..parameters import check_voxel_size
-from . import chunked, hdf5, medical, placing, plain, tiff
+from . import addresses, chunked, hdf5, medical, placing, plain, tiff
 from .stored import AnsweredError, Box, StoredArray, opening
 
 READABLE = (
@@ -43,6 +43,12 @@ class Labels:
         Voxels per axis that are read at least, whatever is asked for: the whole array where a format allows no less.
     stored_axes : tuple of str
         `axes` in the order of the file: reading moves the spatial ones to the end, and drops what `select` names.
+    order : tuple of int
+        The number of each of the `axes` in the file.
+    stated : Stated
+        What the file itself states.
+    folder : Path or None
+        Of a local Zarr array.
     notice : str
         One sentence where the file states something else than what was given; else "".
     """
@@ -60,8 +66,10 @@ class Labels:
     def __init__(self, where: str, stored: StoredArray, recipe: tuple[Any, ...]) -> None:
         select, given, unit = recipe[4:]
         self.where, self._stored, self._recipe = where, stored, recipe
+        self.stated, self.folder = stored.stated, stored.folder
         self._pinned, self._order = placing.layout(where, stored, dict(select))
         self.stored_axes = stored.stated.axes
+        self.order = tuple(self._order)
         self.axes = tuple(self.stored_axes[axis] for axis in self._order)
         self.shape = tuple(stored.shape[axis] for axis in self._order)
         self.chunk = tuple(stored.chunk[axis] for axis in self._order)
@@ -228,7 +236,8 @@ def _open(
 def _stored(where: str, folder: str, key: str | None, level: int, given: bool) -> StoredArray:
     """The array, by the family of its format."""
     local = where.removeprefix("file://")
-    if chunked.is_address(local):
+    if addresses.is_address(local):
+        addresses.check_address(where)
         return chunked.open_chunked(where, local, key, level, given)
     path = Path(folder, local)
     suffix = path.suffix.lower()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,10 @@ class Stated:
         Of voxel 0: of its centre, or of its corner with `corners`.
     by
         What states the voxel size, for messages.
+    dialect
+        Which of the metadata of its format a file has: "ImageJ" or "OME" for a TIFF file; "" where there is one kind.
+    affine
+        The matrix of a NIfTI image, row by row, which says more than sizes and places; () without.
     """
 
     axes: tuple[str, ...]
@@ -39,6 +44,8 @@ class Stated:
     places: tuple[float | None, ...] = ()
     corners: bool = False
     by: str = ""
+    dialect: str = ""
+    affine: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,8 @@ class StoredArray:
         (begin, end) within the array, to its values.
     missing
         (begin, end) to the boxes of the chunks in it that are not stored.
+    folder
+        Of a local Zarr array; None for anything else.
     looked_for
         What would have stated a voxel size, for the error where nothing does.
     """
@@ -64,6 +73,7 @@ class StoredArray:
     read: Callable[[Sequence[int], Sequence[int]], npt.NDArray[Any]]
     looked_for: str
     missing: Callable[[Sequence[int], Sequence[int]], list[Box]] = field(default=lambda begin, end: [])
+    folder: Path | None = None
 
 
 class AnsweredError(ValueError):
@@ -107,7 +117,7 @@ def first_line(error: BaseException) -> str:
 
 
 def missing_library(place: str, what: str, library: str, extra: str) -> AnsweredError:
-    return AnsweredError(f"{place}: reading {what} needs {library}: pip install 'inner_distance_gpu[{extra}]'")
+    return AnsweredError(f"{place}: {what} needs {library}: pip install 'inner_distance_gpu[{extra}]'")
 
 
 def letter(name: Any) -> str:

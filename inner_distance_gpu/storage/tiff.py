@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from .stored import AnsweredError, Stated, StoredArray, missing_library
 
 LOOKED_FOR = "ImageJ's spacing, resolution and unit, and OME's PhysicalSize of every axis"
 SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
+FRAME = "reference frame"  # OME's word for a unit that nobody knows
 
 
 def is_slice(name: str) -> bool:
@@ -33,7 +36,7 @@ def open_tiff(place: str, path: Path) -> StoredArray:
         if page.samplesperpixel > 1:
             raise AnsweredError(f"{place}: is a colour image of shape {series.shape}; expected one label per pixel")
         axes, shape, dtype = series.axes, tuple(int(n) for n in series.shape), series.dtype
-        sizes, unit, by = _physical(tiff)
+        found = _physical(tiff)
         mapped = series.dataoffset if page.is_final and page.is_memmappable else None
         order = tiff.byteorder
         # Only planes with one image each are read in parts; anything else as a whole.
@@ -42,9 +45,11 @@ def open_tiff(place: str, path: Path) -> StoredArray:
     letters = tuple(name.lower() if name in "TCZYX" else "" for name in axes)
     stated = Stated(
         letters,
-        tuple(sizes.get(name) for name in letters),
-        (unit,) * len(letters),
-        by=by if sizes else "",
+        tuple(found.sizes.get(name) for name in letters),
+        (found.unit,) * len(letters),
+        tuple(found.places.get(name) for name in letters),
+        by={"OME": "OME-TIFF"}.get(found.dialect, found.dialect) if found.sizes else "",
+        dialect=found.dialect,
     )
     if mapped is not None:
         chunk = (1,) * (len(shape) - 1) + shape[-1:]
@@ -106,20 +111,27 @@ def _library(place: str) -> Any:
     return tifffile
 
 
-def _physical(tiff: Any) -> tuple[dict[str, float], str, str]:
-    """Voxel size by letter, their unit, and what states them."""
+@dataclass(frozen=True)
+class _Physical:
+    """Voxel size and place of voxel 0 by letter, in one unit, and which metadata state them."""
+
+    dialect: str = ""
+    sizes: dict[str, float] = field(default_factory=dict)
+    places: dict[str, float] = field(default_factory=dict)
+    unit: str = ""
+
+
+def _physical(tiff: Any) -> _Physical:
     if tiff.is_ome:
         return _ome(tiff.ome_metadata)
-    if tiff.is_imagej:
-        return _imagej(tiff)
-    return {}, "", ""
+    return _imagej(tiff) if tiff.is_imagej else _Physical()
 
 
-def _imagej(tiff: Any) -> tuple[dict[str, float], str, str]:
+def _imagej(tiff: Any) -> _Physical:
     described = tiff.imagej_metadata or {}
     unit = str(described.get("unit") or "")
     if not units.is_length(unit):
-        return {}, "", ""
+        return _Physical("ImageJ")
     sizes: dict[str, float] = {}
     tags = tiff.pages[0].tags
     for name, tag in (("x", "XResolution"), ("y", "YResolution")):
@@ -128,10 +140,15 @@ def _imagej(tiff: Any) -> tuple[dict[str, float], str, str]:
             sizes[name] = per / pixels
     if float(described.get("spacing") or 0) > 0:
         sizes["z"] = float(described["spacing"])
-    return sizes, unit, "ImageJ"
+    origins = {name: described.get(f"{name}origin") for name in sizes}
+    places: dict[str, float] = {}
+    if any(origin is not None for origin in origins.values()):
+        # In pixels: the position of the world's zero. ImageJ leaves out an origin of 0.
+        places = {name: -float(origins[name] or 0) * size for name, size in sizes.items()}
+    return _Physical("ImageJ", sizes, places, unit)
 
 
-def _ome(xml: str) -> tuple[dict[str, float], str, str]:
+def _ome(xml: str) -> _Physical:
     import tifffile
 
     images = tifffile.xml2dict(xml)["OME"]["Image"]
@@ -139,13 +156,33 @@ def _ome(xml: str) -> tuple[dict[str, float], str, str]:
     sizes, spelled = {}, {}
     for name in "XYZ":
         value = float(pixels.get(f"PhysicalSize{name}") or 0)
-        unit = str(pixels.get(f"PhysicalSize{name}Unit") or "µm")  # the default of the schema
-        if value > 0 and units.is_length(unit):
+        unit = _unit_of(pixels.get(f"PhysicalSize{name}Unit") or "µm")  # the default of the schema
+        if value > 0 and units.is_length(unit or "µm"):
             sizes[name.lower()], spelled[name.lower()] = value, units.short(unit)
-    if not sizes:
-        return {}, "", ""
+    if not sizes or ("" in spelled.values() and any(spelled.values())):
+        return _Physical("OME")
     unit = spelled.get("x", next(iter(spelled.values())))
-    return {name: units.convert(value, spelled[name], unit) for name, value in sizes.items()}, unit, "OME-TIFF"
+    sizes = {name: _in_unit(value, spelled[name], unit) for name, value in sizes.items()}
+    planes = pixels.get("Plane") or []
+    planes = planes if isinstance(planes, list) else [planes]
+    first: Any = next((plane for plane in planes if not any(int(plane.get(f"The{axis}") or 0) for axis in "ZCT")), {})
+    places = {}
+    for name in sizes:
+        position = first.get(f"Position{name.upper()}")
+        # The schema's default is "reference frame", which says nothing of the voxels' unit.
+        stored = str(first.get(f"Position{name.upper()}Unit") or FRAME)
+        with contextlib.suppress(ValueError):  # a unit that is none of length
+            if position is not None and (stored == FRAME) == (unit == ""):
+                places[name] = _in_unit(float(position), units.short(_unit_of(stored)), unit)
+    return _Physical("OME", sizes, places, unit)
+
+
+def _unit_of(stored: Any) -> str:
+    return "" if stored == FRAME else str(stored)
+
+
+def _in_unit(value: float, stored: str, wanted: str) -> float:
+    return units.convert(value, stored, wanted) if stored and wanted and stored != wanted else value
 
 
 class _Planes:

@@ -1,19 +1,15 @@
-"""Zarr arrays that fit in memory: labels and their voxel size out of a store, targets into one.
+"""Zarr arrays on disk: where they lie in a hierarchy, and what may be put into one.
 
 Metadata are read from the JSON files of the formats 2 and 3; zarr-python (2 or 3) is needed for the data only.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from . import disk
 from .chunk_files import metadata_file, reading
 from .zarr_nodes import Node as Node
 from .zarr_nodes import datasets
@@ -125,58 +121,12 @@ def _named_parts(group: Node) -> Iterator[str]:
         yield from (part for part in ome.get(name) or () if isinstance(part, str))
 
 
-def check_writable(path: Path, overwrite: bool, inputs: tuple[Path, ...] = ()) -> None:
-    """Raise unless a target array may be written at `path`: a new *.zarr, or a place in a group."""
-    if path.exists() and any(other.exists() and path.samefile(other) for other in inputs):
-        raise ValueError(f"{path}: is also an input; writing there would destroy it")
-    check_place(path)
-    if not path.exists():
-        return
-    there = node(path)
-    if there is None or there.kind != "array":
-        raise IsADirectoryError(f"{path}: is a {'group' if there else 'folder or file'}, and is not replaced")
-    if not overwrite:
-        raise FileExistsError(f"{path}: exists already; --overwrite replaces it")
-
-
-@contextlib.contextmanager
-def writing(path: Path, shape: tuple[int, ...], attributes: dict[str, Any], like: Path | None = None) -> Iterator[Any]:
-    """A float32 Zarr array to fill: at `path` with its attributes when the block ends well, or not there at all.
-
-    It has the format of the group it goes into, else that of the store `like`, else the one zarr-python
-    prefers. Consolidated metadata of a group are not changed.
-    """
-    dims = len(attributes["voxel_size"])
-    relative = node(path.parent) or (node(like) if like is not None else None)
-    zarr = library(path, relative.format if relative else 2)
-    wanted = {"zarr_format": relative.format} if relative and not is_2(zarr) else {}
-    chunks = (1,) * (len(shape) - dims) + tuple(min(n, CHUNK[dims]) for n in shape[len(shape) - dims :])
-    with _folder(path) as temporary:
-        array = zarr.open_array(
-            str(temporary), mode="w", shape=shape, chunks=chunks, dtype=np.float32, fill_value=0, **wanted
-        )
-        array.attrs.update(attributes)
-        yield array
-
-
 def open_array(path: Path, mode: str = "r") -> Any:
     """The array at `path` as zarr-python sees it, its values on disk."""
     stored = node(path)
     zarr = library(path, stored.format if stored else 2)
     with reading(metadata_file(path)[1]):
         return zarr.open_array(str(path), mode=mode)
-
-
-@contextlib.contextmanager
-def _folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that becomes `path` when the block ends well and vanishes otherwise."""
-    path = path.resolve()
-    with disk.beside(path) as work:
-        work.mkdir()
-        temporary = work / "new"
-        temporary.mkdir()
-        yield temporary
-        disk.put(temporary, path, work / "old")
 
 
 def library(path: Path, format: int) -> Any:

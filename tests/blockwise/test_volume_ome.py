@@ -87,9 +87,12 @@ def test_leading_axes_and_ids(tmp_path):
     blockwise.write(source, tmp_path / "t.zarr", scale=4)
     found = multiscale(tmp_path / "t.zarr", 2)
     assert (found["axes"], found["datasets"][0]["coordinateTransformations"]) == (axes, steps)
-    # A channel axis in front of a time axis is not OME-Zarr: no metadata are better than wrong ones.
+    # OME-Zarr has time in front of channels; a target has its classes in front of all, and readers go by names.
     blockwise.write(source, tmp_path / "u.zarr", scale=4, ids=[1])
-    assert "multiscales" not in zarr.open_group(str(tmp_path / "u.zarr"), mode="r").attrs
+    found = multiscale(tmp_path / "u.zarr", 2)
+    assert found["axes"] == [{"name": "c", "type": "channel"}, *axes]
+    steps = [step("scale", 1, 3, 2, 2), step("translation", 0, 5, 10, 20)]
+    assert found["datasets"][0]["coordinateTransformations"] == steps
     source = image(tmp_path / "plain.zarr", 2, spatial("zyx"), LABELS, [step("scale", 2, 2, 2)])
     blockwise.write(source, tmp_path / "v.zarr", scale=4, ids=[1])
     found = multiscale(tmp_path / "v.zarr", 2)

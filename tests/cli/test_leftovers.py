@@ -14,6 +14,7 @@ from zarr_stores import create, digests
 
 from inner_distance_gpu.cli import demo, figures, terminal
 from inner_distance_gpu.storage import disk, files
+from inner_distance_gpu.storage.target import Target
 
 PROGRAM = str(Path(sysconfig.get_path("scripts"), "inner-distance-gpu"))
 LABELS = np.zeros((6, 20, 24), np.uint16)
@@ -110,10 +111,13 @@ def test_the_demo_replaces_no_file_of_others(call, masks, tmp_path, name):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows ends processes without a signal")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("output", ["t.npy", "t.zarr"])
+@pytest.mark.parametrize("output", ["t.npy", "t.zarr", "t.tif", "t.h5", "t.nii.gz"])
 def test_a_signal_leaves_no_hidden_files(tmp_path, number, output):
+    if number != signal.SIGTERM and output not in ("t.npy", "t.zarr"):
+        pytest.skip("the same with SIGTERM")
     np.save(tmp_path / "many.npy", np.random.default_rng(0).integers(0, 3, (400, 24, 24, 24), np.uint8))
     command = [PROGRAM, "run", "many.npy", output, "--voxel-size", "1,1,1", "--scale", "3", "--engine", "reference"]
+    command += ["--weight", f"w{output[1:]}"]
     program = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     while len(os.listdir(tmp_path)) < 2 and program.poll() is None:
         time.sleep(0.01)
@@ -126,22 +130,53 @@ def test_a_signal_leaves_no_hidden_files(tmp_path, number, output):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no kill -9")
-def test_what_a_kill_leaves_is_gone_after_a_rerun(tmp_path):
+@pytest.mark.parametrize("output", ["t.npy", "t.nii.gz", "t.zarr"])
+def test_what_a_kill_leaves_is_gone_after_a_rerun(tmp_path, output):
     np.save(tmp_path / "many.npy", np.random.default_rng(0).integers(0, 3, (40, 24, 24, 24), np.uint8))
-    command = [PROGRAM, "run", "many.npy", "t.npy", "--voxel-size", "1,1,1", "--scale", "3", "--engine", "reference"]
+    command = [PROGRAM, "run", "many.npy", output, "--voxel-size", "1,1,1", "--scale", "3", "--engine", "reference"]
+    pattern = f".{Path(output).stem}-*{Path(output).suffix}"
     program = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not list(tmp_path.glob(".t-*.npy")) and program.poll() is None:
+    while not list(tmp_path.glob(pattern)) and program.poll() is None:
         time.sleep(0.01)
+    if output == "t.zarr":
+        while not list(tmp_path.glob(f"{pattern}/working")) and program.poll() is None:
+            time.sleep(0.01)
     program.kill()
     program.wait()
-    left = list(tmp_path.glob(".t-*.npy"))
+    left = list(tmp_path.glob(pattern))
     assert left, "it was at work"
-    with left[0].open("r+b") as file:  # as a process that lives
+    locked = left[0] / "working" if output == "t.zarr" else left[0]
+    with locked.open("r+b") as file:  # as a process that lives
         disk.lock(file, left[0])
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
         assert left[0].exists(), "another process writes it"
     subprocess.run([*command, "--overwrite"], cwd=tmp_path, check=True, capture_output=True)
-    assert sorted(os.listdir(tmp_path)) == ["many.npy", "t.json", "t.npy"]
+    described = {"t.npy": ["t.json"], "t.nii.gz": ["t.nii.gz.json"]}.get(output, [])
+    assert sorted(os.listdir(tmp_path)) == sorted(["many.npy", output, *described])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit for files")
+@pytest.mark.parametrize("output", ["t.npy", "t.tif", "t.h5", "t.nii", "t.nii.gz", "t.zarr"])
+def test_a_disk_that_fills_up_leaves_what_was_there(call, tmp_path, output):
+    """Targets and weights are 92 kB here, and more than 4 kB as they are stored; metadata are less."""
+    import resource
+
+    labels = np.random.default_rng(0).integers(0, 3, (8, 48, 60), np.uint8)
+    np.save(tmp_path / "l.npy", labels)
+    options = ["--voxel-size", "1,1,1", "--scale", "3", "--overwrite"]
+    command = ["run", tmp_path / "l.npy", tmp_path / output, *options]
+    assert call(*command)[0] == 0
+    before = digests(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, limits[1]))
+    try:
+        code, _, error = call(*command, "--weight", tmp_path / f"w{output[1:]}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert code == 2
+    assert "File too large" in error
+    assert output in error or f"w{output[1:]}" in error
+    assert digests(tmp_path) == before
 
 
 def test_a_signal_that_is_ignored_stays_ignored():
@@ -160,16 +195,20 @@ def test_a_signal_that_is_ignored_stays_ignored():
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
 def test_a_full_disk_is_an_error_that_names_the_output(tmp_path):
-    with open("/dev/full", "wb", buffering=0) as full, files.writing_target(tmp_path / "t.npy", (2, 2), {}) as target:
-        target._file = full
+    with (
+        open("/dev/full", "wb", buffering=0) as full,
+        files.writing_target(tmp_path / "t.npy", Target((2, 2))) as target,
+    ):
+        target.file, file = full, target.file
         with pytest.raises(OSError, match="cannot be written") as raised:
             target[...] = np.ones((2, 2), np.float32)
+        target.file = file
     assert raised.value.filename == str(tmp_path / "t.npy")
 
 
 def test_parts_of_an_array_lie_where_they_belong(tmp_path):
     expected = np.random.default_rng(0).random((2, 3, 4, 5), np.float32)
-    with files.writing_target(tmp_path / "t.npy", expected.shape, {}) as target:
+    with files.writing_target(tmp_path / "t.npy", Target(expected.shape)) as target:
         for i, j in [(1, 2), (0, 0), (1, 0), (0, 2), (1, 1), (0, 1)]:
             target[i, j] = expected[i, j]
     np.testing.assert_array_equal(np.load(tmp_path / "t.npy", mmap_mode="r"), expected)

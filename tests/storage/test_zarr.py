@@ -91,7 +91,7 @@ def test_labels_in_and_target_out(call, tmp_path, version):
     )
     assert code == 0, error
     assert "its attributes" in out
-    target = zarr.open_array(str(tmp_path / "target.zarr"), mode="r")
+    target = zarr.open_array(str(tmp_path / "target.zarr" / "0"), mode="r")
     assert target.dtype == np.float32
     np.testing.assert_array_equal(target[...], expected())
     assert target.attrs["voxel_size"] == list(SIZES)
@@ -187,19 +187,15 @@ def test_arrays_in_groups(call, tmp_path, version):
     np.testing.assert_array_equal(whole(store, "volumes/ids"), LABELS)
     code, _, error = call("run", store / "volumes" / "ids", store / "volumes" / "target", *OPTIONS, *voxel)
     assert code == 0, error
-    np.testing.assert_array_equal(values(store / "volumes" / "target"), expected())
-    assert sorted(name for name, _ in zarr.open_group(str(store / "volumes"), mode="r").arrays()) == [
-        "ids",
-        "raw",
-        "target",
-    ]
+    np.testing.assert_array_equal(values(store / "volumes" / "target" / "0"), expected())
+    assert sorted(zarr.open_group(str(store / "volumes"), mode="r")) == ["ids", "raw", "target"]
 
 
 def test_a_file_into_zarr_with_ids(call, tmp_path):
     np.save(tmp_path / "labels.npy", LABELS)
     voxel = ["--voxel-size", "30.5,4.25,4.25", "--ids", "8,3"]
     assert call("run", tmp_path / "labels.npy", tmp_path / "t.zarr", *OPTIONS, *voxel)[0] == 0
-    target = zarr.open_array(str(tmp_path / "t.zarr"), mode="r")
+    target = zarr.open_array(str(tmp_path / "t.zarr" / "0"), mode="r")
     assert target.chunks == (1, 6, 20, 24)
     np.testing.assert_array_equal(target[0], expected(LABELS == 8))
     assert target.attrs["ids"] == [8, 3]
@@ -228,8 +224,16 @@ def test_overwrite_replaces_an_array_and_nothing_else(call, tmp_path, version):
     assert "is a folder or file" in call("run", store, tmp_path / "plain.zarr", *OPTIONS, "--overwrite")[2]
     (tmp_path / "plain.zarr").rmdir()
     assert call("run", store, tmp_path / "t.zarr", *OPTIONS, "--overwrite")[0] == 0
-    assert "old" not in zarr.open_array(str(tmp_path / "t.zarr"), mode="r").attrs
-    np.testing.assert_array_equal(values(tmp_path / "t.zarr"), expected())
+    np.testing.assert_array_equal(values(tmp_path / "t.zarr" / "0"), expected())
+    assert call("run", store, tmp_path / "t.zarr", "--scale", "5", "--overwrite")[0] == 0, "an earlier target"
+    np.testing.assert_array_equal(values(tmp_path / "t.zarr" / "0"), expected(scale=5))
+    before = files_below(tmp_path)
+    code, _, error = call("run", tmp_path / "t.zarr" / "0", tmp_path / "t.zarr", *OPTIONS, "--overwrite")
+    assert code == 2
+    assert "holds the input" in error or "also an input" in error
+    create(tmp_path / "t.zarr" / "mine", LABELS, version)
+    assert "is a group" in call("run", store, tmp_path / "t.zarr", *OPTIONS, "--overwrite")[2]
+    assert before.items() <= files_below(tmp_path).items()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["image.zarr", "others.zarr", "t.zarr"]
 
 

@@ -1,5 +1,7 @@
 """Are labels at http:// and s3:// addresses those that were written, and is only what is asked for transferred?"""
 
+import re
+
 import numpy as np
 import pytest
 from label_stores import LABELS, STORES, ome, zarr_array
@@ -42,6 +44,25 @@ def test_http_says_what_is_not_there(tmp_path):
             labels.read((0, 0, 0), labels.shape)
         (tmp_path / "z.zarr" / "1.1.1").unlink()
         assert labels.missing((0, 0, 0), labels.shape) == [((16, 32, 32), (32, 64, 64))]
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        *((f"{scheme}:///folder/labels.zarr", "names no bucket; expected") for scheme in ("gs", "s3")),
+        ("https:///labels.zarr", "names no host"),
+        ("precomputed://gs:///labels", "names no bucket"),
+        ("ftp://host/labels.zarr", "cannot read ftp:// addresses; expected one of s3, gs, http, https"),
+        *((f"http://127.0.0.1:1/l.{suffix}", "cannot read a single file") for suffix in ("npy", "tif", "h5", "nii.gz")),
+        ("s3://bucket/labels.zarr.zip", "cannot read a single file at an address, only Zarr, N5 and precomputed"),
+    ],
+)
+def test_addresses_that_no_store_has(call, tmp_path, address, said):
+    with pytest.raises(ValueError, match=rf"^{re.escape(address)}: {re.escape(said)}"):
+        open_labels(address)
+    code, _, error = call("run", address, tmp_path / "t.npy", "--scale", "50")
+    assert code == 2
+    assert f"{address}: {said}" in error.replace("\n", "")
 
 
 def test_s3(tmp_path, monkeypatch):
