@@ -15,6 +15,7 @@ from .terminal import errors
 
 VOXEL_SIZE = "In array-axis order, world units: 40,4,4. Default: what the labels state."
 KEY = "Which array of an .npz or HDF5 file or of a group."
+LEVELS = "Resolutions, each the average of the one before, for viewers; auto: until one fits a chunk."
 UNIT = "The world unit's name: nm. Labels that state another are converted to it."
 
 
@@ -57,6 +58,10 @@ def whole(option: str, text: str) -> int:
 def whole_numbers(option: str, text: str | None) -> tuple[int, ...] | None:
     """The text 1,2,7 as (1, 2, 7); None where the option was not given."""
     return None if text is None else tuple(whole(option, part) for part in text.split(","))
+
+
+def level_count(text: str) -> int | str:
+    return text if text == "auto" else whole("levels", text)
 
 
 def labels_of(where: str, key: str | None, voxel_size: str | None, unit: str = "") -> tuple[Labels, tuple[float, ...]]:

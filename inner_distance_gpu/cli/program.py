@@ -23,6 +23,7 @@ from . import demo as nuclei
 from . import figures
 from . import verify as verification
 from .bench import bench
+from .levels import levels
 from .options import (
     KEY,
     UNIT,
@@ -41,6 +42,7 @@ from .volume import volume
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(volume)
+app.command()(levels)
 app.command()(bench)
 
 PREVIEWED = 4  # rows of a preview
