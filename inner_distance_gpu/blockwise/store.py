@@ -95,10 +95,10 @@ def replace(plan: Plan) -> None:
     _check_nothing_added(path)
     with _built(plan) as (new, aside):
         with contextlib.ExitStack() as locked:
+            if (path / STATE).is_dir():  # its levels are made, or were when a process was killed
+                locked.enter_context(owned(path))
             locked.enter_context(owned(plan.job.destination))
             end_other_runs(plan.job.destination)
-            if (path / STATE).is_dir():  # levels are made, or were when a process was killed
-                locked.enter_context(owned(path))
             if os.name != "nt":
                 disk.put(new, path, aside)
         if os.name == "nt":  # no folder is renamed there while a file in it is open
