@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import os
@@ -103,6 +104,8 @@ def write_levels(
     path = disk.local_path(image)
     pyramid = plan_levels(path, levels)
     chosen = scheduler_of("reference", workers, scheduler)
+    for level in pyramid.new:
+        _is_begun(pyramid, level)
     if not pyramid.new and not (path / STATE).exists():
         return Levels(path, pyramid.shapes, 0, 0, 0, time.perf_counter() - start)
     marks = _Marks()
@@ -226,14 +229,12 @@ def _job(pyramid: Pyramid, level: Level, run: str) -> LevelJob:
 
 def _begin(pyramid: Pyramid, level: Level, folder: RunFolder, journal: Journal) -> None:
     """Have the array of a level without chunks, where it is not there already."""
-    array, files = pyramid.group.path.resolve() / level.path, pyramid.files_of(level)
-    if array.exists() or array.is_symlink():
-        _check_same(array, files)
+    if _is_begun(pyramid, level):
         return
     journal.append({"level": level.number})
-    new = folder.path / "array"
+    array, new = pyramid.group.path.resolve() / level.path, folder.path / "array"
     new.mkdir()
-    for name, stored in files.items():
+    for name, stored in pyramid.files_of(level).items():
         with (new / name).open("xb") as file:
             file.write(json.dumps(stored, indent=2).encode())
             file.flush()
@@ -243,15 +244,24 @@ def _begin(pyramid: Pyramid, level: Level, folder: RunFolder, journal: Journal) 
     disk.sync_folder(array.parent)
 
 
-def _check_same(array: Path, files: dict[str, dict[str, Any]]) -> None:
-    """Raise unless a folder is the array of a level that was begun."""
-    there = {}
+def _is_begun(pyramid: Pyramid, level: Level) -> bool:
+    """Whether the array of a level is there.
+
+    Raises
+    ------
+    FileExistsError
+        Something else is.
+    """
+    array, files, there = pyramid.group.path / level.path, pyramid.files_of(level), {}
+    if not array.exists() and not array.is_symlink():
+        return False
     with contextlib.suppress(OSError, ValueError):
         there = {name: json.loads((array / name).read_text(encoding="utf-8")) for name in files}
     if there != files:
         raise FileExistsError(
             f"{array}: is there, and is no level that was begun here; move it away, or ask for fewer levels"
         )
+    return True
 
 
 def _write_level(job: LevelJob, scheduler: Scheduler, journal: Journal, marks: _Marks, count: _Count) -> None:
@@ -269,7 +279,8 @@ def _finish(pyramid: Pyramid, folder: RunFolder) -> None:
     """Let the metadata name the levels: one rename, which is the moment of completion."""
     group = pyramid.group.path.resolve()
     for level in pyramid.new:
-        _check_same(group / level.path, pyramid.files_of(level))
+        if not _is_begun(pyramid, level):
+            raise FileNotFoundError(errno.ENOENT, "the level was removed", str(pyramid.group.path / level.path))
     _remove_others(pyramid, folder)
     for file, data in _metadata(pyramid, group).items():
         folder.put(data, file)

@@ -57,12 +57,13 @@ class Pyramid:
     dtype: str
 
     def files_of(self, level: Level) -> dict[str, dict[str, Any]]:
-        """The JSON files of a level's array: those of the level below with another shape."""
-        format, stored = metadata(self.group.path / level.below)
-        below = zarr_arrays.node(self.group.path / level.below)
+        """The JSON files of a new level's array: those of the last one that was there, with another shape."""
+        last = self.group.path / self.new[0].below
+        format, stored = metadata(last)
+        there = zarr_arrays.node(last)
         attributes = {"software": SOFTWARE, "averaged_from": level.below, "averaged_voxels": list(level.factors)}
-        if below is not None and "factor" in below.attributes:  # what an int8 target was multiplied by
-            attributes["factor"] = below.attributes["factor"]
+        if there is not None and "factor" in there.attributes:  # what an int8 target was multiplied by
+            attributes["factor"] = there.attributes["factor"]
         stored = stored | {"shape": list(level.shape)}
         if format == 3:
             return {"zarr.json": stored | {"attributes": attributes}}

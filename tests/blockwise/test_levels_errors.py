@@ -136,8 +136,7 @@ def test_something_else_is_where_a_level_would_be(tmp_path, what):
     before = digests(path)
     with pytest.raises(FileExistsError, match=r"1: is there, and is no level that was begun here"):
         blockwise.write_levels(path)
-    after = {name: digest for name, digest in digests(path).items() if not name.startswith(".unfinished")}
-    assert after == before
+    assert digests(path) == before
 
 
 @pytest.mark.parametrize("harm", ["truncated", "a folder"])
@@ -212,7 +211,7 @@ def test_an_array_that_vanishes_is_not_listed(tmp_path):
         if progress.computed == 37:
             shutil.rmtree(path / "3")
 
-    with pytest.raises(FileExistsError, match="3: is there, and is no level"):
+    with pytest.raises(FileNotFoundError, match="the level was removed"):
         blockwise.write_levels(path, progress=remove)
     assert len(multiscale(path)["datasets"]) == 1
     blockwise.write_levels(path)
