@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ..storage import disk, zarr_arrays
 from ..storage.chunk_files import ChunkFiles
-from ..storage.consolidated import NAMES, consolidated, groups_with_copies
+from ..storage.consolidated import consolidated, renew
 from ..storage.pyramids import Level, Pyramid, check_levels, factors_of_levels, is_level, plan_levels
 from . import store
 from .averaging import LevelJob, extended, write_level_block
@@ -282,24 +282,18 @@ def _finish(pyramid: Pyramid, folder: RunFolder) -> None:
         if not _is_begun(pyramid, level):
             raise FileNotFoundError(errno.ENOENT, "the level was removed", str(pyramid.group.path / level.path))
     _remove_others(pyramid, folder)
-    for file, data in _metadata(pyramid, group).items():
-        folder.put(data, file)
-        disk.sync_folder(file.parent)
-
-
-def _metadata(pyramid: Pyramid, group: Path) -> dict[Path, bytes]:
-    """Files of metadata with their new contents, in the order in which they are replaced."""
-    found = pyramid.group
-    file, attributes = group / found.attributes_file.name, pyramid.attributes()
+    file, attributes = group / pyramid.group.attributes_file.name, pyramid.attributes()
     stored = attributes
-    if found.format == 3:
+    if pyramid.group.format == 3:
         stored = json.loads(file.read_text(encoding="utf-8")) | {"attributes": attributes}
-    changed = {file: json.dumps(stored, indent=2).encode()} if pyramid.new else {}
-    for copied in groups_with_copies(group):
-        # A group's own file of format 3 has both its attributes and the copy of what lies below.
-        names = {path.relative_to(copied.path).as_posix(): data for path, data in changed.items()}
-        changed[copied.path / NAMES[copied.format]] = consolidated(copied, names)
-    return changed
+    data = json.dumps(stored, indent=2).encode()
+    if pyramid.group.format == 3 and stored.get("consolidated_metadata") is not None:
+        # The same file has the attributes and a copy of what lies below.
+        data = consolidated(pyramid.group, {file.name: data})
+    if pyramid.new:
+        folder.put(data, file)
+        disk.sync_folder(group)
+    renew(group)
 
 
 def _remove_others(pyramid: Pyramid, folder: RunFolder) -> None:

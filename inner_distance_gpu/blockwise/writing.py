@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..storage.consolidated import renew
 from . import store
 from .cluster import scheduler_of
 from .done import Done
@@ -264,6 +265,7 @@ def _tidy(plan: Plan) -> None:
 
 
 def _tidy_locked(plan: Plan) -> None:
+    renew(plan.destination)
     if os.name != "nt":  # where no file is removed that is open
         store.remove_state(plan.job.destination)
 

@@ -9,12 +9,38 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import zarr_arrays
+from . import disk, zarr_arrays
 from .chunk_files import reading
 from .zarr_nodes import Node
 
 NAMES = {2: ".zmetadata", 3: "zarr.json"}  # the file that has them, by Zarr format
+_TRIES = 5
 _DOCUMENTS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+
+
+def renew(group: Path) -> None:
+    """Bring consolidated metadata that name the nodes of a group up to date: its own, and those of groups around it.
+
+    Raises
+    ------
+    OSError
+        They cannot be written; the message names the file.
+    """
+    for copied in groups_with_copies(group):
+        file = copied.path / NAMES[copied.format]
+        disk.remove_abandoned_files(file)
+        for _ in range(_TRIES):  # another output of the group may be completed at the same time
+            data = consolidated(copied)
+            if file.read_bytes() == data:
+                break
+            with disk.beside(file) as temporary:
+                with temporary.open("xb") as new:
+                    disk.lock(new, file)
+                    new.write(data)
+                    new.flush()
+                    disk.sync(new, file)
+                disk.put(temporary, file)
+            disk.sync_folder(file.parent)
 
 
 def groups_with_copies(group: Path) -> Iterator[Node]:
