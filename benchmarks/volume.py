@@ -129,7 +129,7 @@ def write(source: Path, target: Path, workers: int, blocks: tuple[int, ...] | No
 
 
 def read(source: Path, target: Path, workers: int, blocks: tuple[int, ...] | None) -> dict[str, Any]:
-    """What threads need to read the same blocks with their halos by each library, side by side; once more for warmth."""
+    """What threads need to read the same blocks with their halos by each library, in turn."""
     import zarr
 
     from inner_distance_gpu import blockwise, open_labels

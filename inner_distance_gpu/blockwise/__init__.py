@@ -7,4 +7,16 @@ from .plan import Plan, plan
 from .schedule import Progress
 from .writing import Written, run, write
 
-__all__ = ["Levels", "Plan", "Progress", "Written", "halo_of", "inner_distance", "plan", "run", "shapes_of_levels", "write", "write_levels"]
+__all__ = [
+    "Levels",
+    "Plan",
+    "Progress",
+    "Written",
+    "halo_of",
+    "inner_distance",
+    "plan",
+    "run",
+    "shapes_of_levels",
+    "write",
+    "write_levels",
+]

@@ -59,8 +59,8 @@ def average(values: npt.NDArray[Any], factors: tuple[int, ...]) -> npt.NDArray[A
     They are computed in float64 and have the type of `values`: integers are rounded, halves to the even one.
     """
     sums, wide = values, np.dtype(np.float64 if values.dtype.kind == "f" else np.int16)  # 8 × −128 fits
-    for axis in np.flatnonzero(np.array(factors) == 2):
-        front = (slice(None),) * int(axis)
+    for axis in (axis for axis, factor in enumerate(factors) if factor == 2):
+        front = (slice(None),) * axis
         first, second = sums[(*front, slice(0, None, 2))], sums[(*front, slice(1, None, 2))]
         total = first.astype(wide)
         total[(*front, slice(second.shape[axis]))] += second

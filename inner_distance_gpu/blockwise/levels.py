@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..storage import disk, zarr_arrays
 from ..storage.chunk_files import ChunkFiles
@@ -25,6 +24,7 @@ from ..storage.pyramids import Level, Pyramid, check_levels, factors_of_levels, 
 from . import store
 from .averaging import LevelJob, extended, write_level_block
 from .cluster import scheduler_of
+from .done import LevelMarks
 from .grid import Grid
 from .journal import Journal
 from .plan import Plan
@@ -108,7 +108,7 @@ def write_levels(
         _is_begun(pyramid, level)
     if not pyramid.new and not (path / STATE).exists():
         return Levels(path, pyramid.shapes, 0, 0, 0, time.perf_counter() - start)
-    marks = _Marks()
+    marks = LevelMarks()
     with _owned(path, marks) as journal:
         pyramid = plan_levels(path, levels)  # another process may have completed levels before this was locked
         run = uuid.uuid4().hex
@@ -155,34 +155,12 @@ def shapes_of_levels(plan: Plan, levels: int | str) -> tuple[tuple[int, ...], ..
     return tuple(shapes)
 
 
-class _Marks:
-    """Which blocks of which level a journal names: a byte per block. Those of blocks of another size do not count."""
-
-    def __init__(self) -> None:
-        self._blocks: dict[tuple[int, tuple[int, ...]], bytearray] = {}
-
-    def add(self, record: dict[str, Any]) -> None:
-        level = record["level"]
-        if "block" not in record:  # the array was created: what was done before was in another one
-            self._blocks = {key: marks for key, marks in self._blocks.items() if key[0] != level}
-            return
-        marks, number = self._blocks.setdefault((level, tuple(record["size"])), bytearray()), record["block"]
-        marks.extend(bytes(max(number + 1 - len(marks), 0)))
-        marks[number] = 1
-
-    def done(self, job: LevelJob) -> npt.NDArray[np.bool_]:
-        found = np.zeros(len(job.grid), bool)
-        marks = self._blocks.get((job.number, job.grid.block), b"")
-        found[: len(marks)] = np.frombuffer(bytes(marks), bool)
-        return found
-
-
 class _Count:
     """How far all levels together are."""
 
-    def __init__(self, jobs: list[LevelJob], marks: _Marks, progress: Report | None) -> None:
+    def __init__(self, jobs: list[LevelJob], marks: LevelMarks, progress: Report | None) -> None:
         self.blocks = sum(len(job.grid) for job in jobs)
-        self.before = sum(int(np.count_nonzero(marks.done(job))) for job in jobs)
+        self.before = sum(int(np.count_nonzero(marks.done(job.number, job.grid))) for job in jobs)
         self.computed = self.voxels = 0
         self._progress = progress
         self._report()
@@ -198,7 +176,7 @@ class _Count:
 
 
 @contextlib.contextmanager
-def _owned(path: Path, marks: _Marks) -> Iterator[Journal]:
+def _owned(path: Path, marks: LevelMarks) -> Iterator[Journal]:
     """The journal of the levels of an image, locked; tasks of all runs before cannot change anything any more."""
     try:
         (path / STATE).mkdir(exist_ok=True)
@@ -264,8 +242,8 @@ def _is_begun(pyramid: Pyramid, level: Level) -> bool:
     return True
 
 
-def _write_level(job: LevelJob, scheduler: Scheduler, journal: Journal, marks: _Marks, count: _Count) -> None:
-    done = marks.done(job)
+def _write_level(job: LevelJob, scheduler: Scheduler, journal: Journal, marks: LevelMarks, count: _Count) -> None:
+    done = marks.done(job.number, job.grid)
 
     def mark(record: dict[str, Any]) -> None:
         journal.append(record)

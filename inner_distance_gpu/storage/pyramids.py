@@ -124,7 +124,8 @@ def factors_of_levels(
     except ImportError:
         raise missing_library(where, "and writing the levels of a pyramid", "worldarray", "volumes") from None
     wanted = check_levels(levels)
-    now, sizes, found = list(shape), [float(size) for size in voxel_size], []
+    now, sizes = list(shape), [float(size) for size in voxel_size]
+    found: list[tuple[int, ...]] = []
     if not all(0 < size < math.inf for size in sizes):
         raise ValueError(f"{where}: voxel size {tuple(voxel_size)}: expected positive numbers")
     while any(n > c for n, c in zip(now, chunk, strict=True)) if wanted is None else len(found) + 1 < wanted:
@@ -163,9 +164,8 @@ def plan_levels(store: Path, levels: int | str) -> Pyramid:
     files = ChunkFiles.of(store / last)
     scale, translation = _placed(store, datasets[-1], len(kinds))
     more = "auto" if levels == "auto" else max(int(levels) - len(datasets), 0) + 1
-    steps = factors_of_levels(
-        *([values[axis] for axis in spatial] for values in (shapes[-1], scale, files.inner)), more, str(store)
-    )
+    shape, sizes, chunk = ([values[axis] for axis in spatial] for values in (shapes[-1], scale, files.inner))
+    steps = factors_of_levels([int(n) for n in shape], sizes, [int(n) for n in chunk], more, str(store))
     new: list[Level] = []
     for step in steps:
         factors = [1] * len(kinds)
@@ -194,8 +194,8 @@ def _image(store: Path) -> tuple[Node, dict[str, Any]]:
         raise ValueError(f"{store}: is an array; levels lie beside it, so give the OME-Zarr image that it belongs to")
     if not zarr_nodes.datasets(group):
         raise ValueError(
-            f"{store}: has no OME-Zarr multiscale, so nothing could say what its levels are; expected an OME-Zarr image, "
-            "such as volume writes"
+            f"{store}: has no OME-Zarr multiscale, so nothing could say what its levels are; expected an OME-Zarr "
+            "image, such as volume writes"
         )
     ome = group.attributes.get("ome", group.attributes)
     if "image-label" in ome:
@@ -210,7 +210,11 @@ def _image(store: Path) -> tuple[Node, dict[str, Any]]:
 def _check_values(store: Path, first: str, last: str) -> str:
     """The data type, which has to be one whose averages mean something."""
     begun = zarr_arrays.node(store / first)
-    if begun is not None and begun.attributes.get("software") == SOFTWARE and not begun.attributes.get("complete", True):
+    if (
+        begun is not None
+        and begun.attributes.get("software") == SOFTWARE
+        and not begun.attributes.get("complete", True)
+    ):
         raise ValueError(f"{store}: is not complete; the command that began it goes on with it")
     dtype = np.dtype(zarr_arrays.open_array(store / last).dtype)
     if dtype.kind != "f" and dtype != np.int8:
@@ -243,6 +247,6 @@ def _placed(store: Path, dataset: dict[str, Any], ndim: int) -> tuple[list[float
 
 
 def _next_path(path: str, number: int) -> str:
-    """"1" after "0", "s1" after "s0"."""
+    """ "1" after "0", "s1" after "s0"."""
     match = re.fullmatch(r"(.*?)(\d+)", path)
     return str(number) if match is None else f"{match[1]}{int(match[2]) + 1}"

@@ -45,7 +45,9 @@ def test_labels_that_are_cut_off_in_between(tmp_path, name):
             os.truncate(file, len(whole[file]) // 9)
 
     target = tmp_path / "t.zarr"
-    with pytest.raises((OSError, ValueError), match=rf"(?s)block \[\d+:\d+, \d+:\d+, \d+:\d+\]: .*{where.name}") as caught:
+    with pytest.raises(
+        (OSError, ValueError), match=rf"(?s)block \[\d+:\d+, \d+:\d+, \d+:\d+\]: .*{where.name}"
+    ) as caught:
         blockwise.write(where, target, **OPTIONS | options, workers=1, progress=cut)
     assert "cannot read it" in str(caught.value)
     for file, data in whole.items():
