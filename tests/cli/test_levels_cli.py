@@ -72,7 +72,7 @@ def test_a_dry_run_does_nothing(call, tmp_path, source):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--levels", "many"], "--levels: 'many' is no whole number"),
+        (["--levels", "many"], "--levels: 'many' is no number"),
         (["--levels", "0"], "--levels 0: expected 'auto' or a positive whole number"),
         (["--levels", "50"], "--levels 50: (12, 40, 48) voxels have at most 7 levels"),
         (["--workers", "0"], "--workers 0"),
