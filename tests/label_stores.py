@@ -240,7 +240,7 @@ STORES = [
     Store("png", palette_png, (LABELS[0] % 200).astype(np.uint8), axes=("y", "x"), in_parts=False),
     Store("imagej", imagej, SMALL, **UM),
     Store("ome-tiff", ome_tiff, SMALL, **UM),
-    Store("bigtiff", lambda f: ome_tiff(f, "labels.ome.btf", big_tiff=True), SMALL, **UM),
+    Store("bigtiff", lambda f: ome_tiff(f, "big.ome.tif", big_tiff=True), SMALL, **UM),
     Store("slices", tiff_slices, SMALL[:12]),
     Store("hdf5", lambda f: hdf5(f, **FUNLIB), key="volumes/labels/neuron_ids", **SIZES, **CORNER, **UNNAMED),
     Store("hdf5-contiguous", lambda f: hdf5(f, None, voxel_size=[40, 4, 4], units=["nm"] * 3),
