@@ -21,6 +21,7 @@ import numpy as np
 from zarr_stores import ZARR_2, create, digests
 
 from inner_distance_gpu import blockwise
+from inner_distance_gpu.blockwise import averaging
 
 EVENTS = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.listdir", "os.scandir")
 OPTIONS = {"voxel_size": (1, 1, 1), "scale": 1, "chunks": (4, 8, 8), "blocks": (4, 8, 8), "workers": 1}
@@ -106,15 +107,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--levels", action="store_true", help="write a pyramid")
     parser.add_argument("--version", type=int, choices=(2, 3), help="of the Zarr format; both by default")
     asked = parser.parse_args()
+    averaging.VOXELS = 1  # a block of a level is a chunk
     versions = (2,) if ZARR_2 else (2, 3)
     versions = versions if asked.version is None else (asked.version,)
     failed = 0
     for number, version in enumerate(versions):
         with tempfile.TemporaryDirectory() as folder:
             kills = asked.kills * (number + 1) // len(versions) - asked.kills * number // len(versions)
-            done, wrong = rounds(Path(folder), kills, version, OPTIONS, asked.seed)
+            options = OPTIONS | ({"levels": "auto", "chunks": (2, 4, 4)} if asked.levels else {})
+            done, wrong = rounds(Path(folder), kills, version, options, asked.seed)
         print(f"format {version}: {done} kills, {len(wrong)} outputs that differ", *wrong, sep="\n  ", flush=True)
         failed += bool(wrong) or done < kills
     return failed

@@ -158,7 +158,7 @@ def imagej(folder):
     return pillow_tiff(folder / "imagej.tif", text, (250, 1))
 
 
-def ome_tiff(folder):
+def ome_tiff(folder, name="labels.ome.tif", **options):
     z, y, x = SHAPE
     text = (
         '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
@@ -166,7 +166,7 @@ def ome_tiff(folder):
         f'SizeZ="{z}" SizeC="1" SizeT="1" PhysicalSizeX="0.004" PhysicalSizeY="0.004" PhysicalSizeZ="40" '
         'PhysicalSizeZUnit="nm"><Channel ID="Channel:0:0" SamplesPerPixel="1"/><TiffData/></Pixels></Image></OME>'
     )
-    return pillow_tiff(folder / "labels.ome.tif", text, compression="tiff_lzw")
+    return pillow_tiff(folder / name, text, compression="tiff_lzw", **options)
 
 
 def tiff_slices(folder):
@@ -240,6 +240,7 @@ STORES = [
     Store("png", palette_png, (LABELS[0] % 200).astype(np.uint8), axes=("y", "x"), in_parts=False),
     Store("imagej", imagej, SMALL, **UM),
     Store("ome-tiff", ome_tiff, SMALL, **UM),
+    Store("bigtiff", lambda f: ome_tiff(f, "big.ome.tif", big_tiff=True), SMALL, **UM),
     Store("slices", tiff_slices, SMALL[:12]),
     Store("hdf5", lambda f: hdf5(f, **FUNLIB), key="volumes/labels/neuron_ids", **SIZES, **CORNER, **UNNAMED),
     Store("hdf5-contiguous", lambda f: hdf5(f, None, voxel_size=[40, 4, 4], units=["nm"] * 3),

@@ -4,6 +4,7 @@ import contextlib
 import http.server
 import re
 import threading
+import urllib.parse
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +38,7 @@ class Ranges(http.server.SimpleHTTPRequestHandler):
             ("Content-Length", str(len(data))),
             ("Accept-Ranges", "bytes"),
             ("ETag", f'"{hash(path)}"'),
+            ("x-goog-generation", "1"),
         }:
             self.send_header(name, value)
         self.end_headers()
@@ -48,10 +50,18 @@ class Ranges(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+class GoogleStorage(Ranges):
+    """Objects of Google's JSON interface too: /storage/v1/b/bucket/o/folder%2Fname?alt=media."""
+
+    def translate_path(self, path):
+        asked = re.match(r"/storage/v1/b/([^/]+)/o/([^?]+)", path)
+        return super().translate_path(f"/{asked[1]}/{urllib.parse.unquote(asked[2])}" if asked else path)
+
+
 @contextlib.contextmanager
-def http_server(folder, refusal=None):
+def http_server(folder, refusal=None, kind=Ranges):
     """A server whose `sent` counts bytes, and its address. With a refusal only signed requests are answered."""
-    handler = type("Handler", (Ranges,), {"refusal": refusal})
+    handler = type("Handler", (kind,), {"refusal": refusal})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
     server.sent = 0
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -2,8 +2,21 @@
 
 from .grid import halo_of
 from .lazy import inner_distance
+from .levels import Levels, shapes_of_levels, write_levels
 from .plan import Plan, plan
 from .schedule import Progress
 from .writing import Written, run, write
 
-__all__ = ["Plan", "Progress", "Written", "halo_of", "inner_distance", "plan", "run", "write"]
+__all__ = [
+    "Levels",
+    "Plan",
+    "Progress",
+    "Written",
+    "halo_of",
+    "inner_distance",
+    "plan",
+    "run",
+    "shapes_of_levels",
+    "write",
+    "write_levels",
+]

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from .. import __version__, engines
-from .schedule import Function
+from ..parameters import check_count
+from .schedule import Function, Scheduler, Threads
 
 ASK_EVERY = 0.25  # s between two questions for the threads of a cluster
 SAY_AFTER = 5  # s without a worker
@@ -85,6 +86,20 @@ class Cluster:
                 client.close(timeout=CLOSING)
             for log, level in zip(logs, levels, strict=True):
                 log.setLevel(level)
+
+
+def scheduler_of(engine: str, workers: int | None, address: str | None) -> Scheduler:
+    """Who computes blocks with an engine: threads of this process, or the cluster at an address."""
+    if address is not None:
+        if workers is not None:
+            raise ValueError(f"workers={workers} with scheduler={address!r}: the cluster has its own threads")
+        cluster = Cluster(address)
+        cluster.check(engine)
+        return cluster
+    engines.require(engine)
+    from dask.system import CPU_COUNT
+
+    return Threads(CPU_COUNT if workers is None else check_count("workers", workers))
 
 
 class _Window:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from .grid import Grid
 from .task import Job
 
 
@@ -38,3 +40,25 @@ class Done:
             "class_voxels": self._class_voxels.tolist(),
             "densest": [*densest.volume, *((axis.start + axis.stop) // 2 for axis in densest.inner)],
         }
+
+
+class LevelMarks:
+    """Which blocks of which level a journal names: a byte per block. Those of blocks of another size do not count."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[tuple[int, tuple[int, ...]], bytearray] = {}
+
+    def add(self, record: dict[str, Any]) -> None:
+        level = record["level"]
+        if "block" not in record:  # the array was created: what was done before was in another one
+            self._blocks = {key: marks for key, marks in self._blocks.items() if key[0] != level}
+            return
+        marks, number = self._blocks.setdefault((level, tuple(record["size"])), bytearray()), record["block"]
+        marks.extend(bytes(max(number + 1 - len(marks), 0)))
+        marks[number] = 1
+
+    def done(self, level: int, grid: Grid) -> npt.NDArray[np.bool_]:
+        found = np.zeros(len(grid), bool)
+        marks = self._blocks.get((level, grid.block), b"")
+        found[: len(marks)] = np.frombuffer(bytes(marks), bool)
+        return found

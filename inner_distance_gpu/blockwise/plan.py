@@ -15,17 +15,17 @@ import numpy as np
 from .. import __version__, arrays, dispatch, engines
 from ..labels import UNANNOTATED
 from ..labels.classes import ClassMap
-from ..parameters import TargetParameters, Task, check_choice, check_count, check_flag
+from ..parameters import TargetParameters, Task, check_choice
 from ..storage import Labels, disk, ome, open_labels, zarr_arrays
 from ..storage.addresses import is_address
 from ..storage.chunk_files import ChunkFiles
 from ..storage.target import Target
+from .checks import check_apart, check_classes, check_dtype, check_extents, check_ids, check_multiple, check_shape
 from .empty_array import ARRAY, check_compression
 from .grid import Grid, default_block, halo_of, needs_sites
 from .source import LabelsSource, Source
 from .task import FACTOR, Job
 
-DTYPES = ("float32", "int8")
 SCRATCH = 7  # B per voxel that the engines use beside labels and target, at most (benchmarks/volume.py measures it)
 LARGEST_CHUNK = 2**24  # voxels of a source's chunk that the output takes over
 
@@ -143,28 +143,28 @@ def plan(
     path = array.path.resolve() if array is not None else None if local is None else local.resolve()
     target = disk.local_path(destination).resolve()
     if path is not None:
-        _check_apart(path, target)
+        check_apart(path, target)
     zarr_arrays.check_place(target)
     sizes, unit = labels.require_voxel_size(), labels.unit
     if scale is None:
         raise ValueError("scale=None: distances without tanh have no finite halo, so no block can be computed alone")
-    wanted, class_map = _check_ids(ids, binary), _check_classes(classes, ids, binary, ignore_label)
+    wanted, class_map = check_ids(ids, binary), check_classes(classes, ids, binary, ignore_label)
     asked = TargetParameters.checked(sizes, scale, background, no_boundary, ignore_label, fill)
-    _check_dtype(dtype, asked)
+    check_dtype(dtype, asked)
     dims = len(asked.voxel_size)
     shape = labels.shape
-    _check_shape(str(path or source), shape, dims)
+    check_shape(str(path or source), shape, dims)
     task = Task(asked, classes=None if class_map is None else class_map.ids)
     dispatch.for_labels(task, arrays.accept(np.empty((0,) * len(shape), labels.dtype), f"{path or source}"))
     reach = halo_of(asked, halo)
     leading = task.shape_of((() if wanted is None else (len(wanted),)) + shape)[:-dims]
     # Code of our own reads arrays as they are stored.
     direct = array if labels.order == tuple(range(len(labels.stored_axes))) else None
-    chunk = _extents("chunks", chunks, dims) or _default_chunks(direct, shape[-dims:])
-    shard = _extents("shards", shards, dims)
-    _check_multiple("shards", shard, "chunks", chunk)
-    block = _extents("blocks", blocks, dims) or default_block(shape[-dims:], shard or chunk, reach)
-    _check_multiple("blocks", block, "shards" if shard else "chunks", shard or chunk)
+    chunk = check_extents("chunks", chunks, dims) or _default_chunks(direct, shape[-dims:])
+    shard = check_extents("shards", shards, dims)
+    check_multiple("shards", shard, "chunks", chunk)
+    block = check_extents("blocks", blocks, dims) or default_block(shape[-dims:], shard or chunk, reach)
+    check_multiple("blocks", block, "shards" if shard else "chunks", shard or chunk)
     relative = zarr_arrays.node(target.parent) or array
     format = relative.format if relative is not None else 3 if shard else 2
     if shard and format == 2 and relative is not None:
@@ -231,70 +231,6 @@ def _names(ids: tuple[int, ...] | None, class_map: ClassMap | None) -> list[str]
 def _plain(value: Any) -> Any:
     """JSON has no NaN and no infinity."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _check_apart(source: Path, destination: Path) -> None:
-    if source == destination or destination in source.parents or source in destination.parents:
-        raise ValueError(f"{destination}: holds, is or lies in the source {source}; writing there would destroy it")
-
-
-def _check_ids(ids: Iterable[int] | None, binary: bool) -> tuple[int, ...] | None:
-    if ids is None:
-        check_flag("binary", binary)
-        return None
-    wanted = tuple(ids)
-    if any(isinstance(i, bool) or not isinstance(i, (int, np.integer)) for i in wanted):
-        raise TypeError(f"ids={wanted}: expected whole numbers")
-    if not wanted or len(set(wanted)) != len(wanted):
-        raise ValueError(f"ids={list(wanted)}: expected at least one id, and every id once")
-    if binary:
-        raise ValueError(f"ids={list(wanted)} and binary=True: expected one of them")
-    return tuple(int(i) for i in wanted)
-
-
-def _check_classes(
-    classes: Any, ids: Iterable[int] | None, binary: bool, ignore_label: int | float | None
-) -> ClassMap | None:
-    if classes is None:
-        return None
-    if ids is not None or binary:
-        raise ValueError(f"{'binary=True' if ids is None else f'ids={list(ids)}'} with classes=: expected one of them")
-    return ClassMap.checked(classes, ignore_label)
-
-
-def _check_dtype(dtype: str, parameters: TargetParameters) -> None:
-    check_choice("dtype", dtype, DTYPES)
-    if dtype == "float32":
-        return
-    if parameters.background == "times_label":
-        raise ValueError("dtype='int8' with background='times_label': expected targets between -1 and 1")
-    if not -1 <= parameters.fill <= 1:
-        raise ValueError(f"dtype='int8' with fill={parameters.fill}: expected a number between -1 and 1")
-
-
-def _check_shape(path: str, shape: tuple[int, ...], dims: int) -> None:
-    if len(shape) < dims or 0 in shape:
-        raise ValueError(
-            f"{path} has shape {shape}: expected no empty axis, and "
-            f"{'(..., z, y, x)' if dims == 3 else '(..., y, x)'} for a voxel size of {dims} numbers"
-        )
-
-
-def _extents(name: str, given: Any, dims: int) -> tuple[int, ...] | None:
-    """Voxels per spatial axis."""
-    if given is None:
-        return None
-    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
-        raise TypeError(f"{name}={given!r}: expected {dims} whole numbers, one per spatial axis")
-    extents = tuple(check_count(name, extent) for extent in given)
-    if len(extents) != dims:
-        raise ValueError(f"{name}={extents}: expected {dims} whole numbers, one per spatial axis")
-    return extents
-
-
-def _check_multiple(name: str, outer: tuple[int, ...] | None, unit: str, inner: tuple[int, ...]) -> None:
-    if outer is not None and any(o % i for o, i in zip(outer, inner, strict=True)):
-        raise ValueError(f"{name}={outer}: expected multiples of {unit}={inner}, axis by axis")
 
 
 def _source(array: zarr_arrays.Node | None, labels: Labels, missing: str) -> Source | LabelsSource:

@@ -8,7 +8,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from .grid import Grid
+
 Function = Callable[[int], dict[str, Any]]
+
+
+# What a task on a cluster may hold: 50 to 100 ms of work, beside which sending it costs little.
+TASK_VOXELS = 2**21
+TASK_BLOCKS = 32
 
 
 @dataclass(frozen=True)
@@ -19,6 +26,14 @@ class Progress:
     blocks: int
     computed: int
     voxels: int
+
+
+Report = Callable[[Progress], None]
+
+
+def batch_size(grid: Grid, read: int = 1) -> int:
+    """How many blocks travel together, where `read` voxels are read for each; all workers share the last of them."""
+    return max(1, min(TASK_VOXELS // (grid.largest * read), TASK_BLOCKS, len(grid) // 64))
 
 
 class Scheduler(Protocol):

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..storage import disk, zarr_arrays
+from ..storage.pyramids import is_level
 from .empty_array import ARRAY as ARRAY
 from .empty_array import build
 from .journal import Journal
@@ -93,8 +94,11 @@ def replace(plan: Plan) -> None:
     path = plan.destination
     _check_nothing_added(path)
     with _built(plan) as (new, aside):
-        with owned(plan) as (_, fenced):
-            fenced()
+        with contextlib.ExitStack() as locked:
+            if (path / STATE).is_dir():  # its levels are made, or were when a process was killed
+                locked.enter_context(owned(path))
+            locked.enter_context(owned(plan.job.destination))
+            end_other_runs(plan.job.destination)
             if os.name != "nt":
                 disk.put(new, path, aside)
         if os.name == "nt":  # no folder is renamed there while a file in it is open
@@ -119,10 +123,8 @@ def _built(plan: Plan) -> Iterator[tuple[Path, Path]]:
 
 
 @contextlib.contextmanager
-def owned(
-    plan: Plan, take: Callable[[dict[str, Any]], None] = lambda record: None
-) -> Iterator[tuple[Journal, Callable[[], None]]]:
-    """The journal of an output that is there, locked, and what ends the tasks of all runs before.
+def owned(folder: Path, take: Callable[[dict[str, Any]], None] = lambda record: None) -> Iterator[Journal]:
+    """The journal in an array that is there, or in a group whose levels are made: locked.
 
     `take` is called with each record of a block that is done.
 
@@ -131,16 +133,8 @@ def owned(
     BlockingIOError
         Another process writes this output.
     """
-    array = plan.job.destination
-    state = array / STATE
+    state = folder / STATE
     journal = Journal(state / JOURNAL, take)
-
-    def fence() -> None:
-        end_runs(array)
-        if not (state / RUNS).is_dir():  # begun by an earlier version
-            sweep(array)
-            (state / RUNS).mkdir()
-
     for attempt in range(ATTEMPTS):
         try:
             state.mkdir(exist_ok=True)
@@ -149,14 +143,22 @@ def owned(
             break
         except FileNotFoundError as error:
             # Another process has just completed or replaced it.
-            if attempt == ATTEMPTS - 1 or not array.is_dir():
-                raise OSError(error.errno, f"the output was removed: {error.strerror}", str(array)) from error
+            if attempt == ATTEMPTS - 1 or not folder.is_dir():
+                raise OSError(error.errno, f"the output was removed: {error.strerror}", str(folder)) from error
     try:
-        yield journal, fence
+        yield journal
     except BaseException:
         opened.__exit__(*sys.exc_info())
         raise
     opened.__exit__(None, None, None)
+
+
+def end_other_runs(array: Path) -> None:
+    """End the tasks of all runs before; the array is locked."""
+    end_runs(array)
+    if not (array / STATE / RUNS).is_dir():  # begun by an earlier version
+        sweep(array)
+        (array / STATE / RUNS).mkdir()
 
 
 def finish(plan: Plan, results: dict[str, Any]) -> None:
@@ -174,9 +176,9 @@ def finish(plan: Plan, results: dict[str, Any]) -> None:
     disk.make_durable({array}, array)
 
 
-def remove_state(plan: Plan) -> None:
-    """Remove the journals of a complete output, by the process that has locked them: their lock goes last."""
-    state = plan.job.destination / STATE
+def remove_state(folder: Path) -> None:
+    """Remove the journals of what is complete, by the process that has locked them: their lock goes last."""
+    state = folder / STATE
     with contextlib.suppress(OSError):
         for entry in state.iterdir():
             if entry.is_dir():
@@ -190,7 +192,8 @@ def remove_state(plan: Plan) -> None:
 def _check_nothing_added(path: Path) -> None:
     """Raise where the group of an output holds what this command did not write."""
     ours = {ARRAY, "zarr.json"}
-    added = sorted(entry.name for entry in path.iterdir() if entry.name not in ours and not entry.name.startswith("."))
+    others = (entry for entry in path.iterdir() if entry.name not in ours and not entry.name.startswith("."))
+    added = sorted(entry.name for entry in others if not (entry.is_dir() and is_level(entry)))
     if added:
         raise IsADirectoryError(
             f"{path}: holds {', '.join(added)}, which this command did not write; move that away to overwrite the rest"

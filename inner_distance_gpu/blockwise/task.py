@@ -79,10 +79,10 @@ def write_block(job: Job, with_sites: npt.NDArray[np.bool_], number: int) -> dic
     for channel, (part, any_site) in enumerate(zip(job.volumes(labels), with_sites[place.volume], strict=True)):
         target = block_target(part.labels, any_site, job.parameters, job.engine, whole_extent)[place.within]
         counts.append(_class_voxels(part.labels[place.within], job.parameters.ignore_label))
-        with _naming(job, place):
+        with naming(job.destination, place):
             written |= _store(job, channel, place, target)
         del target  # before the next channel needs as much
-    with _naming(job, place):
+    with naming(job.destination, place):
         make_durable(written, job.destination, job.source.run)
     return {"block": number, "missing": job.source.count_missing(place), "voxels": counts}
 
@@ -112,12 +112,12 @@ def _class_voxels(labels: npt.NDArray[Any], ignore_label: int | float | None) ->
 
 
 @contextlib.contextmanager
-def _naming(job: Job, place: Place) -> Iterator[None]:
+def naming(array: Path, place: Place) -> Iterator[None]:
     """Let an error of the operating system name the block."""
     try:
         yield
     except OSError as error:
-        message = f"block {place} of {job.destination} cannot be written: {error.strerror or error}"
+        message = f"block {place} of {array} cannot be written: {error.strerror or error}"
         raise OSError(error.errno, message, error.filename) from error
 
 
@@ -130,20 +130,26 @@ def _store(job: Job, channel: int, place: Place, target: npt.NDArray[np.float32]
         front = len(place.volume)
         region = (*region[:front], slice(channel, channel + 1), *region[front:])
     values = encoded(target, job.dtype)
-    return _write(job, region, values[(None,) * (len(region) - values.ndim)])
+    values = values[(None,) * (len(region) - values.ndim)]
+    return write_chunks(job.destination, job.run_folder, region, values, job.leaves_out_zeros)
 
 
-def _write(job: Job, region: Slices, values: npt.NDArray[Any]) -> set[Path]:
-    """Write whole chunks, each to a file in the folder of the run first."""
-    codec = chunk_codec(job.destination, job.source.run) if job.leaves_out_zeros else None
-    files = chunk_files(job.destination, job.source.run)
-    run, folders = job.run_folder, set()
+def write_chunks(
+    array: Path, run: RunFolder, region: Slices, values: npt.NDArray[Any], leaves_out_zeros: bool
+) -> set[Path]:
+    """Write whole chunks, each to a file in the folder of the run first; returns the folders that they are in then."""
+    name = run.path.name
+    codec = chunk_codec(array, name) if leaves_out_zeros else None
+    if codec is not None and codec.fill_value != 0:  # what is left out would be read as something else
+        codec = None
+    files = chunk_files(array, name)
+    folders = set()
     for index, there, _ in files.pieces(region):
         chunk = values[there]
         if codec is not None:
             data = codec.encode(stored_values(chunk, files.chunk))
         else:
-            data = encoded_chunk(job.destination, job.source.run, index, chunk)
+            data = encoded_chunk(array, name, index, chunk)
         path = files.path(index)
         if data is None:
             run.remove(path)

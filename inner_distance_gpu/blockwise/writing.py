@@ -7,7 +7,7 @@ import functools
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,24 +15,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import engines
-from ..parameters import check_count
-from ..storage import consolidated, disk
+from ..storage import disk
+from ..storage.consolidated import renew
 from . import store
-from .cluster import Cluster
+from .cluster import scheduler_of
 from .done import Done
 from .journal import Journal
+from .levels import shapes_of_levels, write_levels
 from .plan import Plan, plan
 from .run_folder import end_runs
-from .schedule import Progress, Scheduler, Threads
+from .schedule import Progress, Report, Scheduler, batch_size
 from .sites import with_sites
 from .task import write_block
-
-Report = Callable[[Progress], None]
-
-# What a task on a cluster may hold: 50 to 100 ms of work, beside which sending it costs little.
-TASK_VOXELS = 2**21
-TASK_BLOCKS = 32
 
 
 @dataclass(frozen=True)
@@ -55,6 +49,8 @@ class Written:
         Per channel the annotated voxels with label = 0 and with label ≠ 0, of the whole volume.
     densest : list
         The voxel in the middle of the block with the most foreground, in the source's axes.
+    levels : tuple of tuple of int
+        The shapes of all levels, where more than one was asked for.
     """
 
     plan: Plan
@@ -65,6 +61,7 @@ class Written:
     missing_chunks: int
     class_voxels: list[list[int]]
     densest: list[int]
+    levels: tuple[tuple[int, ...], ...] = ()
 
 
 def write(
@@ -96,6 +93,7 @@ def write(
     workers: int | None = None,
     scheduler: str | None = None,
     progress: Report | None = None,
+    levels: int | str = 1,
 ) -> Written:
     """The target of a Zarr or OME-Zarr array of any size, as OME-Zarr: block by block, resumable.
 
@@ -148,6 +146,9 @@ def write(
         The address of a dask.distributed cluster that computes instead (extra `cluster`).
     progress : callable or None
         Called with a `Progress` after each block, one call at a time, from any thread.
+    levels : int or "auto"
+        Resolutions, as `write_levels` makes them when the full one is complete. No parameter of the output: the same
+        call with another number goes on with it.
 
     Returns
     -------
@@ -197,7 +198,7 @@ def write(
         unit=unit,
         missing=missing,
     )
-    return run(prepared, overwrite, workers, scheduler, progress)
+    return run(prepared, overwrite, workers, scheduler, progress, levels)
 
 
 def run(
@@ -206,45 +207,53 @@ def run(
     workers: int | None = None,
     scheduler: str | None = None,
     progress: Report | None = None,
+    levels: int | str = 1,
 ) -> Written:
     """Do what a plan says."""
     start = time.perf_counter()
-    chosen = _scheduler(plan, workers, scheduler)
-    # A plan may be run again, and each run has a folder of its own.
+    shapes_of_levels(plan, levels)  # before hours of work
+    chosen = scheduler_of(plan.job.engine, workers, scheduler)
+    written = _run(plan, overwrite, chosen, progress)
+    if levels == 1:
+        return written
+    made = write_levels(plan.destination, levels, workers=workers, scheduler=scheduler, progress=progress)
+    return replace(written, levels=made.shapes, seconds=time.perf_counter() - start)
+
+
+def _run(plan: Plan, overwrite: bool, scheduler: Scheduler, progress: Report | None) -> Written:
+    start = time.perf_counter()  # a plan may be run again, and each run has a folder of its own
     plan = replace(plan, job=replace(plan.job, source=replace(plan.job.source, run=uuid.uuid4().hex)))
     with contextlib.suppress(PermissionError):  # of a folder that is not to be listed
         disk.remove_abandoned_folders(plan.destination)
     if store.complete(plan, overwrite):
         with contextlib.suppress(BlockingIOError):
             _tidy(plan)
-        if consolidated.is_stale(plan.job.destination):  # a process was killed when the output had just been complete
-            consolidated.renew(plan.destination)
         return _found(plan)
     if not store.begun(plan):
         store.create(plan)
     elif overwrite:
         store.replace(plan)
     done = Done(plan.job)
-    with store.owned(plan, done.add) as (journal, end_other_runs):
+    array = plan.job.destination
+    with store.owned(array, done.add) as journal:
         # Another process may have created, completed or replaced it before it was locked here.
         if store.complete(plan, False):
             _tidy_locked(plan)
             return _found(plan)
-        end_other_runs()
+        store.end_other_runs(array)
         folder = plan.job.run_folder.path
         folder.mkdir()
         try:
             before, voxels = done.count, done.voxels
-            sites = with_sites(plan, chosen)
-            _write_blocks(plan, chosen, sites, journal, done, progress)
+            sites = with_sites(plan, scheduler)
+            _write_blocks(plan, scheduler, sites, journal, done, progress)
             results = done.results()
             store.finish(plan, results)
-            consolidated.renew(plan.destination)
         finally:
-            end_runs(plan.job.destination)
+            end_runs(array)
         _tidy_locked(plan)
     if os.name == "nt":
-        store.remove_state(plan)
+        store.remove_state(array)
     seconds = time.perf_counter() - start
     return Written(plan, done.count - before, before, done.voxels - voxels, seconds, **results)
 
@@ -258,28 +267,16 @@ def _tidy(plan: Plan) -> None:
     """Remove what a process left that was killed when the output was complete."""
     if not (plan.job.destination / store.STATE).exists():
         return
-    with store.owned(plan) as (_, end_other_runs):
+    with store.owned(plan.job.destination):
         if store.complete(plan, False):
-            end_other_runs()
+            store.end_other_runs(plan.job.destination)
             _tidy_locked(plan)
 
 
 def _tidy_locked(plan: Plan) -> None:
+    renew(plan.destination)
     if os.name != "nt":  # where no file is removed that is open
-        store.remove_state(plan)
-
-
-def _scheduler(plan: Plan, workers: int | None, address: str | None) -> Scheduler:
-    if address is not None:
-        if workers is not None:
-            raise ValueError(f"workers={workers} with scheduler={address!r}: the cluster has its own threads")
-        cluster = Cluster(address)
-        cluster.check(plan.job.engine)
-        return cluster
-    engines.require(plan.job.engine)
-    from dask.system import CPU_COUNT
-
-    return Threads(CPU_COUNT if workers is None else check_count("workers", workers))
+        store.remove_state(plan.job.destination)
 
 
 def _write_blocks(
@@ -299,7 +296,5 @@ def _write_blocks(
 
     if progress is not None:
         progress(Progress(before, plan.blocks, 0, 0))
-    # Small blocks travel together, but the last of them are shared by all workers.
-    size = max(1, min(TASK_VOXELS // plan.job.grid.largest, TASK_BLOCKS, plan.blocks // 64))
     numbers = store.numbers_to_do(done.blocks)
-    scheduler.run(functools.partial(write_block, plan.job, sites), numbers, mark, size=size)
+    scheduler.run(functools.partial(write_block, plan.job, sites), numbers, mark, size=batch_size(plan.job.grid))

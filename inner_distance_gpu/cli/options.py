@@ -21,6 +21,7 @@ CLASSES = "One channel per class: mito=3+4,nucleus=7, or 3+4,7 without names."
 KEY = "Which array of an .npz or HDF5 file or of a group."
 LEVEL = "Level of a pyramid; 0 is the full resolution."
 SELECT = "Index along an axis, which is dropped: c=1, or c=1,t=0."
+LEVELS = "Resolutions, each the average of the one before, for viewers; auto: until one fits a chunk."
 UNIT = "The world unit's name: nm. Labels that state another are converted to it."
 
 
@@ -63,6 +64,10 @@ def whole(option: str, text: str) -> int:
 def whole_numbers(option: str, text: str | None) -> tuple[int, ...] | None:
     """The text 1,2,7 as (1, 2, 7); None where the option was not given."""
     return None if text is None else tuple(whole(option, part) for part in text.split(","))
+
+
+def level_count(text: str) -> int | str:
+    return text if text == "auto" else whole("levels", text)
 
 
 def classes_of(text: str | None, ignore_label: int | float | None) -> ClassMap | None:

@@ -18,6 +18,7 @@ from ..storage.opening import READABLE
 from . import demo as nuclei
 from . import verify as verification
 from .bench import bench
+from .levels import levels
 from .options import (
     KEY,
     LEVEL,
@@ -40,6 +41,7 @@ from .volume import volume
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(run)
 app.command()(volume)
+app.command()(levels)
 app.command()(bench)
 app.command()(scale)
 

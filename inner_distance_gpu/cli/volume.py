@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -21,11 +21,13 @@ from .options import (
     CLASSES,
     KEY,
     LEVEL,
+    LEVELS,
     SELECT,
     UNIT,
     VOXEL_SIZE,
     choose_engine,
     classes_of,
+    level_count,
     number,
     path,
     print_absent,
@@ -81,6 +83,7 @@ def volume(
     at: Annotated[str | None, typer.Option(help="The voxel where the slices of the preview meet: 10,200,200.")] = None,
     unit: Annotated[str, typer.Option(help=UNIT)] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output of this command.")] = False,
+    levels: Annotated[str, typer.Option(help=LEVELS)] = "1",
 ) -> None:
     """Compute the target of a Zarr volume of any size, block by block; the same command resumes it."""
     from .. import blockwise
@@ -118,6 +121,8 @@ def volume(
         unit=unit,
         missing=missing,
     )
+    wanted = level_count(levels)
+    shapes = blockwise.shapes_of_levels(plan, wanted)
     where, mark = whole_numbers("at", at), figures.mark("volume", destination)
     if preview is not None:
         files.check_writable(
@@ -127,17 +132,19 @@ def volume(
     if plan.notice:
         errors.print(plan.notice)
     console.print(_described(plan, scheduler, workers))
+    if len(shapes) > 1:
+        console.print(f"levels   {levels_text(shapes)}")
     if dry_run:
         return
-    with _interruptible(destination), _bar() as bar:
-        shown = bar.add_task("blocks", total=plan.blocks, rate="")
-
-        def progress(now: blockwise.Progress) -> None:
-            rate = f"{now.voxels / max(bar.tasks[0].elapsed or 0, 1e-9) / 1e6:.1f} Mvoxel/s" if now.computed else ""
-            bar.update(shown, completed=now.done, rate=rate)
-
-        written = blockwise.run(plan, overwrite, workers, scheduler, progress)
+    with interruptible(destination), blocks_bar() as bar:
+        written = blockwise.run(plan, overwrite, workers, scheduler, show_blocks(bar))
+        if len(shapes) > 1:
+            made = blockwise.write_levels(
+                destination, wanted, workers=workers, scheduler=scheduler, progress=show_blocks(bar, "levels")
+            )
     _summarise(written)
+    if len(shapes) > 1:
+        console.print(summary(made))
     if preview is not None:
         with files.writing(preview) as picture:
             figures.save(picture, previews.panels(written, where), plan.parameters["unit"], mark)
@@ -153,11 +160,11 @@ def _described(plan: blockwise.Plan, scheduler: str | None, workers: int | None)
     if scheduler is None:
         memory += f", {_bytes(plan.memory * threads)} for {threads}"
     rows = (
-        ("labels", f"{plan.job.source.name}: {plan.source_dtype} {_shape(plan.source_shape)}"),
-        ("target", f"{plan.destination}: {plan.job.dtype} {_shape(plan.shape)}, Zarr format {plan.format}"),
+        ("labels", f"{plan.job.source.name}: {plan.source_dtype} {shape_text(plan.source_shape)}"),
+        ("target", f"{plan.destination}: {plan.job.dtype} {shape_text(plan.shape)}, Zarr format {plan.format}"),
         ("engine", plan.job.engine + ("" if scheduler is None else f" on {scheduler}")),
-        ("blocks", f"{plan.blocks} of {_shape(plan.block)} voxels, chunks {_shape(plan.chunks)}"),
-        ("halo", f"{_shape(plan.halo)} voxels on each side"),
+        ("blocks", f"{plan.blocks} of {shape_text(plan.block)} voxels, chunks {shape_text(plan.chunks)}"),
+        ("halo", f"{shape_text(plan.halo)} voxels on each side"),
         ("overhead", f"{plan.overhead:.2f} voxels computed per voxel of the volume"),
         ("memory", memory),
         ("output", f"{_bytes(plan.output)} before compression ({plan.parameters['compression']})"),
@@ -190,7 +197,7 @@ def _summarise(written: blockwise.Written) -> None:
 
 
 @contextlib.contextmanager
-def _interruptible(destination: Path) -> Iterator[None]:
+def interruptible(destination: Path) -> Iterator[None]:
     """Ctrl-C: say what happens, let the blocks that were begun be finished, say how to go on, exit 130."""
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -208,7 +215,36 @@ def _interruptible(destination: Path) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _bar() -> Bar:
+def show_blocks(bar: Bar, what: str = "blocks") -> Callable[[blockwise.Progress], None]:
+    """What moves a row of a bar."""
+    shown = bar.add_task(what, total=None, rate="")
+
+    def progress(now: blockwise.Progress) -> None:
+        elapsed = next(task.elapsed for task in bar.tasks if task.id == shown) or 0
+        rate = f"{now.voxels / max(elapsed, 1e-9) / 1e6:.1f} Mvoxel/s" if now.computed else ""
+        bar.update(shown, total=now.blocks, completed=now.done, rate=rate)
+
+    return progress
+
+
+def levels_text(shapes: tuple[tuple[int, ...], ...]) -> str:
+    """The shapes of all levels, in one line."""
+    return f"{len(shapes)}: {', '.join(shape_text(shape) for shape in shapes)}"
+
+
+def summary(made: blockwise.Levels) -> str:
+    """What was done to the levels of an image, in one line."""
+    if not made.computed:
+        return f"{made.store}: {len(made.shapes)} levels, which were there already"
+    rate = made.voxels / max(made.seconds, 1e-9) / 1e6
+    before = f", {made.resumed} were done before" if made.resumed else ""
+    return (
+        f"{made.store}: {len(made.shapes)} levels. {made.computed} blocks in {made.seconds:.1f} s, "
+        f"{rate:.1f} Mvoxel/s{before}"
+    )
+
+
+def blocks_bar() -> Bar:
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -221,7 +257,7 @@ def _bar() -> Bar:
     return Bar(*columns, console=errors, transient=True, disable=not errors.is_terminal)
 
 
-def _shape(extents: tuple[int, ...]) -> str:
+def shape_text(extents: tuple[int, ...]) -> str:
     return " × ".join(map(str, extents))
 
 

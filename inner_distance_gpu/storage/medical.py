@@ -23,6 +23,7 @@ def open_nifti(place: str, path: Path) -> StoredArray:
         import nibabel
     except ImportError:
         raise missing_library(place, "NIfTI", "nibabel", "medical") from None
+    path.open("rb").close()  # as in `read`
     image = nibabel.load(path)
     header, shape = image.header, tuple(int(n) for n in image.shape)
     # The header that nibabel shows has no scaling any more.
@@ -56,6 +57,7 @@ def open_nifti(place: str, path: Path) -> StoredArray:
         region: list[Any] = [0] * len(shape)
         for axis, first, last in zip(reversed(kept), begin, end, strict=True):
             region[axis] = slice(first, last)
+        path.open("rb").close()  # nibabel takes a file that may not be read for one of another kind
         return np.asarray(nibabel.load(path).dataobj[tuple(region)]).T
 
     return StoredArray(own, header.get_data_dtype(), chunk, stated, read, "pixdim and affine")

@@ -38,15 +38,23 @@ def placement(array: Path, ndim: int) -> Placement | None:
     # The transformations of the dataset come first, then those of all datasets together.
     for described in (dataset, multiscale):
         for step in described.get("coordinateTransformations") or ():
-            values = step.get(step.get("type"))
-            if not isinstance(values, list) or len(values) != ndim:
-                continue
-            if step["type"] == "scale":
-                scale = [float(v) * s for v, s in zip(values, scale, strict=True)]
-                translation = [float(v) * t for v, t in zip(values, translation, strict=True)]
-            elif step["type"] == "translation":
-                translation = [float(v) + t for v, t in zip(values, translation, strict=True)]
+            scale, translation = applied(step, scale, translation) or (scale, translation)
     return Placement(axes, tuple(scale), tuple(translation))
+
+
+def applied(
+    step: dict[str, Any], scale: list[float], translation: list[float]
+) -> tuple[list[float], list[float]] | None:
+    """Scale and translation after one more transformation; None for one of another kind, or of other axes."""
+    values = step.get(str(step.get("type")))
+    if not isinstance(values, list) or len(values) != len(scale):
+        return None
+    if step["type"] == "scale":
+        scale = [float(v) * s for v, s in zip(values, scale, strict=True)]
+        return scale, [float(v) * t for v, t in zip(values, translation, strict=True)]
+    if step["type"] == "translation":
+        return scale, [float(v) + t for v, t in zip(values, translation, strict=True)]
+    return None
 
 
 def stated(labels: Labels) -> Placement | None:

@@ -14,9 +14,16 @@ NOTHING = "nothing: a file of this kind states none"
 
 def open_npy(place: str, path: Path) -> StoredArray:
     """The array of a .npy file, mapped into memory."""
-    array = np.lib.format.open_memmap(path, mode="c")  # a caller may write into what it read
+    array = np.lib.format.open_memmap(path, mode="r")
     chunk = (1,) * (array.ndim - 1) + array.shape[-1:]
-    return in_memory(array, ("",) * array.ndim, chunk)
+
+    def read(begin: Any, end: Any) -> Any:
+        # Mapped anew: a file that is shorter by now is an error here, and ends the process in an old map. A caller may
+        # write into what it read.
+        mapped = np.lib.format.open_memmap(path, mode="c")
+        return mapped[tuple(slice(b, e) for b, e in zip(begin, end, strict=True))]
+
+    return StoredArray(array.shape, array.dtype, chunk, Stated(("",) * array.ndim), read, NOTHING)
 
 
 def open_npz(place: str, path: Path, key: str | None) -> StoredArray:

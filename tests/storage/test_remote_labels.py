@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from label_stores import LABELS, STORES, ome, zarr_array
-from remote_servers import http_server, s3_server, upload
+from remote_servers import GoogleStorage, http_server, s3_server, upload
 
 from inner_distance_gpu import open_labels
 
@@ -94,6 +94,35 @@ def test_a_private_bucket(tmp_path, monkeypatch, refusal):
         np.testing.assert_array_equal(labels.read((0, 0, 0), labels.shape), LABELS)
         with pytest.raises(FileNotFoundError, match=rf"^s3://{bucket}/other\.zarr: no such file or store"):
             open_labels(f"s3://{bucket}/other.zarr")
+
+
+def test_google_storage(tmp_path, monkeypatch):
+    """No emulator is known to the libraries here, so this server speaks what is needed of Google's interface."""
+    for store in REMOTE:
+        (tmp_path / "volumes" / store.name).mkdir(parents=True)
+        store.write(tmp_path / "volumes" / store.name)
+    with http_server(tmp_path, kind=GoogleStorage) as (server, address):
+        monkeypatch.setenv("TENSORSTORE_GCS_HTTP_URL", address)
+        monkeypatch.setenv("GCE_METADATA_ROOT", "metadata.google.internal.invalid")
+        for store in REMOTE:
+            name = next((tmp_path / "volumes" / store.name).iterdir()).name
+            labels = open_labels(f"gs://volumes/{store.name}/{name}", store.key)
+            check(store, labels)
+            before = server.sent
+            labels.read(labels.chunk, [2 * n for n in labels.chunk])
+            assert server.sent - before <= 20_000 + 0.05 * store.values.nbytes
+        with pytest.raises(FileNotFoundError, match=r"^gs://volumes/nothing\.zarr: no such file or store"):
+            open_labels("gs://volumes/nothing.zarr")
+        (tmp_path / "volumes" / "zarr2" / "z.zarr" / "1.1.1").write_bytes(b"?")
+        labels = open_labels("gs://volumes/zarr2/z.zarr")
+        with pytest.raises(ValueError, match=r"^gs://volumes/zarr2/z\.zarr: cannot read it .*1\.1\.1"):
+            labels.read((0, 0, 0), labels.shape)
+
+
+@pytest.mark.parametrize("scheme", ["gs", "s3"])
+def test_an_address_without_a_bucket(scheme):
+    with pytest.raises(ValueError, match=rf"^{scheme}:///labels\.zarr: cannot read it"):
+        open_labels(f"{scheme}:///labels.zarr")
 
 
 def test_run_reads_an_address(call, tmp_path):
