@@ -16,12 +16,12 @@ demo: .venv/ready
 # time ask for no engine but `cpu` and `reference`, bring the kernels on the host themselves, or ask a program whose
 # answer no engine changes about terminals, names, signals and processes; new files are in.
 ALIKE := benchmarks block_grid brute_force chunk_codec counts cpu_bits cpu_engine cpu_envelope cpu_indices cpu_threads \
-	cucim_limits cupy_order device_cache device_compiler device_kernels device_launch device_limits device_packed \
-	device_weights documentation earlier_objects file_systems fuzz golden gpu gpu_streams imports keyed kills label_traps \
-	leftovers levels levels_cli levels_errors levels_resume loader loader_like_a_dataloader loader_scripts loader_state \
-	loader_streams memory_layouts no_site ome_parts \
-	open_labels packaging ranks remote_labels self_test site spatial suite_itself surroundings volume_ome \
-	volume_ownership volume_resume volume_sources zarr
+	cucim_limits cupy_order device_cache device_classes device_compiler device_kernels device_launch device_limits \
+	device_packed device_weights distance_mask documentation earlier_objects file_systems fuzz golden gpu gpu_streams \
+	imports keyed kills label_traps leftovers levels levels_cli levels_errors levels_resume loader \
+	loader_like_a_dataloader loader_scripts loader_state loader_streams memory_layouts no_site ome_parts open_labels \
+	packaging precedence ranks remote_labels scale self_test site spatial suite_itself surroundings target_layouts \
+	targets tiff_places volume_ome volume_ownership volume_resume volume_sources zarr
 PROCESSES ?= 2
 # Tests of one file stay in one process while there is work for all: what a file compiles is compiled once.
 PYTEST := $(BIN)/pytest -n $(PROCESSES) --dist worksteal
@@ -30,12 +30,13 @@ test: check
 	$(PYTEST) --engines-on-host --ignore=tests/kernels/race $(ALIKE:%=--ignore-glob=*/test_%.py)
 
 # For the edit-run loop: those files of which each test is fast. No file that starts processes or compiles for devices.
-SLOW := benchmarks blockwise chunk_codec cli counts_threads cpu_bits cpu_engine cpu_envelope cpu_indices cpu_threads \
-	demo_and_figures device_compiler device_kernels device_packed device_weights documentation driver earlier_objects \
-	every_keyword file_systems gpu gpu_streams imports kills label_traps leftovers levels levels_errors levels_resume loader \
-	loader_like_a_dataloader loader_scripts ome_parts open_labels operators packaging ranks remote_labels self_test self_test_runs site \
-	suite_itself surroundings volume_cli volume_cluster volume_cluster_ends volume_errors volume_labels volume_ownership \
-	volume_resume volume_signals volume_sources volume_write workers zarr
+SLOW := benchmarks blockwise blockwise_classes chunk_codec classes cli counts_threads cpu_bits cpu_engine cpu_envelope \
+	cpu_indices cpu_threads demo_and_figures device_classes device_compiler device_kernels device_packed device_weights \
+	distance_family documentation driver earlier_objects every_keyword file_systems gpu gpu_streams imports kills \
+	label_traps leftovers levels levels_cli levels_errors levels_resume loader loader_like_a_dataloader loader_scripts \
+	ome_parts open_labels operators packaging precedence ranks remote_labels self_test self_test_runs site suite_itself \
+	surroundings target_layouts targets tiff_places volume_cli volume_cluster volume_cluster_ends volume_errors \
+	volume_labels volume_ownership volume_resume volume_signals volume_sources volume_write workers zarr
 quick: .venv/ready
 	$(BIN)/ruff check --quiet .
 	$(PYTEST) -q --ignore=tests/kernels/race $(SLOW:%=--ignore-glob=*/test_%.py)
