@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -134,7 +135,7 @@ class Task:
     validate: bool | None = None
     classes: tuple[tuple[int, ...], ...] | None = None  # the ids of each class; see labels/classes.py
 
-    @property
+    @functools.cached_property
     def dims(self) -> int:
         """How many axes are spatial."""
         return len(self.target.voxel_size) if self.target else self.weighing.spatial if self.weighing else 0
@@ -146,7 +147,7 @@ class Task:
         leading = len(labels) - self.dims
         return (*labels[:leading], len(self.classes), *labels[leading:])
 
-    @property
+    @functools.cached_property
     def ignore_label(self) -> int | float | None:
         parameters = self.target or self.weighing
         return None if parameters is None else parameters.ignore_label
