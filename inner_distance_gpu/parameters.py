@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
@@ -24,8 +24,7 @@ SATURATION = 9.02
 # the border when it is so by this fraction. Several times what float32 sums of squares can be off.
 BORDER_SLACK = 2e-6
 
-# Squares of distances along the largest voxel size, in units of the smallest, have to stay within float32, and
-# quotients of a voxel size and a scale within float64.
+# Squares of distances, in units of the smallest voxel size, stay within float32, and sizes over scales within float64.
 FARTHEST_APART = 1e13
 SMALLEST, LARGEST = 1e-100, 1e100
 
@@ -69,6 +68,14 @@ class TargetParameters:
             ignore_label=check_ignore_label(ignore_label),
             fill=check_fill(fill),
         )
+
+    def described(self) -> dict[str, Any]:
+        """By name, for metadata; without what only a batch or several channels have, where there is none."""
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if value is not None or name not in ("samples", "scales")
+        }
 
     def at(self, voxel_size: tuple[float, ...]) -> TargetParameters:
         """The same with another voxel size for the same number of spatial axes."""
@@ -123,7 +130,7 @@ class WeightParameters:
 
 @dataclass(frozen=True)
 class Task:
-    """What one call computes from its labels: a target, weights, or both. It goes from the public seam to the engine.
+    """What one call computes from its labels: a target, weights, or both; from the public seam to the engine.
 
     `validate` says whether values are read and checked; None does so where they lie on the host. With `classes` the
     results are those of the binary volumes "label is in the class", one for each class.
@@ -162,7 +169,6 @@ class Task:
 
 
 def is_real(value: Any) -> bool:
-    # The first answer is the usual one, and the fastest.
     return type(value) in (float, int) or (isinstance(value, Real) and not isinstance(value, (bool, np.bool_)))
 
 

@@ -68,7 +68,7 @@ PACKAGE = [
     Fault("chunk_codec.py", "0 if self.fill_value is None else self.fill_value", "0", CODEC),
     Fault("chunk_files.py", "slice(low - i * n, high - i * n)", "slice(low % n, None)", CODEC),
     Fault("chunk_codec.py", 'if not isinstance(stored["dtype"], str) or stored.get("filters"):', 'if not isinstance(stored["dtype"], str):', CODEC),
-    Fault("task.py", "if job.leaves_out_zeros else None", "", CODEC),
+    Fault("task.py", "if leaves_out_zeros else None", "", CODEC),
     Fault("counts.py", "counted = before - agreed", "counted = before", COUNTS),
     Fault("counts.py", "self._reduced = total.clone()", "self._reduced = agreed", COUNTS),
     Fault("counts.py", "loaded._reduced = saved[2:].clone()", "", (*COUNTS, "test_transform.py")),

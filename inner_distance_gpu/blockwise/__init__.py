@@ -2,7 +2,7 @@
 
 from .grid import halo_of
 from .lazy import inner_distance
-from .levels import Levels, shapes_of_levels, write_levels
+from .levels import Levels, write_levels
 from .plan import Plan, plan
 from .schedule import Progress
 from .writing import Written, run, write
@@ -16,7 +16,6 @@ __all__ = [
     "inner_distance",
     "plan",
     "run",
-    "shapes_of_levels",
     "write",
     "write_levels",
 ]

@@ -141,11 +141,6 @@ def shapes_of_levels(plan: Plan, levels: int | str) -> tuple[tuple[int, ...], ..
     """
     if check_levels(levels) == 1:
         return (plan.shape,)
-    if plan.placement is None:
-        raise ValueError(
-            f"{plan.destination}: levels={levels}: OME-Zarr has no words for the axes of this target, so nothing could "
-            "say what its levels are; expected levels=1"
-        )
     front = len(plan.shape) - len(plan.job.grid.spatial)
     shapes = [plan.shape]
     sizes = plan.placement.scale[front:]

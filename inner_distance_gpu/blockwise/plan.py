@@ -6,7 +6,7 @@ import json
 import math
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +185,7 @@ def plan(
     )
     ones = (1,) * len(leading)
     dtype_stored = labels.stored_dtype.str
-    described = asdict(asked) | {
+    described = asked.described() | {
         "ids": wanted,
         "binary": binary,
         "classes": None if class_map is None else class_map.described(),

@@ -87,6 +87,7 @@ def volume(
 ) -> None:
     """Compute the target of a Zarr volume of any size, block by block; the same command resumes it."""
     from .. import blockwise
+    from ..blockwise.levels import shapes_of_levels
     from . import previews
 
     if scale_of(scale) is None:
@@ -122,7 +123,7 @@ def volume(
         missing=missing,
     )
     wanted = level_count(levels)
-    shapes = blockwise.shapes_of_levels(plan, wanted)
+    shapes = shapes_of_levels(plan, wanted)
     where, mark = whole_numbers("at", at), figures.mark("volume", destination)
     if preview is not None:
         files.check_writable(

@@ -9,7 +9,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from math import inf
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -94,7 +93,7 @@ def writing(path: Path) -> Iterator[Path]:
 
 def describe(parameters: TargetParameters, engine: str, version: str, source: str, **more: Any) -> dict[str, Any]:
     """What a target was computed from and with, this package's version too, for its sidecar; `more` overrides."""
-    described = asdict(parameters) | {"engine": engine, "version": version, "source": source} | more
+    described = parameters.described() | {"engine": engine, "version": version, "source": source} | more
     infinite = {name: str(value) for name, value in described.items() if value != value or value in (inf, -inf)}
     return described | infinite  # JSON has no NaN and no infinity
 

@@ -27,7 +27,7 @@ DEVICE_FN bool is_set(const Job& job, const u32* bits, i64 volume, int z, int y,
   return bit_at(bits + ((volume * job.n[0] + z) * job.n[1] + y) * job.words, x);
 }
 
-DEVICE_FN bool is_site_of_class(const Job& job, i64 volume, const int* at) {
+[[maybe_unused]] DEVICE_FN bool is_site_of_class(const Job& job, i64 volume, const int* at) {
   const int odd = axis_of_face(at);
   if (odd < 0) return false;
   const int z = at[0] >> 1, y = at[1] >> 1, x = at[2] >> 1, dz = odd == 0, dy = odd == 1, dx = odd == 2;

@@ -277,4 +277,5 @@ def test_what_the_user_typed_is_no_keyword(monkeypatch):
 
 def test_every_option_is_known_to_errors():
     assert {"voxel_size", "scale", "halo", "blocks", "key", "engine", "crop"} <= cli._keywords()
-    assert set(typer.main.get_command(cli.app).commands) == {"run", "volume", "verify", "bench", "info", "demo"}
+    commands = {"run", "volume", "levels", "verify", "bench", "scale", "info", "demo"}
+    assert set(typer.main.get_command(cli.app).commands) == commands

@@ -72,6 +72,6 @@ def test_errors_come_with_the_log(monkeypatch):
     with pytest.raises(
         compiler.CompileError, match=r'(?s)scan<.*sm_80 with NVRTC \d+\.\d+.*"atomicOtter" is undefined'
     ):
-        compiler.compile_kernel(OF_EACH[0], "sm_80")
+        compiler.compile_kernel(OF_EACH[1], "sm_80")
     with pytest.raises(compiler.CompileError, match="no_such_kernel"):
         compiler.compile_kernel(Kernel("doubled.cu", "half_grid::no_such_kernel"), "sm_80")
