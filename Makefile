@@ -1,10 +1,8 @@
-# make demo | test | quick | check | bench are the everyday surface (demo installs less than the others); compat tests the adapters against the real DaCapo and
-# gunpowder, sanitize the native engine under ASan and UBSan and then under TSan, fuzz looks for inputs that break it,
-# torch-ends runs the tests that torch decides with the oldest and the newest torch,
-# race runs the CUDA kernels under a race detector on the host,
-# faults plants faults and sees which tests catch them, dist builds and tries the packages, docs builds the site and
-# serve shows it. Each
-# makes its own environment.
+# make demo | test | quick | check | bench are the everyday surface, and demo installs less than the others; compat tests
+# the adapters against the real DaCapo and gunpowder, sanitize the native engine under ASan and UBSan and then under TSan,
+# fuzz looks for inputs that break it, torch-ends runs the tests that torch decides with the oldest and the newest torch,
+# race runs the CUDA kernels under a race detector on the host, faults plants faults and sees which tests catch them, dist
+# builds and tries the packages, docs builds the site and serve shows it. Each makes its own environment.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -132,7 +130,7 @@ compat:
 # The rest that tests, checks and documentation need. The package is installed already, so pip adds only what its extras
 # name, and compiles nothing again. Without a driver `nvrtc` compiles the kernels for the tests.
 .venv/ready: .venv/demo
-	extra=$$($(BIN)/python inner_distance_gpu/engines/cuda/driver.py 2>&-) && \
+	extra=$$($(BIN)/python inner_distance_gpu/engines/cuda/driver.py 2>/dev/null) && \
 	$(BIN)/pip install --quiet -c constraints.txt "inner_distance_gpu[docs,figures,volumes,test,$${extra:-nvrtc}]"
 	touch $@
 
