@@ -57,6 +57,8 @@ bench: .venv/peers
 	$(BIN)/pip install --quiet -c constraints.txt --no-deps monai torch-distmap pyedt dacapo-toolbox jitfields
 	touch $@
 
+# The theme would print a page about another version of MkDocs.
+docs serve: export NO_MKDOCS_2_WARNING=1
 docs: .venv/ready
 	$(BIN)/mkdocs build --strict
 	@echo "build/site/index.html. Searching needs a server: make serve, then http://127.0.0.1:8000"
