@@ -118,11 +118,12 @@ compat:
 # and the driver decide between cuda12 and cuda13. Where index or driver have changed, what is installed would satisfy
 # pip and has to go. stardist comes without its dependencies, only its example masks are read.
 .venv/demo: pyproject.toml constraints.txt CMakeLists.txt $(wildcard kernels/*.* kernels/cpu/*.*) build/asked
-	@echo "Making an environment in .venv, in three steps. To remove it: rm -rf .venv build"
+	@echo "Making an environment in .venv, in three steps: about three minutes on one core, 320 MB to download and 1.4 GB of"
+	@echo "disk with a torch for the CPU, several GB more with one that is built with CUDA. To remove it: rm -rf .venv build"
 	$(PYTHON) -m venv $(if $(filter build/asked,$?),--clear) .venv
 	@echo "[1/3] torch and build tools: most of the download and of the disk"
 	$(BIN)/pip install -c constraints.txt torch scikit-build-core nanobind cmake ninja
-	@echo "[2/3] this package, with matplotlib for pictures: compiles the CPU engine, which takes about a minute on two cores"
+	@echo "[2/3] this package, with matplotlib for pictures: compiles the CPU engine, one to two minutes of one core"
 	extra=$$($(BIN)/python inner_distance_gpu/engines/cuda/driver.py) && \
 	$(BIN)/pip install -c constraints.txt --no-build-isolation --editable ".[figures$${extra:+,$$extra}]" tifffile
 	@echo "[3/3] the example masks"

@@ -1,4 +1,4 @@
-"""Turn the formulas of a page into MathML when the site is built: browsers draw it without a script or a font to fetch."""
+"""Turn the formulas of a page into MathML when the site is built, which browsers draw without scripts and fetched fonts."""
 
 from __future__ import annotations
 
