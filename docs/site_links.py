@@ -33,6 +33,7 @@ def on_files(files: Files, config: Any, **_: Any) -> None:
 def on_page_markdown(markdown: str, page: Page, config: Any, **_: Any) -> str:
     root = Path(config.config_file_path).parent
     names = {name: source for source, name in _BROUGHT.items()}
+    repository = config.extra.get("repository")
     folder = posixpath.dirname(names.get(page.file.src_uri, "docs/"))
 
     def led(link: re.Match[str]) -> str:
@@ -44,8 +45,8 @@ def on_page_markdown(markdown: str, page: Page, config: Any, **_: Any) -> str:
             return f"{link['picture']}[{text}]({path.removeprefix('docs/')}{anchor})"
         if link["picture"] or not (root / path).exists():  # brought along; or no link, but code that looks like one
             return link[0]
-        if config.repo_url:
-            return f"[{text}]({config.repo_url.rstrip('/')}/blob/main/{path}{anchor})"
+        if repository:
+            return f"[{text}]({repository.rstrip('/')}/blob/main/{path}{anchor})"
         return f"`{path}`" if path == text.strip("`") else f"{text} (`{path}` in the repository)"
 
     return _LINK.sub(led, markdown)
