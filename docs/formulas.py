@@ -1,4 +1,4 @@
-"""Turn the formulas of a page into MathML when the site is built, which browsers draw without scripts and fetched fonts."""
+"""Turn the formulas of a page into MathML when the site is built: browsers draw it without a script or a fetched font."""
 
 from __future__ import annotations
 
