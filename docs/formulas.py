@@ -1,4 +1,4 @@
-"""Turn the formulas of a page into MathML when the site is built: browsers draw it without scripts and fetched fonts."""
+"""Turn the formulas of a page into MathML at build time: browsers draw it without scripts and fetched fonts."""
 
 from __future__ import annotations
 
