@@ -1,15 +1,14 @@
-# make demo | test | quick | check | bench are the everyday surface; compat tests the adapters against the real DaCapo and
-# gunpowder, sanitize the native engine under ASan and UBSan and then under TSan, fuzz looks for inputs that break it,
-# torch-ends runs the tests that torch decides with the oldest and the newest torch,
-# race runs the CUDA kernels under a race detector on the host,
-# faults plants faults and sees which tests catch them, dist builds and tries the packages, docs builds the site. Each
-# makes its own environment.
+# make demo | test | quick | check | bench are the everyday surface, and demo installs less than the others; compat tests
+# the adapters against the real DaCapo and gunpowder, sanitize the native engine under ASan and UBSan and then under TSan,
+# fuzz looks for inputs that break it, torch-ends runs the tests that torch decides with the oldest and the newest torch,
+# race runs the CUDA kernels under a race detector on the host, faults plants faults and sees which tests catch them, dist
+# builds and tries the packages, docs builds the site and serve shows it. Each makes its own environment.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test quick check bench docs compat sanitize fuzz race faults dist torch-ends FORCE
+.PHONY: demo test quick check bench docs serve compat sanitize fuzz race faults dist torch-ends FORCE
 
-demo: .venv/ready
+demo: .venv/demo
 	$(BIN)/inner-distance-gpu demo --out demo
 
 # Twice: as the machine is, and as on one with a GPU, whose kernels then run on the host. The files left out the second
@@ -60,9 +59,14 @@ bench: .venv/peers
 	$(BIN)/pip install --quiet -c constraints.txt --no-deps monai torch-distmap pyedt dacapo-toolbox jitfields
 	touch $@
 
+# The theme would print a page about another version of MkDocs.
+docs serve: export NO_MKDOCS_2_WARNING=1
 docs: .venv/ready
 	$(BIN)/mkdocs build --strict
-	@echo "build/site/index.html"
+	@echo "build/site/index.html. Searching needs a server: make serve, then http://127.0.0.1:8000"
+
+serve: .venv/ready
+	$(BIN)/mkdocs serve
 
 sanitize: .venv/ready
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/sanitize.sh $(BIN)/python address
@@ -108,18 +112,31 @@ dist:
 compat:
 	PYTHON=$(PYTHON) tests/compat/setup.sh
 
+# What the demo needs and no more, so that a first picture does not wait for the tests' packages. It is also what a user
+# of the package installs, with the compiler's tools beside it. pip is not quiet: it shows how far a download has come.
 # torch first and alone: its pinned build satisfies every later requirement. On Linux the default package index has it
 # built with CUDA 13, which a driver for 12.x does not run: there, point pip at an index of torch for CUDA 12
 # (PIP_EXTRA_INDEX_URL, see https://pytorch.org/get-started/locally), or demo says so and runs on the CPU. Then torch
-# and the driver decide between cuda12 and cuda13; without a driver `nvrtc` compiles the kernels for the tests. Where
-# index or driver have changed, what is installed would satisfy pip and has to go. stardist comes without its
-# dependencies, only its example masks are read.
-.venv/ready: pyproject.toml constraints.txt CMakeLists.txt $(wildcard kernels/*.* kernels/cpu/*.*) build/asked
+# and the driver decide between cuda12 and cuda13. Where index or driver have changed, what is installed would satisfy
+# pip and has to go. stardist comes without its dependencies, only its example masks are read.
+.venv/demo: pyproject.toml constraints.txt CMakeLists.txt $(wildcard kernels/*.* kernels/cpu/*.*) build/asked
+	@echo "Making an environment in .venv, in three steps: about three minutes on one core, 320 MB to download and 1.4 GB of"
+	@echo "disk with a torch for the CPU, several GB more with one that is built with CUDA. To remove it: rm -rf .venv build"
 	$(PYTHON) -m venv $(if $(filter build/asked,$?),--clear) .venv
-	$(BIN)/pip install --quiet -c constraints.txt torch scikit-build-core nanobind cmake ninja
+	@echo "[1/3] torch and build tools: most of the download and of the disk"
+	$(BIN)/pip install -c constraints.txt torch scikit-build-core nanobind cmake ninja
+	@echo "[2/3] this package, with matplotlib for pictures: compiles the CPU engine, one to two minutes of one core"
 	extra=$$($(BIN)/python inner_distance_gpu/engines/cuda/driver.py) && \
-	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation --editable ".[docs,figures,volumes,test,$${extra:-nvrtc}]"
-	$(BIN)/pip install --quiet -c constraints.txt --no-deps stardist
+	$(BIN)/pip install -c constraints.txt --no-build-isolation --editable ".[figures$${extra:+,$$extra}]" tifffile
+	@echo "[3/3] the example masks"
+	$(BIN)/pip install -c constraints.txt --no-deps stardist
+	touch $@
+
+# The rest that tests, checks and documentation need. The package is installed already, so pip adds only what its extras
+# name, and compiles nothing again. Without a driver `nvrtc` compiles the kernels for the tests.
+.venv/ready: .venv/demo
+	extra=$$($(BIN)/python inner_distance_gpu/engines/cuda/driver.py 2>/dev/null) && \
+	$(BIN)/pip install --quiet -c constraints.txt "inner_distance_gpu[docs,figures,volumes,test,$${extra:-nvrtc}]"
 	touch $@
 
 # Changes only when pip's indices or the driver do. A checksum, as an index may have a password in it.

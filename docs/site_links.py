@@ -1,17 +1,52 @@
-"""What `make docs` does to links that leave docs/: the site has no such pages, so it names the file instead."""
+"""Pages of the site that lie outside docs/, and links between them, docs/ and the rest of the repository."""
 
 from __future__ import annotations
 
+import posixpath
 import re
+from pathlib import Path
 from typing import Any
 
-_LEAVES = re.compile(r"\[([^\]]*)\]\(\.\./([^)\s]+)\)")
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+# What lies elsewhere in the repository, and its name in the site.
+_BROUGHT = {
+    "CHANGELOG.md": "changelog.md",
+    "benchmarks/README.md": "benchmarks.md",
+    "benchmarks/GPU.md": "benchmarks-gpu.md",
+}
+_LINK = re.compile(r"(?P<picture>!?)\[(?P<text>[^\]]*)\]\((?P<path>[^)\s:#]+)(?P<anchor>#[^)\s]*)?\)")
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    return _LEAVES.sub(_named, markdown)
+def on_files(files: Files, config: Any, **_: Any) -> None:
+    root = Path(config.config_file_path).parent
+    for source, name in _BROUGHT.items():
+        text = (root / source).read_text(encoding="utf-8")
+        files.append(File.generated(config, name, content=text))
+        for link in _LINK.finditer(text):
+            if link["picture"]:
+                picture = (root / source).parent / link["path"]
+                files.append(File.generated(config, link["path"], abs_src_path=str(picture)))
 
 
-def _named(link: re.Match[str]) -> str:
-    text, path = link.groups()
-    return f"`{path}`" if path == text.strip("`") else f"{text} (`{path}` in the repository)"
+def on_page_markdown(markdown: str, page: Page, config: Any, **_: Any) -> str:
+    root = Path(config.config_file_path).parent
+    names = {name: source for source, name in _BROUGHT.items()}
+    repository = config.extra.get("repository")
+    folder = posixpath.dirname(names.get(page.file.src_uri, "docs/"))
+
+    def led(link: re.Match[str]) -> str:
+        text, anchor = link["text"], link["anchor"] or ""
+        path = posixpath.normpath(posixpath.join(folder, link["path"]))
+        if path in _BROUGHT:
+            return f"[{text}]({_BROUGHT[path]}{anchor})"
+        if path.startswith("docs/"):
+            return f"{link['picture']}[{text}]({path.removeprefix('docs/')}{anchor})"
+        if link["picture"] or not (root / path).exists():  # brought along; or no link, but code that looks like one
+            return link[0]
+        if repository:
+            return f"[{text}]({repository.rstrip('/')}/blob/main/{path}{anchor})"
+        return f"`{path}`" if path == text.strip("`") else f"{text} (`{path}` in the repository)"
+
+    return _LINK.sub(led, markdown)

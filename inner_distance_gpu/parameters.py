@@ -288,9 +288,7 @@ def check_flag(name: str, value: Any) -> bool:
 
 def check_clip(clip: Any) -> tuple[float, float]:
     expected = "expected two numbers with 0 < low <= high <= 1, such as (0.05, 0.95)"
-    if isinstance(clip, (str, bytes)) or not isinstance(clip, Iterable):
-        raise TypeError(f"clip={clip!r}: {expected}")
-    bounds = tuple(clip)
+    bounds = tuple(clip) if isinstance(clip, Iterable) and not isinstance(clip, (str, bytes)) else ()
     if len(bounds) != 2 or not all(map(is_real, bounds)):
         raise TypeError(f"clip={clip!r}: {expected}")
     low, high = map(_as_float, bounds)

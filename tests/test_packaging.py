@@ -136,6 +136,27 @@ def test_wheels_are_built_for_every_python_that_is_named():
     assert min(named) == PROJECT["project"]["requires-python"].removeprefix(">=")
 
 
+@pytest.mark.skipif(not (ROOT / ".github").is_dir(), reason="an sdist has no files whose names begin with a dot")
+def test_versions_are_said_alike_wherever_they_stand():
+    """In the citation, which the release is cited by, and in the hooks, which format as `make check` does."""
+    yaml = pytest.importorskip("yaml")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == inner_distance_gpu.__version__
+    assert citation["license"] == PROJECT["project"]["license"]
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
+    used = {pin for hook in hooks for pin in hook.get("additional_dependencies", [])}
+    assert len(used) == 2
+    assert used <= set((ROOT / "constraints.txt").read_text().splitlines())
+
+
+@pytest.mark.skipif(not (ROOT / ".github").is_dir(), reason="an sdist has no files whose names begin with a dot")
+@pytest.mark.parametrize("name", ["bug", "feature"])
+def test_whoever_reports_is_asked_what_runs_there(name):
+    yaml = pytest.importorskip("yaml")
+    form = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / f"{name}.yml").read_text(encoding="utf-8"))
+    assert any("inner-distance-gpu info" in field["attributes"]["label"] for field in form["body"])
+
+
 def test_every_package_of_the_cuda_extras_is_pinned():
     """But for NVRTC and the headers of CUDA 12: each build of torch for it asks for its own."""
     pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)

@@ -1,5 +1,6 @@
 """Do the pages hang together, and is the site complete without any other host?"""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +16,7 @@ from mkdocs.commands.build import build  # noqa: E402
 
 DOCS = pages.ROOT / "docs"
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+BROUGHT = {"benchmarks.md", "benchmarks-gpu.md", "changelog.md"}  # by docs/site_links.py, from elsewhere
 FETCHED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "object": "data"}
 
 
@@ -42,10 +44,17 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in headings(file), f"{file.name}#{anchor}"
 
 
+def pages_of(entries):
+    """The files that a navigation of pages and groups names."""
+    for entry in entries:
+        (value,) = entry.values()
+        yield from [value] if isinstance(value, str) else pages_of(value)
+
+
 def test_every_page_is_in_the_navigation_and_linked_from_another():
     config = mkdocs_config.load_config(str(pages.ROOT / "mkdocs.yml"))
-    named = [next(iter(entry.values())) for entry in config["nav"]]
-    assert sorted(named) == sorted(page.name for page in DOCS.glob("*.md"))
+    named = list(pages_of(config["nav"]))
+    assert sorted(named) == sorted([*(page.name for page in DOCS.glob("*.md")), *BROUGHT])
     linked = {file for page in pages.PAGES for file, _ in links(page) if file != page}
     assert {page for page in DOCS.glob("*.md") if page not in linked} <= {DOCS / "index.md"}
 
@@ -83,6 +92,49 @@ def test_nothing_comes_from_another_host(site):
         text = sheet.read_text(encoding="utf-8")
         assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", text), sheet
     assert loaded > 20
+
+
+def text_of(page):
+    return page.read_text(encoding="utf-8")
+
+
+def article_of(page):
+    """Without the navigation."""
+    return re.search(r"<article.*?</article>", text_of(page), re.DOTALL)[0]
+
+
+def test_pages_from_elsewhere_hold_their_text_and_pictures(site):
+    assert "Keep a Changelog" in text_of(site / "changelog.html")
+    benchmarks = article_of(site / "benchmarks.html")
+    assert 'href="benchmarks-gpu.html"' in benchmarks
+    assert 'href="benchmarks.html"' in article_of(site / "index.html")
+    assert "in the repository)" in benchmarks  # schema.json, which is no page
+    pictures = re.findall(r'<img[^>]* src="(results/[^"]*)"', benchmarks)
+    assert len(pictures) == text_of(pages.ROOT / "benchmarks" / "README.md").count("![")
+
+
+def test_formulas_are_drawn_without_a_script(site):
+    page = text_of(site / "how-it-works.html")
+    assert page.count('<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">') >= 1
+    assert page.count('<math xmlns="http://www.w3.org/1998/Math/MathML" display="inline">') >= 5
+    assert "arithmatex" not in page
+
+
+def test_a_reader_finds_a_word_copies_code_and_reads_at_night(site):
+    index = json.loads(text_of(site / "search" / "search_index.json"))
+    assert any("troubleshooting.html" in entry["location"] for entry in index["docs"] if "fork" in entry["text"])
+    page = text_of(site / "index.html")
+    (told,) = re.findall(r'<script id="__config" type="application/json">(.*?)</script>', page)
+    assert "content.code.copy" in json.loads(told)["features"]
+    assert 'data-md-color-scheme="slate"' in page
+
+
+def test_links_leave_for_the_repository_where_it_has_an_address(tmp_path):
+    there = "https://example.org/us/ours"
+    changed = {"site_dir": str(tmp_path), "extra": {"repository": there}, "strict": True}
+    build(mkdocs_config.load_config(str(pages.ROOT / "mkdocs.yml"), **changed))
+    assert f'href="{there}/blob/main/inner_distance_gpu/api.py"' in text_of(tmp_path / "api.html")
+    assert f'href="{there}/blob/main/benchmarks/schema.json"' in text_of(tmp_path / "benchmarks.html")
 
 
 def test_the_reference_holds_everything_public(site):

@@ -126,6 +126,9 @@ def test_the_environment_is_made_anew_for_another_index_or_driver(tmp_path):
     assert first[1].startswith("pip install")
     assert " torch " in first[1]
     assert first[2] == "python inner_distance_gpu/engines/cuda/driver.py"
+    assert [line for line in first if "--editable" in line] == [first[3]], "compiled once, for the demo"
+    assert ",test," in first[-1]
+    assert ",test," not in "".join(first[:-1]), "which does without the tests' packages"
     assert make() == []
     index = {"PIP_EXTRA_INDEX_URL": "https://user:password@example.org/cu126"}
     assert make(**index)[0] == "python -m venv --clear .venv"
