@@ -29,13 +29,14 @@ test: check
 	$(PYTEST) --engines-on-host --ignore=tests/kernels/race $(ALIKE:%=--ignore-glob=*/test_%.py)
 
 # For the edit-run loop: those files of which each test is fast. No file that starts processes or compiles for devices.
-SLOW := benchmarks blockwise blockwise_classes chunk_codec classes cli counts_threads cpu_bits cpu_engine cpu_envelope \
-	cpu_indices cpu_threads demo_and_figures device_classes device_compiler device_kernels device_packed device_weights \
-	distance_family documentation driver earlier_objects every_keyword file_systems gpu gpu_streams imports kills \
-	label_traps leftovers levels levels_cli levels_errors levels_resume loader loader_like_a_dataloader loader_scripts \
-	ome_parts open_labels operators packaging precedence ranks remote_labels self_test self_test_runs site suite_itself \
-	surroundings target_layouts targets tiff_places volume_cli volume_cluster volume_cluster_ends volume_errors \
-	volume_labels volume_ownership volume_resume volume_signals volume_sources volume_write workers zarr
+SLOW := benchmarks blockwise blockwise_classes chunk_codec classes cli cli_classes counts_threads cpu_bits cpu_engine \
+	cpu_envelope cpu_indices cpu_threads demo_and_figures device_classes device_compiler device_kernels device_packed \
+	device_weights distance_family documentation driver earlier_objects every_keyword file_systems gpu gpu_streams \
+	imports kills label_traps leftovers levels levels_cli levels_errors levels_resume loader loader_like_a_dataloader \
+	loader_scripts ome_parts open_labels operators operators_classes packaging precedence ranks remote_labels self_test \
+	self_test_runs site suite_itself surroundings target_layouts targets tiff_places volume_cli volume_cluster \
+	volume_cluster_ends volume_errors volume_labels volume_ownership volume_resume volume_signals volume_sources \
+	volume_write workers zarr
 quick: .venv/ready
 	$(BIN)/ruff check --quiet .
 	$(PYTEST) -q --ignore=tests/kernels/race $(SLOW:%=--ignore-glob=*/test_%.py)
