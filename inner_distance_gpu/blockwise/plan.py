@@ -48,6 +48,8 @@ class Plan:
     source_dtype: str
     placement: ome.Placement
     parameters: dict[str, Any]
+    classes: tuple[str, ...] = ()  # the names along `class_axis`, of an output with ids or classes
+    class_axis: int | None = None
     notice: str = ""  # where the labels state something else than was given
 
     @property
@@ -82,16 +84,6 @@ class Plan:
     def output(self) -> int:
         """Bytes of the output before compression."""
         return math.prod(self.shape) * np.dtype(self.job.dtype).itemsize
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The names of the channels of an output with ids or classes."""
-        return tuple(_names(self.job.ids, self.job.classes))
-
-    @property
-    def class_axis(self) -> int | None:
-        """The axis that has those names."""
-        return None if not self.classes else 0 if self.job.ids is not None else len(self.job.grid.leading)
 
     @property
     def needs_sites(self) -> bool:
@@ -208,6 +200,7 @@ def plan(
     # An array in a local Zarr store has a path of its own; any other is named by what was asked for.
     described |= {"key": key} if array is None and key is not None else {}
     described |= ({"level": level} if level else {}) | ({"select": dict(select)} if select else {})
+    output = Target.of(labels, {}, _names(wanted, class_map), wanted is not None)
     return Plan(
         job,
         (*leading, *shape[-dims:]),
@@ -217,8 +210,10 @@ def plan(
         format,
         shape,
         dtype_stored,
-        ome.placed(Target.of(labels, {}, _names(wanted, class_map), wanted is not None), ome.stated(labels)),
+        ome.placed(output, ome.stated(labels)),
         json.loads(json.dumps({name: _plain(value) for name, value in described.items()})),
+        output.classes,
+        output.class_axis,
         labels.notice,
     )
 

@@ -176,16 +176,12 @@ class Volumes:
     def __iter__(self) -> Iterator[Volume]:
         for place in np.ndindex(self._leading):
             labels, title = self._labels[place], str(list(place)) if place else ""
-            if self._classes is not None:
-                for channel, chosen in enumerate(self._classes):
-                    said = f"{self._titles[channel] if self._titles else f'class {channel}'} {title}".strip()
-                    yield Volume((*place, channel), said, self._channel(labels, in_class(labels, chosen)))
-            elif self._ids is None:
-                yield Volume(place, title, self._channel(labels, labels != 0) if self._binary else labels)
-            else:
-                for channel, chosen_id in enumerate(self._ids):
-                    inside = labels == as_label(chosen_id, labels.dtype)
-                    yield Volume((channel, *place), f"id {chosen_id} {title}".strip(), self._channel(labels, inside))
+            if not self._is_split:
+                yield Volume(place, title, labels)
+                continue
+            for channel, (name, values) in enumerate(self._channels(labels)):
+                index = {None: place, 0: (channel, *place)}.get(self.channel_axis, (*place, channel))
+                yield Volume(index, f"{name} {title}".strip(), values)
 
     @property
     def channel_axis(self) -> int | None:
@@ -194,26 +190,34 @@ class Volumes:
 
     def channels(self) -> Iterator[npt.NDArray[np.uint8]]:
         """Each channel of all volumes, of the labels' shape: 0, 1 or `UNANNOTATED`."""
-        if self._classes is not None:
-            for ids in self._classes:
-                yield self._channel(self._labels, in_class(self._labels, ids))
-        elif self._ids is None:
-            yield self._channel(self._labels, self._labels != 0)
-        else:
-            for chosen in self._ids:
-                yield self._channel(self._labels, self._labels == as_label(chosen, self._labels.dtype))
+        return (values for _, values in self._channels(self._labels))
 
-    def _channel(self, labels: Labels, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-        channel = np.asarray(inside).astype(np.uint8)
-        channel[~is_annotated(labels, self._ignored)] = UNANNOTATED
-        return channel
+    @property
+    def _is_split(self) -> bool:
+        return self._binary or self._ids is not None or self._classes is not None
+
+    def _channels(self, labels: Labels) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
+        """The name of each channel, and its values."""
+        annotated = is_annotated(labels, self._ignored)
+        if self._classes is None and self._ids is None:
+            yield "", _binary(labels != 0, annotated)
+        elif self._classes is None:
+            for chosen in self._ids or ():
+                yield f"id {chosen}", _binary(labels == as_label(chosen, labels.dtype), annotated)
+        else:
+            for channel, ids in enumerate(self._classes):
+                name = self._titles[channel] if self._titles else f"class {channel}"
+                yield name, _binary(in_class(labels, ids), annotated)
+
+
+def _binary(inside: npt.NDArray[np.bool_], annotated: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    return np.where(annotated, inside, np.uint8(UNANNOTATED))
 
 
 def class_volumes(labels: Labels, dims: int, classes: Classes, ignore_label: int | float | None) -> Labels:
     """The stack of binary volumes that classes stand for, as the channels of `Volumes`; its axis is as theirs."""
     annotated = is_annotated(labels, ignore_label)
-    stack = [np.where(annotated, in_class(labels, ids), UNANNOTATED).astype(np.uint8) for ids in classes]
-    return np.stack(stack, axis=labels.ndim - dims)
+    return np.stack([_binary(in_class(labels, ids), annotated) for ids in classes], axis=labels.ndim - dims)
 
 
 def check_ids(ids: Sequence[int], labels: Labels, ignore_label: int | float | None) -> None:

@@ -91,25 +91,9 @@ class HotDistancePredictor(SignedDistances):
         """A `ProbabilityArray` of `embedding_dims` classes: DaCapo's where DaCapo is imported, else ours."""
         return kind_of_array("ProbabilityArray", ProbabilityArray)(self.embedding_dims)
 
-    def create_model(self, architecture: Any) -> Any:
-        """The architecture and a convolution of `kernel_size`, without padding, to `embedding_dims` channels.
-
-        Parameters
-        ----------
-        architecture : torch.nn.Module
-            With `.dims` (2 or 3) and `.num_out_channels`.
-
-        Returns
-        -------
-        torch.nn.Module
-            DaCapo's `Model` for an architecture of DaCapo's, else a `torch.nn.Sequential`.
-
-        Raises
-        ------
-        ValueError
-            Another number of dims.
-        """
-        return self._with_head(architecture, self.kernel_size)
+    @property
+    def _kernel_size(self) -> int:
+        return self.kernel_size
 
     def create_weight(
         self, gt: Any, target: Any, mask: Any, moving_class_counts: Any = None

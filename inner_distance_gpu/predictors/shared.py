@@ -55,6 +55,11 @@ class DistancesToBoundaries(Predictor):
 
     _background: Background
 
+    @property
+    def _kernel_size(self) -> int:
+        """Voxels along an edge of the head's convolution, which is not padded."""
+        return 1
+
     def __init__(self, channels: list[str], scale_factor: float, device: Any, engine: str) -> None:
         self.channels = _check_channels(channels)
         self.norm = "tanh"
@@ -80,7 +85,7 @@ class DistancesToBoundaries(Predictor):
         return kind_of_array("DistanceArray", DistanceArray)(self.embedding_dims)
 
     def create_model(self, architecture: Any) -> Any:
-        """The architecture and a 1×1 (2D) or 1×1×1 (3D) convolution to `embedding_dims` channels.
+        """The architecture and a convolution to `embedding_dims` channels: 1×1 (2D), 1×1×1 (3D), or of `kernel_size`.
 
         Parameters
         ----------
@@ -97,7 +102,14 @@ class DistancesToBoundaries(Predictor):
         ValueError
             Another number of dims.
         """
-        return self._with_head(architecture, kernel_size=1)
+        heads = {2: torch.nn.Conv2d, 3: torch.nn.Conv3d}
+        if architecture.dims not in heads:  # DaCapo: UnboundLocalError
+            raise ValueError(f"architecture.dims={architecture.dims!r}: expected 2 or 3")
+        head = heads[architecture.dims](architecture.num_out_channels, self.embedding_dims, self._kernel_size)
+        dacapo = sys.modules.get("dacapo.experiments")
+        if dacapo is not None and isinstance(architecture, dacapo.architectures.architecture.Architecture):
+            return dacapo.Model(architecture, head)
+        return torch.nn.Sequential(architecture, head)
 
     def create_target(self, gt: Any) -> SpatialArray:
         """The target of `gt`, where `gt` lies.
@@ -156,17 +168,6 @@ class DistancesToBoundaries(Predictor):
     def padding(self, gt_voxel_size: Any) -> Coordinate:
         """`max_distance` along every axis, in whole world units (a Coordinate cuts off fractions)."""
         return Coordinate((self.max_distance,) * len(tuple(gt_voxel_size)))
-
-    def _with_head(self, architecture: Any, kernel_size: int) -> Any:
-        heads = {2: torch.nn.Conv2d, 3: torch.nn.Conv3d}
-        if architecture.dims not in heads:
-            # DaCapo: UnboundLocalError.
-            raise ValueError(f"architecture.dims={architecture.dims!r}: expected 2 or 3")
-        head = heads[architecture.dims](architecture.num_out_channels, self.embedding_dims, kernel_size=kernel_size)
-        dacapo = sys.modules.get("dacapo.experiments")
-        if dacapo is not None and isinstance(architecture, dacapo.architectures.architecture.Architecture):
-            return dacapo.Model(architecture, head)
-        return torch.nn.Sequential(architecture, head)
 
     def _targets(self, data: Any, voxel_size: tuple[float, ...], scale: float | None, leading: tuple[int, ...]) -> Any:
         labels = dispatch.accept_volumes(materialised(data), voxel_size)
