@@ -35,8 +35,8 @@ def _enter(place: str) -> None:
     if _process not in (None, os.getpid()):
         raise AnsweredError(
             f"{place}: cannot read it in this forked process: tensorstore was used before the fork. Start workers with "
-            "the method 'spawn' or 'forkserver' (a DataLoader: multiprocessing_context='spawn'; Dask: a cluster of "
-            "processes), or open such labels in the workers alone"
+            "the method 'spawn' or 'forkserver' (a DataLoader: multiprocessing_context='spawn'; Dask: its setting "
+            "distributed.worker.multiprocessing-method), or open such labels in the workers alone"
         )
     _process = os.getpid()
 
