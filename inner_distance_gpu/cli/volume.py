@@ -10,12 +10,14 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from ..storage import files
 from ..storage.opening import READABLE
+from ..storage.placing import format_sizes
 from . import figures
 from .options import (
     CLASSES,
@@ -161,7 +163,8 @@ def _described(plan: blockwise.Plan, scheduler: str | None, workers: int | None)
     if scheduler is None:
         memory += f", {_bytes(plan.memory * threads)} for {threads}"
     rows = (
-        ("labels", f"{plan.job.source.name}: {plan.source_dtype} {shape_text(plan.source_shape)}"),
+        ("labels", f"{plan.job.source.name}: {np.dtype(plan.source_dtype)} {shape_text(plan.source_shape)}"),
+        ("voxels", format_sizes(plan.job.parameters.voxel_size, plan.parameters["unit"])),
         ("target", f"{plan.destination}: {plan.job.dtype} {shape_text(plan.shape)}, Zarr format {plan.format}"),
         ("engine", plan.job.engine + ("" if scheduler is None else f" on {scheduler}")),
         ("blocks", f"{plan.blocks} of {shape_text(plan.block)} voxels, chunks {shape_text(plan.chunks)}"),

@@ -50,7 +50,7 @@ def test_workers_of_a_cluster(tmp_path):
     for folder in ("there", *methods):
         (tmp_path / folder).mkdir()
     command = [sys.executable, program, source, tmp_path, *methods]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stderr
     said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
     assert sorted(said) == sorted(methods), done.stderr
