@@ -8,6 +8,7 @@ from label_stores import LABELS, STORES, ome, zarr_array
 from remote_servers import GoogleStorage, http_server, s3_server, upload
 
 from inner_distance_gpu import open_labels
+from inner_distance_gpu.storage import addresses
 
 pytest.importorskip("worldarray", reason="worldarray is not installed (extra 'volumes')")
 REMOTE = [store for store in STORES if store.remote]
@@ -69,27 +70,38 @@ def test_addresses_that_no_store_has(call, tmp_path, address, said):
     assert f"{address}: {said}" in error.replace("\n", "")
 
 
-def test_s3(tmp_path, monkeypatch):
-    """By moto, an S3 that is not of our making: one store of each family."""
+@pytest.mark.parametrize("acl", ["public-read", "private"])
+def test_s3(tmp_path, monkeypatch, acl):
+    """By moto, an S3 that is not of our making: one store of each family, with credentials where they are needed."""
     pytest.importorskip("moto", reason="moto is not installed (extra 'test')")
     stores = [store for store in REMOTE if store.name in ("cosem", "ome-shards", "n5", "precomputed")]
     for store in stores:
         (tmp_path / store.name).mkdir()
         store.write(tmp_path / store.name)
     with s3_server(monkeypatch) as client:
-        upload(client, "volumes", tmp_path)
+        upload(client, acl, tmp_path, acl)
+        if acl == "public-read":
+            without_credentials(monkeypatch, tmp_path)
         for store in stores:
             name = next((tmp_path / store.name).iterdir()).name
-            check(store, open_labels(f"s3://volumes/{store.name}/{name}", store.key))
-        with pytest.raises(FileNotFoundError, match=r"^s3://volumes/nothing\.zarr: "):
-            open_labels("s3://volumes/nothing.zarr")
+            check(store, open_labels(f"s3://{acl}/{store.name}/{name}", store.key))
+        with pytest.raises(FileNotFoundError, match=rf"^s3://{acl}/nothing\.zarr: no such file or store"):
+            open_labels(f"s3://{acl}/nothing.zarr")
+
+
+def without_credentials(monkeypatch, home):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr(addresses, "_VENDOR", home / "none")
 
 
 @pytest.mark.parametrize("refusal", [None, 403, 404])
 def test_buckets(tmp_path, monkeypatch, refusal):
     """Public ones, and private ones, of which S3 tells who may not list them that nothing is there.
 
-    moto has no private buckets and counts no bytes, so this server stands for S3.
+    moto always lets them list, and counts no bytes, so this server stands for S3.
     """
     bucket = f"bucket{refusal}"
     places = {}
@@ -107,6 +119,10 @@ def test_buckets(tmp_path, monkeypatch, refusal):
             check_a_part(store, labels, server)
         with pytest.raises(FileNotFoundError, match=rf"^s3://{bucket}/other\.zarr: no such file or store"):
             open_labels(f"s3://{bucket}/other.zarr")
+        if refusal == 404:
+            without_credentials(monkeypatch, tmp_path)
+            with pytest.raises(FileNotFoundError, match=r"l\.zarr: .*or it is private, and there are no credentials"):
+                open_labels("s3://another/l.zarr")
 
 
 def test_google_storage(tmp_path, monkeypatch):
