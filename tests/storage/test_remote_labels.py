@@ -72,9 +72,9 @@ def test_addresses_that_no_store_has(call, tmp_path, address, said):
 
 @pytest.mark.parametrize("acl", ["public-read", "private"])
 def test_s3(tmp_path, monkeypatch, acl):
-    """By moto, an S3 that is not of our making: one store of each family, with credentials where they are needed."""
+    """By moto, an S3 that is not of our making: with credentials where they are needed."""
     pytest.importorskip("moto", reason="moto is not installed (extra 'test')")
-    stores = [store for store in REMOTE if store.name in ("cosem", "ome-shards", "n5", "precomputed")]
+    stores = [store for store in REMOTE if store.name in ("ome-shards", "n5")]
     for store in stores:
         (tmp_path / store.name).mkdir()
         store.write(tmp_path / store.name)
