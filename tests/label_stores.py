@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from zipped_stores import zipped
 
 SHAPE = (64, 128, 96)
 CHUNK = (16, 32, 32)
@@ -69,34 +70,6 @@ def ome(path, version=2, axes="zyx", scale=(40, 4, 4), translation=(400, 80, 80)
     zarr_array(path / "s0", version, values, chunks, **more)
     zarr_array(path / "s1", version, values[..., ::2, ::2, ::2], chunks)
     return path
-
-
-def by_tensorstore(path):
-    """The Zarr arrays below a folder, with chunks that tensorstore wrote: for those that zarr-python reads."""
-    import tensorstore
-
-    for name, driver in ((".zarray", "zarr"), ("zarr.json", "zarr3")):
-        for metadata in path.rglob(name):
-            if driver == "zarr3" and '"chunk_grid"' not in metadata.read_text():
-                continue
-            folder = metadata.parent
-            store = {"driver": "file", "path": f"{folder}/"}
-            array = tensorstore.open({"driver": driver, "kvstore": store}).result()
-            values = array.read().result()
-            for file in folder.rglob("*"):
-                if file.is_file() and file.name not in (".zarray", ".zattrs", "zarr.json"):
-                    file.unlink()
-            array.write(values).result()
-    return path
-
-
-def zipped(source):
-    archive = source.with_suffix(".zarr.zip")
-    with zipfile.ZipFile(archive, "w") as packed:
-        for path in by_tensorstore(source).rglob("*"):
-            if path.is_file():
-                packed.write(path, path.relative_to(source))
-    return archive
 
 
 def cosem(folder):

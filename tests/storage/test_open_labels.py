@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from label_stores import STORES, zipped
+from label_stores import STORES
+from zipped_stores import zipped
 
 from inner_distance_gpu import open_labels
 
