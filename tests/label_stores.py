@@ -192,6 +192,14 @@ def simple_itk(path, compress=False):
     return path
 
 
+def nrrd(folder):
+    """SimpleITK states no unit, so the line for it is written by hand."""
+    path = simple_itk(folder / "labels.nrrd")
+    stated = b'space units: "nm" "nm" "nm"\nspace origin:'
+    path.write_bytes(path.read_bytes().replace(b"space origin:", stated, 1))
+    return path
+
+
 def metaimage(folder):
     header = (
         "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nCompressedData = False\n"
@@ -267,7 +275,7 @@ STORES = [
     Store("nifti", lambda f: simple_itk(f / "labels.nii"), SMALL, voxel_size=(40, 4, 4), unit="mm", **CENTRE),
     Store("nifti-gz", lambda f: simple_itk(f / "labels.nii.gz"), SMALL, voxel_size=(40, 4, 4), unit="mm",
           in_parts=False, **CENTRE),
-    Store("nrrd", lambda f: simple_itk(f / "labels.nrrd"), SMALL, **SIZES, **CENTRE),
+    Store("nrrd", nrrd, SMALL, **NM, **CENTRE),
     Store("nrrd-gz", lambda f: simple_itk(f / "labels.nrrd", True), SMALL, in_parts=False, **SIZES, **CENTRE),
     Store("mha", metaimage, SMALL, in_parts=False, **SIZES, **CENTRE),
     Store("zarr2", lambda f: zarr_array(f / "z.zarr"), remote=True, **UNNAMED),
