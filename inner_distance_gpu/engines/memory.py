@@ -14,34 +14,31 @@ import torch
 from .. import arrays
 from ..arrays import Array, byte_strides, from_host, is_negated, to_host
 
+_FLOAT32 = np.dtype(np.float32)
+
 
 class HostMemory:
-    """Where host engines work: NumPy arrays. For one call."""
+    """Where host engines work: NumPy arrays. There is one."""
 
     device = None
-
-    def to_engine(self, array: Array) -> npt.NDArray[Any]:
-        return to_host(array)
+    to_engine, to_caller = staticmethod(to_host), staticmethod(from_host)
 
     def mask_to_engine(self, mask: Array | None, shape: tuple[int, ...]) -> npt.NDArray[Any] | None:
         return None if mask is None else np.broadcast_to(to_host(mask), shape)
 
     def empty(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-        return np.empty(shape, np.float32)
+        return np.empty(shape, _FLOAT32)
 
     def destination(self, out: Array) -> npt.NDArray[np.float32] | None:
         """The memory of `out`, where an engine can write there."""
         return to_host(out) if out.on_host and not is_negated(out) else None
 
-    def settle(self) -> None:
-        """Nothing is left to be done once a host engine has returned."""
-
-    def to_caller(self, values: npt.NDArray[Any], like: Array) -> Any:
-        return from_host(values, like)
-
     def to_out(self, values: npt.NDArray[Any], out: Array) -> None:
         """Copy into an `out` that an engine could not write to."""
         out.data[...] = from_host(values, out)
+
+
+HOST = HostMemory()
 
 
 class DeviceMemory:
