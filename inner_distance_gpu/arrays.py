@@ -184,7 +184,7 @@ def on_host(array: Array) -> Array:
 
 
 def device_of(array: Array) -> torch.device:
-    return torch.device(array.device)
+    return array.data.device if array.kind == "torch" else torch.device(array.device)
 
 
 def accept_out(out: Any, labels: Array, shape: tuple[int, ...]) -> Array:

@@ -199,14 +199,17 @@ def _look(labels: Array, mask: Array | None, task: Task, memory: Memory) -> None
     weighing, values = task.weighing, arrays.to_host(labels)  # once: it may be a copy from a device
     if weighing is not None and not weighing.foreground:
         check_classes(values, weighing.num_classes, weighing.ignore_label)
-    if memory is HOST or (mask is None and values.dtype.kind != "f"):  # host engines warn themselves, while they read
+    if memory is HOST:  # its engines warn themselves, while they read
+        return
+    sums = None if mask is None else arrays.to_host(mask)
+    if values.dtype.kind != "f" and (sums is None or sums.dtype.kind not in "iu"):
         return
     there = is_annotated(values, task.ignore_label)
     notices.look_for_fractions(values, there)
     if task.classes is not None:
         there = np.expand_dims(there, -task.dims - 1)
-    if mask is not None and weighing is not None:
-        notices.look_at_mask(arrays.to_host(mask), there, weighing.clip)
+    if sums is not None and weighing is not None:
+        notices.look_at_mask(sums, there, weighing.clip)
 
 
 def accept_mask(
@@ -224,9 +227,12 @@ def accept_mask(
         shape = (*shape[:leading], len(classes), *shape[leading:])
         leading += 1
     missing = len(shape) - len(array.shape)
-    fits = 0 <= missing <= leading and all(
-        m == n or (m == 1 and axis < leading)
-        for axis, (m, n) in enumerate(zip(array.shape, shape[max(missing, 0) :], strict=False), start=missing)
+    fits = array.shape == shape or (
+        0 <= missing <= leading
+        and all(
+            m == n or (m == 1 and axis < leading)
+            for axis, (m, n) in enumerate(zip(array.shape, shape[max(missing, 0) :], strict=False), start=missing)
+        )
     )
     if not fits:
         with_axis = "" if classes is None else f", with or without an axis of {len(classes)} classes behind them"

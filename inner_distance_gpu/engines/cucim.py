@@ -47,7 +47,7 @@ def run(task: Task, arrays: Arrays, threads: int = 1) -> None:
         limits = launching.launcher.limits(arrays.labels.device)
         weighing = cuda.call_of(plans.prepare, counted, only_counts, limits)
         *counting, _ = weighing.prepared.launches
-        weighing.launch(*counting)
+        weighing.launch(counting)
     slabs = None if weighing is None else weighing.prepared.plan.slabs
     call = cuda.call_of(plans.prepare_doubled, arrays, task.target, slabs, task.border == "mask", task.classes)
     if weighing is not None:
@@ -61,12 +61,12 @@ def _sample(call: cuda.Call) -> None:
     *mark, sample = call.prepared.launches
     grid = torch.empty([plan.volumes, *plan.grid_shape], dtype=torch.uint8, device=device)
     call.records.sample(grid.data_ptr(), 0, 0)
-    call.launch(*mark)
+    call.launch(mark)
     flags = call.scratch[: 4 * plan.volumes].view(torch.int32)
     for volume, has_site in enumerate(flags.tolist()):  # the one read from the device
         distances = _distance(grid[volume], tuple(plan.spacing)) if has_site else None
         call.records.sample(grid.data_ptr(), 0 if distances is None else distances.data_ptr(), volume)
-        call.launch(sample)
+        call.launch((sample,))
     call.finish()
 
 

@@ -23,8 +23,8 @@ class HostMemory:
     device = None
     to_engine, to_caller = staticmethod(to_host), staticmethod(from_host)
 
-    def mask_to_engine(self, mask: Array | None, shape: tuple[int, ...]) -> npt.NDArray[Any] | None:
-        return None if mask is None else np.broadcast_to(to_host(mask), shape)
+    def mask_to_engine(self, mask: Array, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+        return to_host(mask) if mask.shape == shape else np.broadcast_to(to_host(mask), shape)
 
     def empty(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
         return np.empty(shape, _FLOAT32)
@@ -51,10 +51,11 @@ class DeviceMemory:
 
     def to_engine(self, array: Array) -> torch.Tensor:
         self._shares_with_cupy |= array.kind == "cupy"
-        return _as_tensor(array).to(self.device)
+        tensor = _as_tensor(array)
+        return tensor if tensor.device == self.device else tensor.to(self.device)
 
-    def mask_to_engine(self, mask: Array | None, shape: tuple[int, ...]) -> torch.Tensor | None:
-        return None if mask is None else self.to_engine(mask).expand(shape)
+    def mask_to_engine(self, mask: Array, shape: tuple[int, ...]) -> torch.Tensor:
+        return self.to_engine(mask).expand(shape)
 
     def empty(self, shape: tuple[int, ...]) -> torch.Tensor:
         return torch.empty(shape, dtype=torch.float32, device=self.device)
@@ -74,7 +75,7 @@ class DeviceMemory:
 
     def to_caller(self, values: torch.Tensor, like: Array) -> Any:
         if like.kind == "torch":
-            return values if not like.on_host else values.to(like.device)
+            return values if values.is_cpu == like.on_host else values.to(like.device)
         return _as_cupy(values) if like.kind == "cupy" else values.cpu().numpy()
 
     def to_out(self, values: torch.Tensor, out: Array) -> None:
@@ -91,7 +92,7 @@ Memory = HostMemory | DeviceMemory
 def _as_tensor(array: Array) -> torch.Tensor:
     """The same memory as a torch tensor, but for what torch or kernels cannot express: that is copied."""
     if array.kind == "torch":
-        return _aligned_tensor(array.data.resolve_neg())
+        return _aligned_tensor(array.data.resolve_neg() if array.data.is_neg() else array.data)
     values = array.data
     kind = values.dtype.kind
     if kind in "bV":  # neither DLPack nor NumPy need know bool and bfloat16: the bytes do

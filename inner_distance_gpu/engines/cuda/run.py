@@ -14,7 +14,7 @@ The work per voxel is bounded by the reach, 2 · 9.02 · scale / voxel size samp
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,8 @@ from . import driver, plans, self_test
 from . import launcher as launching
 from .launcher import Launch
 from .plans import Layout, Prepared
+
+_SMALL = 1 << 20  # bytes of scratch: to clear all of them takes a device less time than a view of some takes Python
 
 
 def why_not() -> str | None:
@@ -43,8 +45,9 @@ def run(task: Task, arrays: Arrays, threads: int = 1) -> None:
 def start(task: Task, arrays: Arrays) -> tuple[Launch, ...]:
     """Make the launches of a task, on a device that passed its test or is being tested."""
     call = call_of(plans.prepare, arrays, task, launching.launcher.limits(arrays.labels.device))
-    call.launch(*call.prepared.launches)
-    call.finish()
+    call.launch(call.prepared.launches)
+    if call.destination is not None:
+        call.finish()
     return call.prepared.launches
 
 
@@ -71,7 +74,7 @@ class Call:
             0 if classes is None else classes.data_ptr(),
         )
 
-    def launch(self, *launches: Launch) -> None:
+    def launch(self, launches: Sequence[Launch]) -> None:
         """Make these launches on the device's current stream."""
         launching.launcher.run(launches, self.records, self.device)
 
@@ -83,9 +86,12 @@ class Call:
 
 def take_scratch(plan: Any, device: torch.device) -> torch.Tensor:
     """One block of memory for all pieces of a plan; those that start at 0 come first."""
-    memory = torch.empty(plan.scratch_bytes, dtype=torch.uint8, device=device)
-    if plan.cleared_bytes:
-        memory[: plan.cleared_bytes].zero_()
+    size, cleared = plan.scratch_bytes, plan.cleared_bytes
+    if cleared and size <= _SMALL:
+        return torch.zeros(size, dtype=torch.uint8, device=device)
+    memory = torch.empty(size, dtype=torch.uint8, device=device)
+    if cleared:
+        memory[:cleared].zero_()
     return memory
 
 
@@ -96,8 +102,7 @@ def layout_of(tensor: torch.Tensor | None) -> Layout | None:
 def call_of(prepare: Callable[..., Prepared | None], arrays: Arrays, *decides: Any) -> Call:
     """The call of these arrays. Where kernels cannot address them in the order they have, of copies in C order."""
     labels, mask, target, weight, counts = arrays
-    of_mask = None if mask is None else layout_of(mask)
-    prepared = prepare(layout_of(labels), of_mask, layout_of(target), *decides)
+    prepared = prepare(layout_of(labels), layout_of(mask), layout_of(target), *decides)
     if prepared is not None:
         return Call(prepared, arrays)
     arrays = Arrays(
