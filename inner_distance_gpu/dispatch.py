@@ -90,9 +90,8 @@ def run(
     if task.ignore_label is not None or task.classes is not None:
         task = for_labels(task, labels)
     check = labels.on_host if task.validate is None else task.validate
-    goal, weighing = task.target, task.weighing
-    start = runner.run
-    if goal is not None and (goal.samples or goal.scales) is not None:
+    parameters, weighing, start = task.target, task.weighing, runner.run
+    if parameters is not None and (parameters.samples or parameters.scales) is not None:
         groups.check(task, labels.shape, shape)
         start = functools.partial(groups.run, runner)
     given = before = None
@@ -102,7 +101,7 @@ def run(
         in_place |= counts is None
     try:
         in_out = None if destination is None else memory.destination(destination)
-        target: Any = memory.empty(shape) if goal is not None and in_out is None else in_out
+        target: Any = memory.empty(shape) if parameters is not None and in_out is None else in_out
         weight: Any = None if weighing is None else memory.empty(shape)
         after = before
         if 0 not in labels.shape:
