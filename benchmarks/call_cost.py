@@ -1,11 +1,11 @@
 """What a call costs besides its work, in two versions of the package in one run.
 
-    python benchmarks/call_cost.py --before PYTHON [--rounds 40] [--only engine] [--batch]
+    python benchmarks/call_cost.py --before PYTHON [--rounds 40] [--only cpu] [--batch]
 
 Small volumes, with `threads=1`. Engine `cuda` runs with a launcher that does nothing, on host labels in place of those
 on a device: what is left is Python. Each version runs in a process of its own, and each round times every row in both,
 one after the other. The ratio is that of the medians, after over before, with a 95 % interval from resampled rounds.
-`--batch` adds a whole batch. Writes benchmarks/results/call_cost/<date>-<commit>.json.
+`--batch` adds a whole batch. Writes benchmarks/results/call_cost/<date>-<commit>[-<only>].json.
 """
 
 from __future__ import annotations

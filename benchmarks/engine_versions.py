@@ -117,7 +117,8 @@ def compare(
             for version in ("before", "after")
         )
         print(f"{row}: {first} → {second} ms, {middle:.3f} × ({low:.3f}–{high:.3f})")
-    print(f"written: {write(record, RESULTS / name).name}")
+    only = getattr(options, "only", "")
+    print(f"written: {write(record, RESULTS / name, only and f'-{only}').name}")
 
 
 if __name__ == "__main__":
