@@ -33,7 +33,9 @@ class Array:
 
 def accept(value: Any, name: str) -> Array:
     """Recognise an array; TypeError for anything else."""
-    if type(value) is not np.ndarray and isinstance(value, torch.Tensor):
+    if type(value) is np.ndarray and value.dtype.kind in "biu":  # nearly every one
+        return Array(value, "numpy", "cpu")
+    if isinstance(value, torch.Tensor):
         return _accept_torch(value, name)
     if isinstance(value, np.ndarray):
         return _accept_numpy(value, name)
@@ -54,12 +56,12 @@ def _refuse_dtype(name: str, dtype: Any, shape: Any) -> TypeError:
 
 
 def _accept_numpy(value: npt.NDArray[Any], name: str) -> Array:
-    if type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray):
+    if isinstance(value, np.ma.MaskedArray):
         raise TypeError(
             f"{name}: a masked array with shape {value.shape} is not accepted, its mask would be lost; "
             "fill it (.filled(value)) and name ignore_label=value"
         )
-    if value.dtype.kind not in "biu" and not _numpy_dtype_accepted(value.dtype):
+    if not _numpy_dtype_accepted(value.dtype):
         raise _refuse_dtype(name, value.dtype, value.shape)
     return Array(np.asarray(value), "numpy", "cpu")
 
@@ -77,8 +79,7 @@ def _accept_torch(value: torch.Tensor, name: str) -> Array:
         raise _refused_tensor(value, name)
     if not on_host:
         require_cuda(f"{name} of shape {tuple(value.shape)} on {value.device}")
-    data = value.detach() if value.requires_grad else value
-    return Array(data, "torch", "cpu" if on_host else str(value.device))
+    return Array(value.detach() if value.requires_grad else value, "torch", "cpu" if on_host else str(value.device))
 
 
 def _refused_tensor(value: torch.Tensor, name: str) -> Exception:
@@ -152,8 +153,7 @@ def require_cuda(asked: str) -> None:
 def to_host(array: Array) -> npt.NDArray[Any]:
     """The values as a NumPy array: a view where NumPy can hold them, a copy of bfloat16 and of device arrays.
 
-    Host NumPy arrays stay NumPy throughout: `torch.from_dlpack` aborts on negative strides and makes
-    read-only arrays writable.
+    Host NumPy arrays stay NumPy: `torch.from_dlpack` aborts on negative strides and makes read-only arrays writable.
     """
     values: Any = array.data
     if array.kind == "torch":

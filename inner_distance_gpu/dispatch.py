@@ -35,7 +35,7 @@ def accept_volumes(labels: Any, voxel_size: tuple[float, ...]) -> Array:
             f"labels have shape {array.shape}: voxel_size={voxel_size} asks for {dims} spatial axes, "
             f"expected {'(..., z, y, x)' if dims == 3 else '(..., y, x)'}"
         )
-    if 0 in array.shape[-dims:]:
+    if 0 in array.shape and 0 in array.shape[-dims:]:
         # DaCapo: an obscure error from SciPy; likewise for the rank above.
         raise ValueError(
             f"labels have shape {array.shape}: expected no empty axis among the last {dims}, which are spatial; "
@@ -86,7 +86,7 @@ def run(
     shape = labels.shape if task.classes is None else task.shape_of(labels.shape)
     destination = None if out is None else arrays.accept_out(out, labels, shape)
     name, runner = engines.choose(engine, labels.on_host, labels.shape)
-    memory: Memory = DeviceMemory(labels) if engines.on_device(name) else HOST
+    memory: Memory = DeviceMemory(labels) if name in engines.ON_DEVICE else HOST
     if task.ignore_label is not None or task.classes is not None:
         task = for_labels(task, labels)
     check = labels.on_host if task.validate is None else task.validate
@@ -105,10 +105,10 @@ def run(
         weight: Any = None if weighing is None else memory.empty(shape)
         after = before
         if 0 not in labels.shape:
-            if check and not (memory is HOST and (weighing is None or weighing.foreground)):
-                _look(labels, given, task, memory)
             try:
                 there = memory.to_engine(labels)
+                if check and _tells(there, given, weighing):
+                    _look(labels, given, task, memory)
                 of_mask = None if given is None else memory.mask_to_engine(given, shape)
                 own = None if before is None or not in_place else _shared(before, labels, memory)
                 call = engines.Arrays(there, of_mask, target, weight, own)
@@ -191,6 +191,13 @@ def for_labels(task: Task, labels: Array) -> Task:
     if task.classes is not None:
         check_class_ids(task.classes, labels.data.dtype, ignored)
     return task if ignored == given else task.ignoring(ignored)
+
+
+def _tells(there: Any, mask: Array | None, weighing: WeightParameters | None) -> bool:
+    """Whether values may be wrong, or say what an engine does not: host engines warn themselves, while they read."""
+    if weighing is not None and not weighing.foreground:
+        return True
+    return isinstance(there, torch.Tensor) and (mask is not None or there.is_floating_point())
 
 
 def _look(labels: Array, mask: Array | None, task: Task, memory: Memory) -> None:

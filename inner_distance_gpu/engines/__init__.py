@@ -15,7 +15,7 @@ from . import notices
 
 _NAMES = ("cuda", "cucim", "cpu", "reference")
 _CHOICES = ("auto", *_NAMES)
-_DEVICE = ("cuda", "cucim")
+ON_DEVICE = ("cuda", "cucim")
 _run_here: set[str] = set()  # engines that were asked whether they do: a call need not ask again
 
 MEMORY_ERRORS = (MemoryError, torch.cuda.OutOfMemoryError)
@@ -80,7 +80,7 @@ def check_name(engine: Any) -> str:
 
 def on_device(name: str) -> bool:
     """Whether an engine works on device memory."""
-    return name in _DEVICE
+    return name in ON_DEVICE
 
 
 def choose(engine: str, on_host: bool, shape: tuple[int, ...]) -> tuple[str, Engine]:

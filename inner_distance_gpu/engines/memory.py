@@ -45,6 +45,7 @@ class DeviceMemory:
     """Where device engines work: torch tensors on one device. For one call."""
 
     _shares_with_cupy = False
+    _made: torch.Tensor | None = None
 
     def __init__(self, labels: Array) -> None:
         self.device = arrays.default_device() if labels.on_host else arrays.device_of(labels)
@@ -58,7 +59,10 @@ class DeviceMemory:
         return self.to_engine(mask).expand(shape)
 
     def empty(self, shape: tuple[int, ...]) -> torch.Tensor:
-        return torch.empty(shape, dtype=torch.float32, device=self.device)
+        if self._made is not None and self._made.shape == shape:
+            return torch.empty_like(self._made)  # in half the time, a weight after a target
+        self._made = torch.empty(shape, dtype=torch.float32, device=self.device)
+        return self._made
 
     def destination(self, out: Array) -> torch.Tensor | None:
         """The memory of `out`, where an engine can write there."""
