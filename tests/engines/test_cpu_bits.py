@@ -114,7 +114,7 @@ def test_simd_levels(seed, shape, dtype, kind, data):
         data.draw(st.sampled_from([None, 1])),
         0.5,
     )
-    results = [on(level, labels, parameters) for level in native.module.levels()]
+    results = [on(level, labels, parameters) for level in ("auto", *native.module.levels())]
     assert all(same_bits(result, results[0]) for result in results)
     # Whole squares in 16 bits and the same in floats are the same numbers.
     assert same_bits(on("auto", labels, parameters, always_float=True), results[0])
