@@ -46,7 +46,7 @@ struct Call {
   Team team;
   VolumePlan plan;
   Volume model;
-  const Level* level;
+  const Level* level;  // of the planes; the rest is that of the task
   bool whole, may_miss;
   i64 volumes, voxels, words, group, groups;  // of one volume
   i64 fractions = 0;
@@ -100,10 +100,10 @@ struct Call {
   void choose_lanes() {
     const i64 longest = std::max(plan.n[1], plan.n[2]);
     const bool can_be_whole = whole;
-    for (const Level* other : task.narrower)
-      for (const bool as_whole : {true, false}) {
-        const int lanes_there = as_whole ? other->lanes_whole : other->lanes_float;
-        if ((as_whole && !can_be_whole) || lanes_there < longest || lanes_there >= lanes()) continue;
+    for (const bool as_whole : {true, false})
+      for (const Level* other : task.narrower) {
+        const int fewer = as_whole ? other->lanes_whole : other->lanes_float;
+        if ((as_whole && !can_be_whole) || fewer < longest || fewer >= lanes()) continue;
         level = other, whole = as_whole;
       }
   }
@@ -155,9 +155,9 @@ struct Memory {
     workers.bytes = std::size_t(level.plane_bytes(call.model, call.whole));
     workers.scratch = std::size_t(level.plane_scratch(call.model, call.whole));
     workers.shared = !by_volume && call.threads > 1 && in_wave * call.plan.n[0] < 4 * call.threads;
-    workers.of_scan = std::size_t((level.scan_scratch(call.model, call.group) + 63) / 64 * 64);
+    workers.of_scan = std::size_t((call.task.level->scan_scratch(call.model, call.group) + 63) / 64 * 64);
     workers.whole = std::max((2 * workers.bytes + workers.scratch + 63) / 64 * 64, workers.of_scan);
-    of_classes = call.classes ? std::size_t((level.class_scratch(call.model) + 63) / 64 * 64) : 0;
+    of_classes = call.classes ? std::size_t((call.task.level->class_scratch(call.model) + 63) / 64 * 64) : 0;
     const std::size_t planes = workers.shared
                                    ? std::max(2 * workers.bytes + count * workers.scratch, count * workers.of_scan)
                                    : count * workers.whole,

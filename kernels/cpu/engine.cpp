@@ -46,7 +46,7 @@ Classified classify(Call& call, const Memory& memory) {
             &inside[std::size_t(i * table.classes)],
             0,
             0};
-    call.level->classify(task);
+    call.task.level->classify(task);
   });
   Classified found;
   for (i64 volume = 0; volume < call.volumes; ++volume) {
@@ -69,7 +69,7 @@ ScanTask scan_group(const Call& call, const Volume& volume, i64 group, unsigned 
   task.y1 = std::min(task.y0 + call.group, volume.ny);
   task.scratch = scratch;
   task.may_miss = call.may_miss;
-  call.level->scan(task);
+  call.task.level->scan(task);
   return task;
 }
 
