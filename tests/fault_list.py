@@ -26,7 +26,14 @@ TARGETS = ("test_cpu_engine.py", "test_cpu_bits.py", "-k", "not more_volumes and
 ENVELOPE = ("test_cpu_envelope.py", *TARGETS)
 WEIGHTS = ("test_cpu_engine.py", "-k", "transform or weights or exact")
 BORDER = ("test_border.py",)
-THREADS = ("test_cpu_threads.py", "test_cpu_bits.py", "-k", "test_threads or several or waves or one_wave")
+THREADS = (
+    "test_cpu_threads.py",
+    "test_cpu_pool.py",
+    "test_cpu_bits.py",
+    "-k",
+    "test_threads or several or its_volumes or one_wave",
+)
+POOL = ("test_cpu_pool.py",)
 NOTICES = ("test_notices.py",)
 BINDING = ("test_cpu_threads.py", "-k", "binding")
 DEVICE = ("test_device_kernels.py", "test_device_weights.py")
@@ -59,7 +66,6 @@ KERNELS = [
     Fault("rows.hpp", "if (format.foreign && (floats || format.has_ignored || v.is_class))", "if (format.foreign && (floats || format.has_ignored))", CLASSES),
     Fault("call.hpp", "v.background = classes && task.background == TIMES_LABEL ? int(ZERO) : task.background;", "v.background = task.background;", CLASSES),
     Fault("engine.cpp", "memory.inside + volume * table.classes * of_volume", "memory.inside + volume * of_volume", CLASSES),
-    Fault("engine.cpp", "if (border) std::memset(own, 255, memory.kept_bits);", "", ("test_classes.py", "-k", "waves")),
     Fault("scan.hpp", "task.missing |= count_bits(v.annotated + bits, v.words) != nx;", "", CLASSES),
     Fault("classify.cu", "const bool seen = x < nx && !label.missing;", "const bool seen = x < nx;", CLASSES_ON_HOST),
     Fault("classify.cu", "const bool seen = x < nx && !label.missing;", "const bool seen = !label.missing;", CLASSES_ON_HOST),
@@ -162,8 +168,8 @@ KERNELS = [
     Fault("plan.cpp", "if (bordered) {", "if (false) {", BORDER),
     Fault("plan.cpp", "plan.border_least = std::min(plan.border_least, half);", "", BORDER),
     Fault("plan.cpp", "deepest <= 254 ?", "deepest <= 300 ?", TARGETS),
-    Fault("engine.cpp", "wave[i].everywhere |= missing;", "", TARGETS),
-    Fault("engine.cpp", "if (border) std::memset(memory.bits, 255, std::size_t(memory.bit_sets) * memory.kept_bits);", "", BORDER),
+    Fault("engine.cpp", "volume.everywhere |= missing;", "", TARGETS),
+    Fault("engine.cpp", "if (border) std::memset(v.keep, 255, call.bits_bytes());", "", BORDER),
     Fault("engine.cpp", "may_miss = l.format.has_ignored || l.format.kind >= FLOATING;", "may_miss = l.format.has_ignored;", TARGETS),
     Fault("call.hpp", "bit_sets = call.weighing && !call.classes ? call.volumes : in_wave;", "bit_sets = in_wave;", ("test_cpu_bits.py", "-k", "one_wave")),
     Fault("plan.cpp", "distance = task.saturate ?", "distance = !task.saturate ?", TARGETS),
@@ -191,10 +197,20 @@ KERNELS = [
     Fault("class_weights.cpp", "return sum > counted;", "return false;", NOTICES),
     Fault("weights.cpp", "mask_above_one |= row.all.whole > row.counted[0] + row.counted[1];", "mask_above_one |= row.all.whole > 2 * (row.counted[0] + row.counted[1]);", NOTICES),
     # threads and memory
-    Fault("threads.hpp", "done_.wait(lock, [&] { return busy_ == 0; });", "", THREADS),
-    Fault("threads.hpp", "if (--busy_ == 0) done_.notify_one();", "--busy_;", THREADS),
-    Fault("threads.hpp", "      ended_ = true;", "", THREADS),
-    Fault("threads.hpp", "< n;) call(work, worker, i);", "< n;) call(work, 0, i);", THREADS),
+    Fault("pool.cpp", "done_.wait(lock, [&] { return busy_.load() == 0; });", "", THREADS),
+    Fault("pool.cpp", "if (last) done_.notify_one();", "", THREADS),
+    Fault("pool.cpp", "if (!shared) continue;", "", THREADS),
+    Fault("threads.hpp", "{ call(work, worker, i); }", "{ call(work, 0, i); }", THREADS),
+    Fault("threads.hpp", "(std::size_t(worker) + k) % count", "std::size_t(worker) % count", THREADS),
+    Fault("pool.cpp", "worker->number = int(lent_.size()) + 1;", "worker->number = 1;", THREADS),
+    Fault("pool.cpp", "if (count == most) {", "if (false) {", POOL),
+    Fault("pool.cpp", "sigfillset(&all);", "sigemptyset(&all);", POOL),
+    Fault("pool.cpp", "pthread_atfork(before_fork, nullptr, in_child);", "pthread_atfork(nullptr, nullptr, in_child);", POOL),
+    Fault("pool.cpp", "pthread_atfork(before_fork, nullptr, in_child);", "pthread_atfork(before_fork, nullptr, nullptr);", POOL, invisible="the mutex must be held, for nanoseconds, while another thread forks"),
+    Fault("host.cpp", "for (;;) std::this_thread::sleep_for(std::chrono::hours(1));", "throw;", POOL),
+    Fault("engine.cpp", "own.next.store(0, std::memory_order_release);", "own.next.store(1, std::memory_order_release);", POOL),
+    Fault("engine.cpp", "counted[std::size_t(i)] = found.counted;", "", POOL),
+    Fault("call.hpp", "if (by_volume) in_wave = call.threads;", "if (by_volume) in_wave = 1;", POOL),
     Fault("threads.hpp", "if ((block_ = spare.exchange(nullptr))) break;", "if ((block_ = spare.load())) break;", THREADS),
     Fault("threads.hpp", "if (block_ && block_->bytes < bytes) {", "if (block_ && block_->bytes * 2 < bytes) {", ("test_cpu_bits.py",)),
     # host: what the binding refuses
