@@ -2,9 +2,9 @@
 
     python benchmarks/classes.py [--rounds 10] [--edge 128]
 
-CPU time of one thread of engine `cpu`, uint8 labels of `edge`³ voxels: `cases.class_map`. `target` is `inner_distance` into memory
-that is there, `target + weight` the transform into new memory. Every row is first compared with its masks, bit for bit.
-Writes benchmarks/results/classes/<date>-<commit>.json and prints it as a table.
+CPU time of one thread of engine `cpu`, uint8 labels of `edge`³ voxels: `cases.class_map`. `target` is `inner_distance`
+into memory that is there, `target + weight` the transform into new memory. Every row is first compared with its masks,
+bit for bit. Writes benchmarks/results/classes/<date>-<commit>.json and prints it as a table.
 """
 
 from __future__ import annotations
