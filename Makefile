@@ -50,7 +50,7 @@ check: .venv/ready
 	$(BIN)/clang-format --dry-run -Werror $(CPP)
 	$(BIN)/python tests/code_size.py
 
-# ARGS: --quick, --suite cpu|gpu|train|volume and what else benchmarks/run.py takes
+# ARGS: --quick, --suite cpu|gpu|train|volume|classes and what else benchmarks/run.py takes
 bench: .venv/peers
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
