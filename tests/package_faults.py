@@ -22,6 +22,8 @@ from fault_list import (
     Fault,
 )
 
+SCALES = ("test_scale_per_class.py", "-k", "lazy or written")
+
 # fmt: off
 PACKAGE = [
     Fault("cpu.py", "None if given is None else _bits(given),", "None if given is None or not any(given.strides) else _bits(given),", WEIGHTS),
@@ -93,6 +95,14 @@ PACKAGE = [
     Fault("counts.py", "now = total + (self._stacked() - before)", "now = total", ("test_counts_threads.py", "-k", "reduced")),
     Fault("dispatch.py", "if 0 not in labels.shape:", "if True:", ("test_empty_batches.py",)),
     Fault("parameters.py", "if n else 1 for extent", "for extent", ("test_empty_batches.py",)),
+    # a scale per class or channel, a voxel size per sample
+    Fault("lazy.py", "parameters if classes is None else parameters.of_channel(volume[-1])", "parameters", SCALES),
+    Fault("task.py", "parameters = job.parameters.of_channel(channel)", "parameters = job.parameters", SCALES),
+    Fault("parameters.py", "return max(scales), scales if", "return min(scales), scales if", SCALES),
+    Fault("parameters.py", '{"scale": self.scales or self.scale}', '{"scale": self.scale}', SCALES),
+    Fault("run.py", "parameters.of_channel(channel), engine)", "parameters, engine)", ("test_cli_classes.py", "-k", "scale_each")),
+    Fault("operators.py", "*channels or (None,))", "len(scales))", ("test_scale_per_channel.py", "-k", "before_a_graph or operators")),
+    Fault("groups.py", "if list(range(places[0], places[-1] + 1, step)) == places else places", "", ("test_voxel_sizes_per_sample.py", "-k", "order")),
 ]
 
 # fmt: on

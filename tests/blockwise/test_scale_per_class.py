@@ -8,8 +8,8 @@ from zarr_stores import attributes, create, values
 from inner_distance_gpu import blockwise, inner_distance, open_labels
 
 VOXEL = (8.0, 4.0, 4.5)
-CLASSES = {"large": (1, 3), "small": 2, "absent": 77}
-SCALES = [9.0, 2.0, 30.0]  # the last one shows what no site means: it reaches half the extent of the volume
+CLASSES = {"large": (1, 3), "small": 2, "absent": 77, "too": 88}
+SCALES = [9.0, 2.0, 30.0, 12.0]  # the last two show what no site means: they reach half the extent of the volume
 LABELS = np.kron(np.random.default_rng(0).integers(0, 4, (3, 4, 4)), np.ones((3, 7, 6), int)).astype(np.uint16)
 LABELS[:, 20:] = 9
 KEYWORDS = {"classes": CLASSES, "background": "signed", "ignore_label": 9, "fill": -0.5}
@@ -44,7 +44,7 @@ def test_written_volumes(tmp_path):
     small = {"chunks": (4, 8, 8), "blocks": (4, 8, 16)}
     plan = blockwise.plan(source, target, VOXEL, scale=SCALES, **KEYWORDS, **small)
     assert plan.halo == (34, 68, 61), "of the largest scale"
-    assert blockwise.plan(source, target, VOXEL, scale=[9, 2, 3], **KEYWORDS).halo == (11, 21, 19)
+    assert blockwise.plan(source, target, VOXEL, scale=[9, 2, 3, 1], **KEYWORDS).halo == (11, 21, 19)
     written = blockwise.write(source, target, VOXEL, scale=SCALES, **KEYWORDS, **small)
     assert written.computed == written.plan.blocks > 1
     np.testing.assert_array_equal(values(target / "0"), single_calls())
@@ -52,8 +52,8 @@ def test_written_volumes(tmp_path):
     assert "scales" not in attributes(target / "0")
     assert open_labels(target / "0").voxel_size[-3:] == VOXEL, "no reader takes the list for a voxel size"
     assert blockwise.write(source, target, VOXEL, scale=tuple(SCALES), **KEYWORDS, **small).computed == 0
-    for other in (30, 9, [2.0, 9.0, 30.0]):
-        with pytest.raises(ValueError, match=r"other parameters is there\n  scale: \[9\.0, 2\.0, 30\.0\] there"):
+    for other in (30, 9, [2.0, 9.0, 30.0, 12.0]):
+        with pytest.raises(ValueError, match=r"other parameters is there\n  scale: \[9\.0, 2\.0, 30\.0, 12\.0\] there"):
             blockwise.write(source, target, VOXEL, scale=other, **KEYWORDS, **small)
 
 
@@ -62,7 +62,7 @@ def test_a_list_of_equal_scales_is_one_scale(tmp_path):
     source, target = create(tmp_path / "labels.zarr", LABELS), tmp_path / "target.zarr"
     blockwise.write(source, target, VOXEL, scale=5, **KEYWORDS)
     assert attributes(target / "0")["scale"] == 5.0
-    assert blockwise.write(source, target, VOXEL, scale=[5, 5.0, 5], **KEYWORDS).computed == 0
+    assert blockwise.write(source, target, VOXEL, scale=[5, 5.0, 5, 5], **KEYWORDS).computed == 0
 
 
 def test_a_scale_per_id(tmp_path):
@@ -75,12 +75,12 @@ def test_a_scale_per_id(tmp_path):
 @pytest.mark.parametrize(
     ("keywords", "error", "said"),
     [
-        ({"scale": [9, 2]}, ValueError, r"scale=\[9, 2\] has 2 numbers: expected 3 numbers"),
-        ({"scale": [9, 9, 9, 9]}, ValueError, "has 4 numbers: expected 3 numbers"),
-        ({"scale": []}, ValueError, "has 0 numbers: expected 3"),
+        ({"scale": [9, 2]}, ValueError, r"scale=\[9, 2\] has 2 numbers: expected 4 numbers"),
+        ({"scale": [9] * 5}, ValueError, "has 5 numbers: expected 4 numbers"),
+        ({"scale": []}, ValueError, "has 0 numbers: expected 4"),
         ({"scale": [9, 2], "classes": None}, ValueError, "has 2 numbers: expected one number, or classes"),
         ({"scale": [9, 2, None]}, TypeError, "none of them None"),
-        ({"scale": [9, 2, 0]}, ValueError, "scale=0: expected a positive"),
+        ({"scale": [9, 2, 0, 1]}, ValueError, "scale=0: expected a positive"),
         ({"scale": None}, ValueError, "scale=None"),
     ],
 )
