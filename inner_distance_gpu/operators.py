@@ -128,7 +128,7 @@ def _target(labels: Tensor, voxel_size: Any, *rest: Any) -> Tensor:
     array = dispatch.accept_volumes(labels, parameters.voxel_size)
     task = Task(_at_each(parameters, labels, chosen, samples, scales), classes=chosen)
     with notices.unsaid():
-        result: Tensor = dispatch.run(array, task, engine=engine, threads=check_threads(threads)).target
+        result: Tensor = dispatch.run(array, task, engine=engine, threads=check_threads(threads))[0]
     return result
 
 

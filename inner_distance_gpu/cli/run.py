@@ -163,7 +163,7 @@ def run(
 
 def _target(labels: npt.NDArray[Any], parameters: TargetParameters, engine: str) -> Any:
     accepted = dispatch.accept_volumes(labels, parameters.voxel_size)
-    return dispatch.run(accepted, Task(parameters), engine=engine, threads=check_threads(None)).target
+    return dispatch.run(accepted, Task(parameters), engine=engine, threads=check_threads(None))[0]
 
 
 def _weights(
