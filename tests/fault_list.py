@@ -60,7 +60,7 @@ KERNELS = [
     Fault("labels.hpp", "return low < table.count && table.ids[low] == u64(code) ? low : table.count;", "return low;", CLASSES),
     Fault("labels.hpp", "if (table.ids[middle] < u64(code)) low = middle + 1;", "if (table.ids[middle] <= u64(code)) low = middle + 1;", CLASSES),
     Fault("classes.cpp", "|= u32(1) << (c % 32);", "= u32(1) << (c % 32);", CLASSES),
-    Fault("classify.hpp", "rows[x] = missing[x] ? none : rows[x];", "rows[x] = rows[x];", CLASSES),
+    Fault("classify.hpp", "rows[x] = missing[x] ? none : rows[x];", "rows[x] = rows[x];", CLASSES, "no class may hold the ignored label, and NaN is no id: their row is that of zeros already"),
     Fault("classify.hpp", "if (codes[x] != last) {", "if (codes[x] > last) {", CLASSES),
     Fault("classify.hpp", "const int shift = int(first % 32);", "const int shift = 0;", CLASSES),
     Fault("rows.hpp", "if (format.foreign && (floats || format.has_ignored || v.is_class))", "if (format.foreign && (floats || format.has_ignored))", CLASSES),

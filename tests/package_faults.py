@@ -22,6 +22,8 @@ from fault_list import (
     Fault,
 )
 
+SCALES = ("test_scale_per_class.py", "-k", "lazy or written")
+
 # fmt: off
 PACKAGE = [
     Fault("cpu.py", "(None, element) if mask is None else", "(None, element) if mask is None or not any(mask.strides) else", WEIGHTS),
@@ -122,6 +124,14 @@ PACKAGE = [
     Fault("schedule.py", "pool.shutdown(wait=True, cancel_futures=True)", "pool.shutdown(wait=False, cancel_futures=True)", ("test_volume_signals.py", "-k", "finished_and_counted")),
     Fault("source.py", 'raise ValueError(f"block {place}: {error}") from error', "raise", ("test_volume_sources.py", "-k", "cut_off and hdf5")),
     Fault("task.py", "np.rint(values * np.float32(FACTOR))", "values * np.float32(FACTOR)", ("test_volume_write.py", "-k", "int8")),
+    # a scale per class or channel, a voxel size per sample
+    Fault("lazy.py", "parameters if classes is None else parameters.of_channel(volume[-1])", "parameters", SCALES),
+    Fault("task.py", "parameters = job.parameters.of_channel(channel)", "parameters = job.parameters", SCALES),
+    Fault("parameters.py", "return max(scales), scales if", "return min(scales), scales if", SCALES),
+    Fault("parameters.py", '{"scale": self.scales or self.scale}', '{"scale": self.scale}', SCALES),
+    Fault("run.py", "parameters.of_channel(channel), engine)", "parameters, engine)", ("test_cli_classes.py", "-k", "scale_each")),
+    Fault("operators.py", "*channels or (None,))", "len(scales))", ("test_scale_per_channel.py", "-k", "before_a_graph or operators")),
+    Fault("groups.py", "if list(range(places[0], places[-1] + 1, step)) == places else places", "", ("test_voxel_sizes_per_sample.py", "-k", "order")),
 ]
 
 # fmt: on

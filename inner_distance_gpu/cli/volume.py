@@ -53,7 +53,9 @@ def volume(
             parser=path, metavar="DESTINATION", help="OME-Zarr to write: a new *.zarr, or a place in a group."
         ),
     ],
-    scale: Annotated[str, typer.Option(help="Target = tanh(distance / scale), world units.")],
+    scale: Annotated[
+        str, typer.Option(help="Target = tanh(distance / scale), world units; 50,20: one per class or id.")
+    ],
     voxel_size: Annotated[str | None, typer.Option(help=VOXEL_SIZE)] = None,
     ids: Annotated[str | None, typer.Option(help="One binary channel per id: 1,2,7.")] = None,
     binary: Annotated[bool, typer.Option("--binary", help="Every label ≠ 0 is the same object.")] = False,
@@ -92,7 +94,8 @@ def volume(
     from ..blockwise.levels import shapes_of_levels
     from . import previews
 
-    if scale_of(scale) is None:
+    scales = scale_of(scale)
+    if scales is None:
         raise ValueError(
             "--scale none: distances have no largest value, so the halo that a block needs has no end; give a scale, "
             "or use inner-distance-gpu run where the volume fits in memory"
@@ -102,7 +105,7 @@ def volume(
         source,
         destination,
         None if voxel_size is None else [number("voxel-size", part) for part in voxel_size.split(",")],
-        scale=float(number("scale", scale)),
+        scale=scales,
         halo=halo if halo == "exact" else float(number("halo", halo)),
         background=background,
         no_boundary=no_boundary,
