@@ -85,7 +85,9 @@ def on_device(name: str) -> bool:
 
 def choose(engine: str, on_host: bool, shape: tuple[int, ...]) -> tuple[str, Engine]:
     """The engine of that name, or for "auto" the one the data choose. Raises where it cannot run here."""
-    name = engine if isinstance(engine, str) and engine in _CHOICES else check_name(engine)
+    if type(engine) is str and engine in _run_here:
+        return engine, _module(engine)
+    name = check_name(engine)
     if name == "auto":
         name = _fastest_host() if on_host else "cuda"
     if name not in _run_here and not _runs(name):
