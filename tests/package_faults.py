@@ -32,7 +32,7 @@ PACKAGE = [
     Fault("native.py", "native.itemsize, not dtype.isnative,", "native.itemsize, False,", TARGETS),
     Fault("cpu.py", 'border == "mask",', "False,", BORDER),
     Fault("native.py", "parameters.no_boundary == \"saturate\",", "False,", TARGETS),
-    Fault("cpu.py", "_task(task.target), native.element_format(labels.dtype, task.ignore_label)", "_task(task.target), native.element_format(labels.dtype, None)", TARGETS),
+    Fault("cpu.py", "_task(task.target), native.element_format(dtype, task.ignore_label)", "_task(task.target), native.element_format(dtype, None)", TARGETS),
     Fault("cucim.py", "if has_site else None", "if True else None", DEVICE),
     Fault("native.py", "None if bits is None or bits & 0xFFFF else bits >> 16", "None if bits is None else bits >> 16", DEVICE),
     Fault("run.py", "self.destination.copy_(self.arrays.target)", "pass", DEVICE),
