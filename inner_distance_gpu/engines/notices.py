@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 _INSIDE = (f"{Path(__file__).parents[1]}{os.sep}", f"{Path(torch.nn.modules.__file__).parent}{os.sep}")
+SHEAR = 0.01  # a cosine: half a degree off the right angle
 _lock = threading.RLock()  # a handler of warnings may compute a target
 _said: set[str] = set()
 _thread = threading.local()
@@ -84,6 +85,21 @@ def look_at_mask(mask: npt.NDArray[Any], annotated: npt.NDArray[np.bool_] | bool
     """Warn of an integer mask above 1, where no engine has compared its sum with its voxels."""
     if mask.dtype.kind in "iu" and wanted("mask") and bool(np.any((mask > 1) & annotated)):
         mask_above_one(mask, clip)
+
+
+def shear(directions: npt.NDArray[np.float64], key: Any) -> None:
+    """Warn of voxels whose edges, unit vectors in the columns, are not at right angles."""
+    if not wanted("shear"):
+        return
+    cosines = np.abs(directions.T @ directions - np.eye(directions.shape[1]))
+    if cosines.max() > SHEAR:
+        _say(
+            "shear",
+            f"{key!r} has a sheared affine: the edges of its voxels are {90 - np.degrees(np.arcsin(cosines.max())):.0f}° "
+            "apart, while distances are computed as if they were at right angles. Give voxel_size= where that is meant, "
+            "as after a shear that augments, or resample the labels",
+            LabelWarning,
+        )
 
 
 def slow_engine(reason: str | None) -> None:

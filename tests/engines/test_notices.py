@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from inner_distance_gpu import InnerDistanceTransform, LabelWarning, balanced_weights, engines, inner_distance
-from inner_distance_gpu.engines import cpu, native
+from inner_distance_gpu.engines import cpu, native, notices
 
 RUNS = [name for name in ("cpu", "reference") if engines.available()[name] is None]
 SOFT = np.clip((np.arange(24.0)[None] - 8) / 8, 0, 1)  # an edge that was resampled: 7 of 24 are fractions
@@ -115,6 +115,15 @@ def test_other_masks_say_nothing(call, engine):
     one = np.ones_like(LABELS)
     one[0, 30] = 2  # a single one is seen
     assert len(said(lambda: call(LABELS, one, engine=engine))) == 1
+
+
+def test_sheared_voxels_are_said_once():
+    turned = np.array([[0.6, -0.8, 0], [0.8, 0.6, 0], [0, 0, 1]])
+    assert said(lambda: notices.shear(turned, "label")) == []
+    sheared = turned @ np.array([[1, 0.6, 0], [0, 0.8, 0], [0, 0, 1]])
+    with pytest.warns(LabelWarning, match=r"'label' has a sheared affine.* 53° apart"):
+        notices.shear(sheared, "label")
+    assert said(lambda: notices.shear(sheared, "label")) == []
 
 
 @pytest.mark.filterwarnings("error")
