@@ -93,6 +93,43 @@ PACKAGE = [
     Fault("counts.py", "now = total + (self._stacked() - before)", "now = total", ("test_counts_threads.py", "-k", "reduced")),
     Fault("dispatch.py", "if 0 not in labels.shape:", "if True:", ("test_empty_batches.py",)),
     Fault("parameters.py", "if n else 1 for extent", "for extent", ("test_empty_batches.py",)),
+    Fault("counting.py", "os.register_at_fork(after_in_child=_host.renew_counts_lock)", "pass", ("test_counts_threads.py", "-k", "fork")),
+    Fault("counts.py", "last is not None and last != stream and not", "last is not None and not", ("test_counts_threads.py", "-k", "streams")),
+    Fault("transform.py", "counts, engine=self.engine, threads=threads, in_place=True)", "counts, engine=self.engine, threads=threads)", ("test_counts_threads.py", "-k", "kind_of_call")),
+    Fault("dispatch.py", "elif before is not None and not in_place:", "elif False:", ("test_empty_batches.py", "-k", "weights")),
+    Fault("__init__.py", "bits = whole % 2 ** (8 * dtype.itemsize)", "bits = abs(whole) % 2 ** (8 * dtype.itemsize)", ("test_ignored_label.py", "-k", "no_voxel_has")),
+    Fault("notices.py", "return kind not in _said and not getattr(_thread, \"silent\", False)", "return kind not in _said", ("test_notices.py", "-k", "graphs")),
+    Fault("notices.py", "if \"slow engine\" not in _said:", "if True:", ("test_notices.py", "-k", "slow")),
+    Fault("notices.py", "if cosines.max() > SHEAR:", "if cosines.min() > SHEAR:", ("test_notices.py", "-k", "sheared")),
+    Fault("notices.py", "class EngineWarning(RuntimeWarning):", "class EngineWarning(UserWarning):\n    __module__ = \"elsewhere\"\n", ("test_surroundings.py", "-k", "slow_engine")),
+    # batches and loaders
+    Fault("containers.py", "hasattr(batch, \"__getitem__\") and _fields(batch) is None", "hasattr(batch, \"__getitem__\")", ("test_keyed.py", "-k", "fields or samples")),
+    Fault("containers.py", "return [name for name in fields if hasattr(batch, name)]", "return fields", ("test_keyed.py", "-k", "without_a_value")),
+    Fault("loader.py", "or (name.startswith(\"__\") and name.endswith(\"__\"))", "", ("test_loader.py", "-k", "pickles")),
+    Fault("arrays.py", "shape = () if value.is_nested else tuple(value.shape)", "shape = tuple(value.shape)", (*BAD, "-k", "nested")),
+    # nothing is lost and nothing is left
+    Fault("files.py", "if path.exists() and not overwrite:", "if False:", ("test_leftovers.py", "-k", "replaces")),
+    Fault("disk.py", "        _remove(temporary)\n", "        pass\n", ("test_leftovers.py", "-k", "disk_that_fills")),
+    Fault("disk.py", "                _lock(file)\n                left.unlink()", "                left.unlink()", ("test_leftovers.py", "-k", "kill and npy")),
+    Fault("terminal.py", "and signal.getsignal(number) is signal.SIG_DFL]", "]", ("test_leftovers.py", "-k", "ignored")),
+    Fault("terminal.py", "raise SystemExit(128 + number)", "raise SystemExit(number)", ("test_leftovers.py", "-k", "signals_that")),
+    # any file system
+    Fault("disk.py", "_NO_LOCKS = _NOT_THERE | {errno.ENOLCK}", "_NO_LOCKS = {errno.ENOLCK}", ("test_file_systems.py", "-k", "no_locks")),
+    Fault("disk.py", "if error.errno not in _NO_FOLDERS:", "if error.errno not in _NOT_THERE:", ("test_file_systems.py", "-k", "folder")),
+    Fault("disk.py", "if error.errno not in _NOT_THERE:\n            raise OSError(error.errno, f\"cannot be put", "if False:\n            raise OSError(error.errno, f\"cannot be put", ("test_file_systems.py", "-k", "disk_that_fails")),
+    Fault("run_folder.py", "_MAY_END = disk.IN_USE | {errno.ESTALE}", "_MAY_END = disk.IN_USE", ("test_file_systems.py", "-k", "moment")),
+    Fault("run_folder.py", "or refused == _PATIENT:", "or refused == 1:", ("test_file_systems.py", "-k", "moment")),
+    Fault("store.py", "        state.rmdir()\n\n\ndef end_other_runs", "        pass\n\n\ndef end_other_runs", ("test_file_systems.py", "-k", "nfs")),
+    # any terminal
+    Fault("terminal.py", "self.on_broken_pipe()\n            if not", "if not", ("test_surroundings.py", "-k", "closed")),
+    Fault("terminal.py", "stream.reconfigure(errors=_ERRORS)", "pass", ("test_surroundings.py", "-k", "utf_8")),
+    Fault("terminal.py", "markup=False, emoji=False)", "emoji=False)", ("test_surroundings.py", "-k", "names_are_printed")),
+    # which blocks are done
+    Fault("journal.py", "if not line.endswith(b\"\\n\") or checksum != b\"%08x\" % zlib.crc32(text):", "if not line.endswith(b\"\\n\"):", ("test_volume_resume.py", "-k", "damaged")),
+    Fault("journal.py", "file.truncate(end)", "pass", ("test_volume_resume.py", "-k", "damaged")),
+    Fault("journal.py", "                disk.sync(self._file, self.path)\n", "", ("test_volume_resume.py", "-k", "before_it_is_marked")),
+    Fault("schedule.py", "result = function(number)\n                    with counting:\n                        done(result)", "with counting:\n                        done({\"block\": number, \"missing\": 0, \"voxels\": [[0, 0]]})\n                    result = function(number)", ("test_volume_resume.py", "-k", "before_it_is_marked")),
+    Fault("task.py", "        make_durable(written, job.destination, job.source.run)\n", "        pass\n", ("test_volume_resume.py", "-k", "before_it_is_marked")),
 ]
 
 # fmt: on

@@ -26,6 +26,10 @@ class LabelWarning(UserWarning):
     """Labels or a mask that probably mean something else than their values say. Once per process and kind."""
 
 
+class EngineWarning(RuntimeWarning):
+    """`auto` takes a slow engine. Once per process."""
+
+
 @contextlib.contextmanager
 def unsaid() -> Iterator[None]:
     """No warnings about labels and masks in this thread: calls from a graph do not look at values."""
@@ -109,7 +113,7 @@ def slow_engine(reason: str | None) -> None:
             "slow engine",
             "engine='auto' takes 'reference' for host arrays, which is hundreds of times slower than 'cpu': 'cpu' "
             f"cannot run here ({reason}). engine='reference' does the same without this warning",
-            RuntimeWarning,
+            EngineWarning,
         )
 
 

@@ -223,5 +223,5 @@ def test_the_slow_engine_is_said_once_and_not_where_it_was_named():
     printed = subprocess.run([sys.executable, "-c", SLOW], capture_output=True, text=True, check=True).stderr
     before, after = printed.split("so far nothing")
     assert before == ""
-    assert after.count("RuntimeWarning: engine='auto' takes 'reference'") == 1
+    assert after.count("EngineWarning: engine='auto' takes 'reference'") == 1
     assert "pip install" in after
