@@ -57,6 +57,7 @@ def test_every_kind_of_call_counts_exactly(name):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: together(labels, **of_call), range(100)))
     assert together.counts.to_dicts() == alone.counts.to_dicts()
+    assert (alone.counts.denominators > labels.size).all()
 
 
 @pytest.mark.parametrize("engine", ENGINES)
