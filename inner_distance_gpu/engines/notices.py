@@ -99,9 +99,9 @@ def shear(directions: npt.NDArray[np.float64], key: Any) -> None:
     if cosines.max() > SHEAR:
         _say(
             "shear",
-            f"{key!r} has a sheared affine: the edges of its voxels are {90 - np.degrees(np.arcsin(cosines.max())):.0f}° "
-            "apart, while distances are computed as if they were at right angles. Give voxel_size= where that is meant, "
-            "as after a shear that augments, or resample the labels",
+            f"{key!r} has a sheared affine: edges of its voxels are {np.degrees(np.arccos(cosines.max())):.0f}° apart, "
+            "while distances are computed as if they were at right angles. Give voxel_size= where that is meant, as "
+            "after a shear that augments, or resample the labels",
             LabelWarning,
         )
 

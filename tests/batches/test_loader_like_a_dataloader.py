@@ -8,7 +8,6 @@ import random
 import threading
 import time
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -223,35 +222,6 @@ def threads_and_workers_left(make):
     return len(set(threading.enumerate()) - before), len(multiprocessing.active_children())
 
 
-def a_generator(make):
-    """Left early, it ends in the thread that made it."""
-    ended = []
-
-    def batches():
-        try:
-            yield from ({"id": i, "labels": LABELS} for i in range(9))
-        finally:
-            ended.append(threading.current_thread() is threading.main_thread())
-
-    for batch in make.again(batches()):
-        first = batch["id"]
-        break
-    return first, ended
-
-
-def next_in_other_threads(make):
-    batches = iter(make(Map()))
-    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
-        return [(one, other)[i % 2].submit(next, batches).result()["id"].tolist() for i in range(5)]
-
-
-def the_same_error_twice(make):
-    error = OSError("one object")
-    batches = iter(make(Map(broken=4, error=lambda _: error)))
-    return told(batches), str(error), told(iter(make(Map(broken=2, error=lambda _: error))))
-
-
-WITHOUT_WORKERS = [a_generator, next_in_other_threads, the_same_error_twice]
 ROWS = [
     whole,
     second_epoch,
@@ -295,11 +265,6 @@ class Make:
 
     def again(self, loader):
         return TargetLoader(loader, transform()) if self.targets else loader
-
-
-@pytest.mark.parametrize("row", WITHOUT_WORKERS, ids=lambda row: row.__name__)
-def test_the_same_without_workers(row):
-    assert row(Make(0, True)) == row(Make(0, False))
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])

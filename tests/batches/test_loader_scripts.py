@@ -48,8 +48,8 @@ KILLED = """
     samples = [{"id": i, "labels": torch.eye(64).long()} for i in range(60)]
 
     def gone(workers):
-        # Torch's handler of SIGCHLD raises for each worker. Here it does no harm; while a loader is taken down it leaves
-        # pipes open, those of a plain loader too.
+        # Torch's handler of SIGCHLD raises for each worker. Here it does no harm; while a loader is taken down, a plain
+        # one too, it leaves pipes open.
         while any(worker.is_alive() for worker in workers):
             try:
                 for worker in workers:
@@ -82,7 +82,7 @@ KILLED = """
         return [thread for thread in threading.enumerate() if thread.name.startswith("QueueFeeder")]
 
     def opened():
-        # Those of workers that have ended are closed when multiprocessing looks at them, those of a queue by its thread.
+        # Those of workers that have ended are closed when multiprocessing looks at them, a queue's by its thread.
         late = time.monotonic() + 10
         while (multiprocessing.active_children() or feeders()) and time.monotonic() < late:
             time.sleep(0.01)

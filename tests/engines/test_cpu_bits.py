@@ -27,7 +27,7 @@ def on(level, labels, parameters, always_float=False, threads=1):
     out = np.full(labels.shape, np.nan, np.float32)
     plan = cpu._task(parameters, level, always_float)
     element = native.element_format(labels.dtype, parameters.ignore_label)
-    native.module.targets(plan, cpu._bits(labels), element, out, threads)
+    native.module.targets(plan, labels, element, out, threads)
     return out
 
 

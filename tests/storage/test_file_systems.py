@@ -186,7 +186,7 @@ def test_a_file_that_is_in_use_for_a_moment(monkeypatch, source, tmp_path, code)
     assert next(times, None) is None, "it was refused"
     check(tmp_path / "t.zarr")
     monkeypatch.setattr(os, "replace", failing(code, of_chunks, os.replace))
-    with pytest.raises(OSError, match="block .* cannot be written") as raised:
+    with pytest.raises(OSError, match=r"block .* cannot be written") as raised:
         blockwise.write(source, tmp_path / "u.zarr", VOXEL, scale=50)
     assert raised.value.errno == code
 
@@ -194,12 +194,12 @@ def test_a_file_that_is_in_use_for_a_moment(monkeypatch, source, tmp_path, code)
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.EXDEV])
 def test_a_file_system_that_cannot_rename(monkeypatch, source, tmp_path, code):
     monkeypatch.setattr(os, "rename", failing(code))
-    with pytest.raises(OSError, match="the output cannot be created.*cannot rename.*write to another") as raised:
+    with pytest.raises(OSError, match=r"the output cannot be created.*cannot rename.*write to another") as raised:
         blockwise.write(source, tmp_path / "t.zarr", VOXEL, scale=50)
     assert raised.value.filename == str(tmp_path / "t.zarr")
     monkeypatch.setattr(os, "replace", failing(code))
     (tmp_path / "new").write_bytes(b"")
-    with pytest.raises(OSError, match="cannot be created or replaced.*cannot rename.*write to another"):
+    with pytest.raises(OSError, match=r"cannot be created or replaced.*cannot rename.*write to another"):
         disk.put(tmp_path / "new", tmp_path / "t.npy")
     assert sorted(os.listdir(tmp_path)) == ["l.zarr", "new"]
 
