@@ -167,8 +167,10 @@ def test_a_damaged_end_of_the_journal_does_not_count(tmp_path, monkeypatch, sour
             "zeros": before + bytes(100),
         }[harm]
     )
-    written = blockwise.write(source, target, **OPTIONS)
-    assert written.resumed == len(lines) - (harm != "zeros")
+    counted = len(lines) - (harm != "zeros")
+    interrupted(monkeypatch, source, target, 2)  # marks blocks behind the damage
+    assert journal.read_bytes().count(b"\n") == counted + 2
+    assert blockwise.write(source, target, **OPTIONS).resumed == counted + 2
     assert digests(target) == undisturbed
 
 
