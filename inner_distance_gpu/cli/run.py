@@ -16,6 +16,7 @@ from ..labels import UNANNOTATED, Volumes, check_ids, check_ignored
 from ..labels.classes import absent_classes, check_class_ids
 from ..storage import files
 from ..storage.opening import READABLE
+from ..storage.placing import format_sizes
 from ..storage.target import Target
 from ..transform import InnerDistanceTransform
 from . import figures
@@ -117,7 +118,8 @@ def run(
     names = [f"id {chosen}" for chosen in wanted or ()] if class_map is None else class_map.titles()
     channels = None if class_map is None else class_map.ids
     parts = Volumes(array, len(parameters.voxel_size), wanted, binary, ignored, channels, names)
-    console.print(f"{labels}: {array.dtype} {array.shape}; engine {transform.engine}")
+    stated = f"voxel size {format_sizes(sizes, opened.unit)}"
+    console.print(f"{labels}: {array.dtype} {array.shape}, {stated}; engine {transform.engine}")
     described = files.describe(
         parameters,
         transform.engine,
