@@ -17,7 +17,7 @@ demo: .venv/demo
 ALIKE := benchmarks block_grid brute_force chunk_codec counts cpu_bits cpu_engine cpu_envelope cpu_indices cpu_threads \
 	cucim_limits cupy_order device_cache device_classes device_compiler device_kernels device_launch device_limits \
 	device_packed device_weights distance_mask documentation earlier_objects file_systems fuzz golden gpu gpu_streams \
-	imports keyed kills label_traps leftovers levels levels_cli levels_errors levels_resume loader \
+	imports keyed kills label_traps leftovers levels levels_cli levels_errors levels_resume loader loader_in_one_process \
 	loader_like_a_dataloader loader_scripts loader_state loader_streams memory_layouts no_site ome_parts open_labels \
 	packaging precedence ranks remote_labels scale scale_per_class self_test site spatial suite_itself \
 	surroundings target_layouts targets tiff_places volume_cluster_ends volume_forks volume_ome volume_ownership \

@@ -79,7 +79,8 @@ class InnerDistanceTransform(torch.nn.Module):
     -----
     In torch.compile and torch.export a call on torch tensors is one operator of the graph, whatever the engine;
     the counts move there too. Engine `cuda` can be captured in a CUDA graph after one call outside it with labels
-    of that type and shape; with `moving=True` every replay counts.
+    of that type and shape; with `moving=True` every replay counts. Calls of the module itself may come from several
+    threads; a compiled or exported graph counts without a lock, so one thread at a time may call it.
 
     Examples
     --------

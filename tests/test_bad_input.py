@@ -108,6 +108,15 @@ TARGET = [  # name, labels, keywords, error, what the message has to say
 ]
 
 
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_nested_tensors(layout):
+    """A list of volumes of different shapes, which have no shape together."""
+    labels = torch.nested.nested_tensor([torch.eye(4), torch.ones(5, 4)], layout=layout)
+    for call in (lambda: inner_distance(labels, (4, 4)), lambda: InnerDistanceTransform((4, 4), 10)(labels)):
+        assert_raises(TypeError, ["expected a dense tensor with data"], call)
+
+
 @pytest.mark.parametrize(
     ("labels", "keywords", "error", "said"), [case[1:] for case in TARGET], ids=[c[0] for c in TARGET]
 )
