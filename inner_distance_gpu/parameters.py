@@ -120,9 +120,10 @@ class WeightParameters:
         leading = shape[:-dims]
         if channels > 1:
             if leading[-1:] != (channels,):
+                last = f"; numpy.moveaxis(labels, -1, {-dims - 1}) moves them there" if shape[-1] == channels else ""
                 raise ValueError(
                     f"labels have shape {shape}: expected channels={channels} on axis {-dims - 1}, "
-                    f"in front of {dims} spatial axes"
+                    f"in front of {dims} spatial axes{last}"
                 )
             leading = (*leading[:-1], 1)
         return cls(2, True, (*leading, *shape[-dims:]), clip, ignore_label, dims)
@@ -212,7 +213,7 @@ def check_scale(scale: Any) -> float | None:
         raise TypeError(f"scale={scale!r}: {expected}")
     if not (math.isfinite(_as_float(scale)) and scale > 0):
         raise ValueError(f"scale={scale!r}: {expected}")
-    if not SMALLEST <= scale <= LARGEST:
+    if not SMALLEST <= float(scale) <= LARGEST:  # a float32 would be compared as such
         raise ValueError(f"scale={scale!r}: expected a scale between {SMALLEST:.0e} and {LARGEST:.0e}")
     return float(scale)
 

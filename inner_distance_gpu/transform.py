@@ -265,10 +265,24 @@ class InnerDistanceTransform(torch.nn.Module):
         return self
 
     def extra_repr(self) -> str:
+        """Voxel size, scale, and whatever else changes the results and is not at its default."""
         p = self.target_parameters
-        shown = f"voxel_size={p.voxel_size}, scale={p.scales or p.scale}, channels={self.channels}"
-        classes = "" if self.classes is None else f", classes={self.classes.shown()}"
-        return f"{shown}, background={p.background!r}{classes}"
+        given = {
+            "channels": (self.channels, 1 if self.classes is None else len(self.classes.ids)),
+            "background": (p.background, "zero"),
+            "no_boundary": (p.no_boundary, "extent"),
+            "ignore_label": (p.ignore_label, None),
+            "fill": (p.fill, 0.0),
+            "weights": (self.weights, True),
+            "moving": (self.moving, True),
+            "clip": (self.clip, CLIP),
+            "border": (self.border, "keep"),
+            "engine": (self.engine, "auto"),
+        }
+        shown = [f"voxel_size={p.voxel_size}", f"scale={p.scales or p.scale}"]
+        shown += [] if self.classes is None else [f"classes={self.classes.shown()}"]
+        shown += [f"{name}={value!r}" for name, (value, default) in given.items() if value != default]
+        return ", ".join(shown)
 
 
 @functools.lru_cache(maxsize=256, typed=True)  # as an ignored label, 2⁶⁰ is not the float 2.0⁶⁰
