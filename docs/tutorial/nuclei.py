@@ -263,4 +263,4 @@ for axis, title in zip(axes, ("image, held out", "predicted distance", "annotate
 plt.show()
 
 # %% [markdown]
-# How much of this is luck? [From prediction to objects](../objects.md#measured) has three seeds and both halves.
+# How much of this is luck? [From prediction to objects](../objects.md#measured) has the scores of three seeds.

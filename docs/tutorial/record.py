@@ -1,9 +1,9 @@
-"""Execute the tutorial and record what it prints and draws; then the spread over seeds and halves of the image.
+"""Execute the tutorial, and record what it prints and draws and how the scores spread over seeds.
 
 python docs/tutorial/record.py         outputs.json and the pictures beside it, as they are in the page
-python docs/tutorial/record.py SEED    also the rows of that seed in spread.json, with each half held out once
+python docs/tutorial/record.py 0 1 2   also spread.json, with rows for these seeds
 
-A seed takes about two minutes of one core. Only seed 0, which is that of the tutorial, writes outputs.json.
+A seed takes more than a minute of one core. Seed 0 is that of the page.
 """
 
 from __future__ import annotations
@@ -69,25 +69,14 @@ def record(outputs: dict[str, Any]) -> None:
     write("outputs.json", {"machine": machine(), "cells": {code: output for code, output in outputs.items() if output}})
 
 
-def spread(names: dict[str, Any], seed: int) -> None:
-    """Put a seed into spread.json: a row per half and way to objects. The tutorial itself holds out the left half."""
-    seconds = names["seconds"], names["plain_seconds"]
-    rows = scored(names, "left", seed, names["ways"], names["test_labels"], seconds)
-    keep(names, seed, rows)
-    image, labels = names["test_image"], names["test_labels"]
-    trained = [names["train"](image, labels, names[loss], seed, names["STEPS"]) for loss in LOSSES]
-    networks, seconds = zip(*trained, strict=True)
-    ways = names["all_ways"](*networks, names["train_image"])
-    keep(names, seed, rows + scored(names, "right", seed, ways, names["train_labels"], seconds))
-
-
-def scored(names: dict[str, Any], half: str, seed: int, ways: Any, truth: Any, seconds: Any) -> list[dict[str, Any]]:
+def scored(names: dict[str, Any], seed: int) -> list[dict[str, Any]]:
+    """A row for each way to objects."""
     rows = []
-    for way, objects in ways.items():
-        at_half, at_three_quarters = names["scores"](truth, objects)
-        row = {"held out": half, "seed": seed, "way": way, "nuclei": names["count"](truth)}
+    for way, objects in names["ways"].items():
+        at_half, at_three_quarters = names["scores"](names["test_labels"], objects)
+        row = {"held out": "left", "seed": seed, "way": way, "nuclei": names["count"](names["test_labels"])}
         row |= {"objects": names["count"](objects), "AP 0.5": at_half, "AP 0.75": at_three_quarters}
-        rows.append(row | {"seconds": [round(second, 1) for second in seconds]})
+        rows.append(row | {"seconds": [round(names[seconds], 1) for seconds in ("seconds", "plain_seconds")]})
     return rows
 
 
@@ -96,12 +85,8 @@ def keep(names: dict[str, Any], seed: int, rows: list[dict[str, Any]]) -> None:
     path = FOLDER / "spread.json"
     before = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
     others = [row for row in before if row["seed"] != seed]
-    ordered = sorted(others + rows, key=lambda row: (row["held out"], row["seed"]))
-    print(json.dumps(rows))
+    ordered = sorted(others + rows, key=lambda row: row["seed"])
     write("spread.json", {"machine": machine(), "steps": names["STEPS"], "depth": names["depth"], "rows": ordered})
-
-
-LOSSES = ("squared_error", "cross_entropy")
 
 
 def machine() -> dict[str, str]:
@@ -121,4 +106,4 @@ if __name__ == "__main__":
         if number == 0:
             record(made)
         if given:
-            spread(defined, number)
+            keep(defined, number, scored(defined, number))
