@@ -20,8 +20,10 @@ ALIKE := benchmarks block_grid brute_force chunk_codec counts cpu_bits cpu_engin
 	imports keyed kills label_traps leftovers levels levels_cli levels_errors levels_resume loader \
 	loader_like_a_dataloader loader_scripts loader_state loader_streams memory_layouts no_site ome_parts open_labels \
 	packaging precedence ranks remote_labels scale self_test site spatial suite_itself surroundings target_layouts \
-	targets tiff_places tutorial volume_ome volume_ownership volume_resume volume_sources zarr
-PROCESSES ?= 2
+	targets tiff_places tutorial volume_cluster_ends volume_ome volume_ownership volume_resume volume_signals volume_sources \
+	zarr
+# One more than there are cores: some tests wait, for a process that ends or a server that does not answer.
+PROCESSES ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 # Tests of one file stay in one process while there is work for all: what a file compiles is compiled once.
 PYTEST := $(BIN)/pytest -n $(PROCESSES) --dist worksteal
 test: check
