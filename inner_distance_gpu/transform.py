@@ -270,21 +270,14 @@ class InnerDistanceTransform(torch.nn.Module):
     def extra_repr(self) -> str:
         """Voxel size, scale, and whatever else changes the results and is not at its default."""
         p = self.target_parameters
-        given = {
-            "channels": (self.channels, 1 if self.classes is None else len(self.classes.ids)),
-            "background": (p.background, "zero"),
-            "no_boundary": (p.no_boundary, "extent"),
-            "ignore_label": (p.ignore_label, None),
-            "fill": (p.fill, 0.0),
-            "weights": (self.weights, True),
-            "moving": (self.moving, True),
-            "clip": (self.clip, CLIP),
-            "border": (self.border, "keep"),
-            "engine": (self.engine, "auto"),
-        }
         shown = [f"voxel_size={p.voxel_size}", f"scale={p.scales or p.scale}"]
         shown += [] if self.classes is None else [f"classes={self.classes.shown()}"]
-        shown += [f"{name}={value!r}" for name, (value, default) in given.items() if value != default]
+        channels = 1 if self.classes is None else len(self.classes.ids)
+        own = {"channels": channels, "weights": True, "moving": True, "clip": CLIP, "border": "keep", "engine": "auto"}
+        of_target = {"background": "zero", "no_boundary": "extent", "ignore_label": None, "fill": 0.0}
+        for owner, defaults in ((self, own), (p, of_target)):
+            values = {name: getattr(owner, name) for name in defaults}
+            shown += [f"{name}={value!r}" for name, value in values.items() if value != defaults[name]]
         return ", ".join(shown)
 
 
