@@ -106,8 +106,9 @@ def run(
         after = before
         if 0 not in labels.shape:
             try:
-                there = memory.to_engine(labels)
-                if check and _tells(there, given, weighing):
+                there: Any = memory.to_engine(labels)
+                of_classes = weighing is not None and not weighing.foreground
+                if check and (of_classes or (memory is not HOST and (given is not None or there.is_floating_point()))):
                     _look(labels, given, task, memory)
                 of_mask = None if given is None else memory.mask_to_engine(given, shape)
                 own = None if before is None or not in_place else _shared(before, labels, memory)
@@ -191,13 +192,6 @@ def for_labels(task: Task, labels: Array) -> Task:
     if task.classes is not None:
         check_class_ids(task.classes, labels.data.dtype, ignored)
     return task if ignored == given else task.ignoring(ignored)
-
-
-def _tells(there: Any, mask: Array | None, weighing: WeightParameters | None) -> bool:
-    """Whether values may be wrong, or say what an engine does not: host engines warn themselves, while they read."""
-    if weighing is not None and not weighing.foreground:
-        return True
-    return isinstance(there, torch.Tensor) and (mask is not None or there.is_floating_point())
 
 
 def _look(labels: Array, mask: Array | None, task: Task, memory: Memory) -> None:

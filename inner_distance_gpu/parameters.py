@@ -70,9 +70,13 @@ class TargetParameters:
         )
 
     def described(self) -> dict[str, Any]:
-        """By name, for metadata; without what only a batch or several channels have, where there is none."""
-        several = ("samples", "scales")
-        return {name: value for name, value in asdict(self).items() if value is not None or name not in several}
+        """By name, for metadata of an output; `scale` is a list where channels have their own."""
+        found = asdict(self) | {"scale": self.scales or self.scale}
+        return {name: value for name, value in found.items() if name not in ("samples", "scales")}
+
+    def of_channel(self, channel: int) -> TargetParameters:
+        """Those of one channel alone."""
+        return self if self.scales is None else replace(self, scale=self.scales[channel], scales=None)
 
     def at(self, voxel_size: tuple[float, ...]) -> TargetParameters:
         """The same with another voxel size for the same number of spatial axes."""
@@ -144,6 +148,11 @@ class Task:
     def dims(self) -> int:
         """How many axes are spatial."""
         return len(self.target.voxel_size) if self.target else self.weighing.spatial if self.weighing else 0
+
+    @functools.cached_property
+    def prepared(self) -> dict[Any, Any]:
+        """What a host engine made of this task for each type of labels: found without a hash of the whole task."""
+        return {}
 
     def shape_of(self, labels: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the results: that of the labels, with an axis of classes in front of the spatial ones."""

@@ -85,6 +85,8 @@ def on_device(name: str) -> bool:
 
 def choose(engine: str, on_host: bool, shape: tuple[int, ...]) -> tuple[str, Engine]:
     """The engine of that name, or for "auto" the one the data choose. Raises where it cannot run here."""
+    if type(engine) is str and engine in _run_here:
+        return engine, _module(engine)
     name = engine if isinstance(engine, str) and engine in _CHOICES else check_name(engine)
     if name == "auto":
         name = _fastest_host() if on_host else "cuda"

@@ -28,7 +28,7 @@ def run(task: Task, arrays: Arrays, threads: int) -> None:
     if task.target is None:
         above_one = _class_weights(task, arrays, threads)
     else:
-        asked, element = _task(task.target), native.element_format(labels.dtype, task.ignore_label)
+        asked, element = task.prepared.get(labels.dtype) or _prepared(task, labels.dtype)
         read, classes = (labels, None) if task.classes is None else _in_classes(task, labels)
         if task.weighing is None:
             fractions = native.module.targets(asked, read, element, target, threads, classes)
@@ -110,6 +110,13 @@ def _of_mask(mask: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Any]:
 def _native(mask: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Masks of foreign byte order are rare enough to be swapped once."""
     return mask if mask.dtype.isnative else mask.astype(mask.dtype.newbyteorder("="))
+
+
+def _prepared(task: Task, dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """What decides a target, and how labels are read, as the extension module takes them."""
+    made = _task(task.target), native.element_format(dtype, task.ignore_label)
+    task.prepared[dtype] = made
+    return made
 
 
 @functools.lru_cache(maxsize=64)

@@ -26,7 +26,7 @@ from . import launcher as launching
 from .launcher import Launch
 from .plans import Layout, Prepared
 
-_SMALL = 1 << 20  # bytes of scratch: to clear all of them takes a device less time than a view of some takes Python
+_SMALL = 1 << 18  # bytes of scratch: to clear all of them takes a device less time than a view of some takes Python
 
 
 def why_not() -> str | None:
