@@ -37,7 +37,7 @@ SLOW := benchmarks blockwise blockwise_classes chunk_codec classes cli cli_class
 	device_weights distance_family documentation driver earlier_objects every_keyword file_systems gpu gpu_streams \
 	imports kills label_traps leftovers levels levels_cli levels_errors levels_resume loader loader_like_a_dataloader \
 	loader_scripts ome_parts open_labels operators operators_classes packaging precedence ranks remote_labels \
-	scale_per_class self_test self_test_runs site suite_itself surroundings target_layouts targets tiff_places \
+	scale_per_class self_test self_test_runs site suite_itself surroundings target_layouts targets tiff_places tutorial \
 	volume_cli volume_cluster volume_cluster_ends volume_errors volume_forks volume_labels volume_ownership \
 	volume_resume volume_signals volume_sources \
 	volume_write workers zarr
