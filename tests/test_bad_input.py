@@ -231,6 +231,7 @@ CALL = [
     ("channel axis", {"labels": np.zeros((3, 4, 5, 6))}, ["(3, 4, 5, 6)", "channels=2", "axis -4"]),
     ("empty channel axis", {"labels": np.zeros((3, 0, 4, 5, 6))}, ["(3, 0, 4, 5, 6)", "channels=2", "axis -4"]),
     ("no channel axis", {"labels": LABELS}, ["(4, 5, 6)", "channels=2"]),
+    ("channels last", {"labels": np.zeros((4, 5, 6, 2))}, ["(4, 5, 6, 2)", "numpy.moveaxis(labels, -1, -4)"]),
     ("mask on a spatial axis", {"mask": np.ones((2, 1, 5, 6))}, ["(2, 1, 5, 6)", "(2, 4, 5, 6)"]),
     ("mask negative", {"mask": -np.ones((4, 5, 6))}, ["-1.0", ">= 0"]),
     ("voxel size", {"voxel_size": (4, 4)}, ["(4.0, 4.0)", "expected 3"]),

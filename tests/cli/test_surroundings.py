@@ -226,6 +226,7 @@ def test_addresses_keep_their_spelling(call, folder, monkeypatch, address, reads
         ("labels.h5", b"x", "cannot read it"),
         ("labels.n5", b"x", "cannot read .n5"),
         ("labels", b"x", "cannot read a file without suffix"),
+        ("labels.nd2", b"x", "cannot read .nd2"),
         ("labls.h5", None, "no such file"),
         ("labls.zarr", None, "no such file or store"),
     ],
