@@ -6,9 +6,9 @@
 Volumes are Voronoi cells of random points: 32 × 160 × 320 uint8 labels, none of them background, with cells of several
 sizes, two voxel sizes and three seeds; a face lies at the middle of one side, however large they are. Targets in world
 units, on one thread. Rounds are interleaved; times are CPU time of the process, because `edt` computes in a thread of
-its own. The levels are first compared with one another, bit for bit, and with `edt`, which measures to the nearest voxel
-outside: at most half a voxel farther. Writes benchmarks/results/distances/<date>-<commit>.json and, where matplotlib is
-installed, a figure beside it.
+its own. The levels are first compared with one another, bit for bit, and with `edt`, which measures to the nearest
+voxel outside: at most half a voxel farther. Writes benchmarks/results/distances/<date>-<commit>.json and, where
+matplotlib is installed, a figure beside it.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ KERNELS = [
     Fault("plane.hpp", "const u32 real = lanes_below<V>(v.nx - 1 - x);", "const u32 real = lanes_below<V>(v.nx - x);", TARGETS, "behind the last voxel no pair has a sample: it finds the cap at best"),
     Fault("plane.hpp", "(c < 65535 ? u32(c) : 65535u) * 65537u;", "(u32(c) & 65535u) * 65537u;", TARGETS),
     Fault("plane.hpp", "most = WholeLanes::all(u16(last));", "most = WholeLanes::all(u16(last + 1));", TARGETS),
-    Fault("plane.hpp", "p.c[y * p.s.gap + N] = p.right[y];", "p.c[y * p.s.gap + N] = 0;", TARGETS),
+    Fault("plane.hpp", "p.c[y * p.s.gap + N] = p.edge[y];", "p.c[y * p.s.gap + N] = 0;", TARGETS),
     Fault("plane.hpp", "if (!(p.some_voxels[at] | (y1 < v.ny ? p.voxels[y1] : 0))) {", "if (!p.some_voxels[at]) {", TARGETS),
     Fault("plane.hpp", "here |= p.some_voxels[at] | p.some_pairs[at];", "here |= p.some_voxels[at];", TARGETS),
     Fault("plane.hpp", "b[i] = none_to_zero(V::load(whole + (at * ROWS_PER_CHUNK + i) * N));", "b[i] = V::load(whole + (at * ROWS_PER_CHUNK + i) * N);", TARGETS, "saves the search for voxels that nobody asks for"),
