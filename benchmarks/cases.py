@@ -75,9 +75,10 @@ def speed(em: str | None, sizes: Sequence[int] = (64, 128), slow: Sequence[int] 
                 yield Case(f"blobs {n}³ {share} % 5.24×4×4.1", labels, (5.24, 4, 4.1), 50)
     if 128 in sizes:
         for mean in (8, 32):
+            labels = cells((64, 128, 128), (40, 32, 32), mean, 1)
             for scale in (50, None):
                 said = f"scale {scale}" if scale else "no scale"
-                yield Case(f"cells {mean}, {said}", cells((64, 128, 128), (40, 32, 32), mean, 1), (40, 32, 32), scale)
+                yield Case(f"cells {mean}, {said}", labels, (40, 32, 32), scale)
     if em is not None:
         labels = instances(em)
         for scale in (50, 200, None):
