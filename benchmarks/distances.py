@@ -3,7 +3,7 @@
     python benchmarks/distances.py [--rounds 5] [--em FILE.npz] [--only TEXT]
     python benchmarks/distances.py --draw RESULT.json
 
-Volumes are Voronoi cells of random points: 24 × 64 × 384 uint8 labels, none of them background, with cells of several
+Volumes are Voronoi cells of random points: 24 × 48 × 384 uint8 labels, none of them background, with cells of several
 sizes, two voxel sizes and three seeds; a face lies at the middle of one side, however large they are. Targets in world
 units, on one thread. Rounds are interleaved; times are CPU time of the process, because `edt` computes in a thread of
 its own. The levels are first compared with one another, bit for bit, and with `edt`, which measures to the nearest
@@ -49,7 +49,7 @@ def volumes(em: str | None) -> Iterator[Case]:
         for mean in MEANS:
             for seed in SEEDS:
                 name = f"cells {mean} {'×'.join(f'{size:g}' for size in voxel_size)} seed {seed}"
-                yield Case(name, cells((24, 64, 384), voxel_size, mean, seed), voxel_size, None)
+                yield Case(name, cells((24, 48, 384), voxel_size, mean, seed), voxel_size, None)
     if em is not None:
         labels = instances(em)
         for scale in (50, 200, None):
