@@ -48,6 +48,7 @@ class Array:
     strides = property(lambda self: self.values.strides)
     dtype = property(lambda self: self.values.dtype)
     itemsize = property(lambda self: self.values.itemsize)
+    flags = property(lambda self: self.values.flags)
 
     def view(self, dtype):
         return Array.of(self.values.view(dtype))
