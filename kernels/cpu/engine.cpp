@@ -165,7 +165,7 @@ void run_planes(Call& call, const std::vector<Volume>& wave, i64 begin, const Wo
 Volume volume_of(const Call& call, const Memory& memory, i64 i, i64 in_wave, bool border) {
   Volume v = call.model;
   unsigned char* scan = memory.scans + std::size_t(in_wave) * memory.per_volume;
-  const i64 set = memory.bit_sets > memory.in_wave ? i : in_wave;
+  const i64 set = memory.bit_sets == call.volumes ? i : in_wave;
   const std::size_t step = call.bits_bytes() / 4;
   u32* own = reinterpret_cast<u32*>(memory.bits + std::size_t(set) * memory.kept_bits);
   v.labels.data = call.labels_of(i);

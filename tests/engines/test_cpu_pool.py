@@ -145,7 +145,7 @@ def test_a_process_ends_with_its_threads():
 def test_a_batch_is_its_volumes(border, ignore_label):
     """Threads take volumes of their own where there are enough: with more and less to do, and none without a site."""
     rng = np.random.default_rng(3)
-    labels = np.stack([rng.random((20, 24, 33)) < share for share in (0.99, 0, 0.5, 1, 0.02, 0.9, 0.97)]).astype(
+    labels = np.stack([rng.random((20, 24, 36)) < share for share in (0.99, 0, 0.5, 1, 0.02, 0.9, 0.97)]).astype(
         np.uint8
     )
     labels[4:, 3, 5, 7] = 3
@@ -159,6 +159,10 @@ def test_a_batch_is_its_volumes(border, ignore_label):
             together = InnerDistanceTransform((8, 8, 8), 50, channels=len(labels), threads=threads, **keywords)
             for result, same in zip(together(labels, given), expected, strict=True):
                 np.testing.assert_array_equal(result, same)
+        pair = InnerDistanceTransform((8, 8, 8), 50, channels=2, threads=2, **keywords)
+        for _ in range(5):  # one thread may take both
+            for result, same in zip(pair(labels[5:], None if given is None else given[5:]), expected, strict=True):
+                np.testing.assert_array_equal(result, same[5:])
     targets = [inner_distance(labels, (8, 8, 8), classes=[1, (0, 3), 7], engine="cpu", threads=t) for t in (1, 2, 5)]
     for k, ids in enumerate(([1], [0, 3], [7])):
         one = [inner_distance(np.isin(part, ids), (8, 8, 8), engine="cpu", threads=1) for part in labels]
