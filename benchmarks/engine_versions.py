@@ -1,6 +1,6 @@
 """Engine `cpu` of two versions of the package in one run.
 
-    python benchmarks/engine_versions.py --before PYTHON [--rounds 40] [--threads 1] [--em FILE.npz]
+    python benchmarks/engine_versions.py --before PYTHON [--rounds 40] [--threads 1]
 
 PYTHON is an interpreter whose environment has the other version. Each version runs in a process of its own, and each
 round times every row in both, one after the other. The ratio is that of the medians, after over before, with a 95 %
@@ -31,23 +31,22 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--before", metavar="PYTHON", help="an interpreter that has the other version")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--em", metavar="FILE", help="an instance segmentation with voxels of 40 × 32 × 32")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def rows(em: str | None) -> Iterator[tuple[Case, int]]:
+def rows() -> Iterator[tuple[Case, int]]:
     """What is timed, and how many calls a round makes of it."""
-    for case in speed(em, sizes=(128,)):
+    for case in speed(sizes=(128,)):
         yield case, 1
     yield Case("one voxel", np.ones((1, 1, 1), np.uint8), (8, 8, 8), 50), 400
-    yield Case("16³", next(iter(speed(None, sizes=(16,)))).labels, (8, 8, 8), 50), 200
+    yield Case("16³", next(iter(speed(sizes=(16,)))).labels, (8, 8, 8), 50), 200
 
 
 def answering(options: argparse.Namespace) -> Callable[[str], float]:
     """What a process of one version does: seconds of a row's call, of one with weights too where the name says so."""
     calls: dict[str, tuple[Callable[[], Any], int]] = {}
-    for case, count in rows(options.em):
+    for case, count in rows():
         out = np.empty(case.labels.shape, np.float32)
 
         def call(case: Case = case, out: npt.NDArray[np.float32] = out) -> None:
