@@ -2,8 +2,8 @@
 
     python benchmarks/first_picture.py [--python python3]
 
-Clones the committed state into a folder that is removed at the end, runs `make demo` without pip's cache, then two short
-programs in the environment that it made. Writes benchmarks/results/demo/<date>-<commit>.json. Time by the clock counts
+Clones the committed state into a folder that is removed at the end, runs `make demo` without pip's cache, then two
+short programs in the environment that it made. Writes benchmarks/results/demo/<date>-<commit>.json. Time by the clock counts
 the download; CPU time is that of all processes together.
 """
 
@@ -46,7 +46,9 @@ UNITS = {"kB": 1e3, "MB": 1e6, "GB": 1e9}
 def timed(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[dict[str, float], str]:
     """Seconds by the clock and of CPU, and what the command printed; an error ends the run."""
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(f"{command}: {done.stdout[-3000:]}")
@@ -55,9 +57,11 @@ def timed(command: list[str], folder: Path, environment: dict[str, str]) -> tupl
 
 
 def downloaded(text: str) -> float:
-    """Bytes, as pip states them for each file."""
+    """Bytes, as pip states them for each file; the size of the file where an index lies on the disk."""
     sizes = re.findall(r"Downloading \S+ \((?:[\d.]+ )?([\d.]+) (kB|MB|GB)\)", text)
-    return sum(float(number) * UNITS[unit] for number, unit in sizes)
+    files = {Path(found) for found in re.findall(r"Processing (/\S+\.(?:whl|tar\.gz))", text)}
+    there = sum(file.stat().st_size for file in files if file.is_file())
+    return there + sum(float(number) * UNITS[unit] for number, unit in sizes)
 
 
 def on_disk(folder: Path) -> int:

@@ -26,17 +26,17 @@ GAINS = {
     "DaCapo": (
         ("DaCapo, target + weight", "DaCapo's algorithm, target + weight"),
         "cpu, target + weight",
-        "nothing: sites on faces, world units, the same weights",
+        "nothing; its sites are faces, its distances world units, and its weights the same",
     ),
     "dacapo-toolbox": (
         ("dacapo-toolbox, target + weight",),
         "cpu, signed target + weight",
-        "runs to voxel centres, in voxels whatever the voxel size; weights take no instance ids and no moving counts",
+        "distances go to voxel centres and count voxels, not world units; weights take no instance ids and no moving counts",
     ),
     "MONAI": (
         ("MONAI",),
         "cpu",
-        "runs to voxel centres; instances that touch are one object; there are no weights",
+        "distances go to voxel centres; objects that touch are one object; there are no weights",
     ),
 }
 # The same algorithm as DaCapo's row, without weights: it has times of its own, but no second × beside that one.
@@ -166,15 +166,16 @@ def gains_table(record: Record) -> Iterator[str]:
     peaks = record.get("peak bytes per voxel", {})
 
     def cells() -> Iterator[list[str]]:
-        for user, name, their, our, differs in gains(record):
+        for user, name, their, our, _ in gains(record):
             known = {name, our["row"]} <= peaks.keys()
             memory = f"{peaks[name]:.0f} B → {peaks[our['row']]:.0f} B" if known else ""
             both = [milliseconds(row, spread=True) for row in (their, our)]
             off = difference(their["largest difference"])
-            yield [user, name, f"{their['shape'][0]}³", *both, ratio(their, our), memory, differs, off]
+            yield [user, name, f"{their['shape'][0]}³", *both, ratio(their, our), memory, off]
 
-    header = "a user of | who calls | on | waits | here | × | memory per voxel | the distance | Δ at most"
-    yield from lines(header, cells())
+    yield from lines("a user of | who calls | on | waits | here | × | memory per voxel | Δ at most", cells())
+    yield from ["", "What differs in their result:", ""]
+    yield from (f"- {user}: {differs}." for user, *_, differs in gains(record))
 
 
 def speed_table(record: Record) -> Iterator[str]:

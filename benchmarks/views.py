@@ -87,12 +87,22 @@ def volume_view(record: Record) -> Record:
     return found | times
 
 
+def demo_view(record: Record) -> Record:
+    picture = record["picture"]
+    found: Record = numbers(record)
+    found["MB downloaded"] = Number(picture["bytes downloaded"] / 1e6)
+    found["MB on disk"] = Number(picture["bytes on disk"] / 1e6)
+    found["MB beside torch"] = Number((picture["bytes on disk"] - picture["bytes of torch"]) / 1e6)
+    return found
+
+
 def train_view(record: Record) -> Record:
     parts = {part: named(record[part], "row") for part in ("pause", "train step") if part in record}
     return numbers({key: value for key, value in record.items() if key not in parts}) | parts
 
 
 VIEWS: dict[str, Callable[[Record], Record]] = {"cpu": cpu_view, "volume": volume_view, "train": train_view}
+VIEWS["demo"] = demo_view
 
 
 def view(kind: str, record: Record) -> Record:
