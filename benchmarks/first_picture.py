@@ -3,8 +3,8 @@
     python benchmarks/first_picture.py [--python python3]
 
 Clones the committed state into a folder that is removed at the end, runs `make demo` without pip's cache, then two
-short programs in the environment that it made. Writes benchmarks/results/demo/<date>-<commit>.json. Time by the clock counts
-the download; CPU time is that of all processes together.
+short programs in the environment that it made. Writes benchmarks/results/demo/<date>-<commit>.json. Time by the clock
+counts the download; CPU time is that of all processes together.
 """
 
 from __future__ import annotations

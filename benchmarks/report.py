@@ -31,7 +31,7 @@ GAINS = {
     "dacapo-toolbox": (
         ("dacapo-toolbox, target + weight",),
         "cpu, signed target + weight",
-        "distances go to voxel centres and count voxels, not world units; weights take no instance ids and no moving counts",
+        "distances go to voxel centres, in voxels, not in world units; weights take no ids and no moving counts",
     ),
     "MONAI": (
         ("MONAI",),

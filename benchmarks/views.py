@@ -101,8 +101,8 @@ def train_view(record: Record) -> Record:
     return numbers({key: value for key, value in record.items() if key not in parts}) | parts
 
 
-VIEWS: dict[str, Callable[[Record], Record]] = {"cpu": cpu_view, "volume": volume_view, "train": train_view}
-VIEWS["demo"] = demo_view
+VIEWS: dict[str, Callable[[Record], Record]] = {"cpu": cpu_view, "volume": volume_view}
+VIEWS |= {"train": train_view, "demo": demo_view}
 
 
 def view(kind: str, record: Record) -> Record:
