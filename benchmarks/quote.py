@@ -31,8 +31,8 @@ RESULTS, QUOTED, FIGURES = HERE / "results", HERE / "quoted.json", ROOT / "docs"
 # Not GPU.md: nothing on it is measured.
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), HERE / "README.md"]
 MARK = re.compile(r"<!-- quote: (?P<what>.*?) -->(?P<text>.*?)<!-- end -->", re.DOTALL)
-# What looks measured: a number with a unit of time or speed, or a number of times.
-MEASURED = re.compile(r"\d[\d.,]*\s?(?:ms|µs|ns|Mvoxel/s|Gvoxel|GB/s|samples/s)\b|\d×(?!\d)")
+# What looks measured: a number with a unit of time or speed, or a number of times (no magnification of an objective).
+MEASURED = re.compile(r"\d[\d.,]*\s?(?:ms|µs|ns|Mvoxel/s|Gvoxel|GB/s|samples/s)\b|(?<!objective of )\b\d[\d.,]*×(?!\d)")
 Records = dict[str, dict[str, Any]]
 
 

@@ -56,6 +56,7 @@ def test_another_run_changes_every_page_that_quotes_it(programs, quoted):
         ("51 Mvoxel/s", True),
         ("447× as long", True),
         ("| 30 µs | 2× |", True),
+        ("an objective of 20×", False),
         ("```\n4.4 ms\n```\n", False),
         ("blocks of 128×128, 40×4×4 or 8 × 8", False),
         ("<!-- quote: {cpu[voxel µs]} µs -->35 µs<!-- end -->", False),
