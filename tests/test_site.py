@@ -140,7 +140,10 @@ def test_links_leave_for_the_repository_where_it_has_an_address(tmp_path):
 
 def test_the_reference_holds_everything_public(site):
     text = (site / "api.html").read_text(encoding="utf-8")
-    shown = set(re.findall(r'id="(inner_distance_gpu[\w.]*)"', text))
+    found = re.findall(r'id="(inner_distance_gpu[\w.]*)"', text)
+    shown = set(found)
+    assert len(found) == len(shown), "a name has one entry"
+    assert not {name for name in shown if name.startswith("inner_distance_gpu.TargetLoader.")}, "nothing to call"
     names = {*inner_distance_gpu.__all__, "engines.available", "InnerDistanceTransform.keyed"}
     assert {f"inner_distance_gpu.{name}" for name in names - {"__version__", "engines"}} <= shown
     volumes = {name.rpartition(".")[2] for name in shown if name.startswith("inner_distance_gpu.blockwise.")}
