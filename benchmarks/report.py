@@ -26,7 +26,7 @@ GAINS = {
     "DaCapo": (
         ("DaCapo, target + weight", "DaCapo's algorithm, target + weight"),
         "cpu, target + weight",
-        "nothing; its sites are faces, its distances world units, and its weights the same",
+        "the result is the same: sites on faces, world units, equal weights",
     ),
     "dacapo-toolbox": (
         ("dacapo-toolbox, target + weight",),
@@ -145,10 +145,10 @@ def size_table(record: Record) -> Iterator[str]:
             found = [milliseconds(entries.get(size)) for size in sizes]
             compared = rows[counterpart(name, rows)][n]
             times = "" if name in AGAIN else ratio(entries[n], compared)
-            yield [f"{AGAIN.get(name, name)}{package}", *found, times, distance, difference(off)]
+            yield [f"{AGAIN.get(name, name)}{package}", times, *found, distance, difference(off)]
 
     columns = " | ".join(f"{n}³" for n in sizes)
-    yield from lines(f"half-empty blobs, new memory | {columns} | × | distance | Δ at most", cells())
+    yield from lines(f"half-empty blobs, new memory | × | {columns} | distance | Δ at most", cells())
 
 
 def gains(record: Record) -> Iterator[tuple[str, str, Record, Record, str]]:
@@ -171,11 +171,12 @@ def gains_table(record: Record) -> Iterator[str]:
             memory = f"{peaks[name]:.0f} B → {peaks[our['row']]:.0f} B" if known else ""
             both = [milliseconds(row, spread=True) for row in (their, our)]
             off = difference(their["largest difference"])
-            yield [user, name, f"{their['shape'][0]}³", *both, ratio(their, our), memory, off]
+            yield [user, ratio(their, our), *both, memory, off]
 
-    yield from lines("a user of | who calls | on | waits | here | × | memory per voxel | Δ at most", cells())
-    yield from ["", "What differs in their result:", ""]
-    yield from (f"- {user}: {differs}." for user, *_, differs in gains(record))
+    yield from lines("a user of | × | waits | here | memory per voxel | Δ at most", cells())
+    yield from ["", "What is called, and what differs in its result:", ""]
+    for user, name, their, _, differs in gains(record):
+        yield f"- {user}: {name}, on {their['shape'][0]}³. {differs[0].upper()}{differs[1:]}."
 
 
 def speed_table(record: Record) -> Iterator[str]:
