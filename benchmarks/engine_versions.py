@@ -80,38 +80,45 @@ def ratio(before: list[float], after: list[float]) -> list[float]:
     return [float(np.median(after) / np.median(before)), float(low), float(high)]
 
 
-def main() -> None:
-    options = arguments()
+def compare(
+    name: str, options: argparse.Namespace, answering: Callable[[argparse.Namespace], Callable[[str], Any]]
+) -> None:
+    """Serve as one version, or time the rows of both and leave a record in the folder `name` of the results."""
     if options.serve:
         serve(answering(options))
         return
+    program = Path(__file__).with_name(f"{name}.py")
     words = [Path(word).name for word in sys.argv[1:]]
     record: dict[str, Any] = {"suite": "engine versions", "machine": machine(options.threads)}
-    record["command"] = " ".join(["python benchmarks/engine_versions.py", *words])
+    record["command"] = " ".join([f"python benchmarks/{program.name}", *words])
     pythons = {"before": options.before, "after": sys.executable}
     record["commits"] = {name: commit_of(python) for name, python in pythons.items()}
     seen: dict[str, dict[str, list[float]]] = {}
     with (
-        Version(options.before, Path(__file__), *sys.argv[1:]) as before,
-        Version(sys.executable, Path(__file__), *sys.argv[1:]) as after,
+        Version(options.before, program, *sys.argv[1:]) as before,
+        Version(sys.executable, program, *sys.argv[1:]) as after,
     ):
         versions = {"before": before, "after": after}
         names = after.ask(row="")
         for i in range(-2, options.rounds):
-            for name in names:
+            for row in names:
                 for version in ("before", "after") if i % 2 else ("after", "before"):
-                    seconds = versions[version].ask(row=name)
+                    seconds = versions[version].ask(row=row)
                     if i >= 0:
-                        seen.setdefault(name, {}).setdefault(version, []).append(seconds)
+                        seen.setdefault(row, {}).setdefault(version, []).append(seconds)
     record["rows"] = []
-    for name, times in seen.items():
+    for row, times in seen.items():
         middle, low, high = ratio(**times)
         milliseconds = {version: [round(s * 1e3, 5) for s in seconds] for version, seconds in times.items()}
-        record["rows"].append({"row": name, "after over before": middle, "95 %": [low, high], "ms": milliseconds})
-        medians = [np.median(milliseconds[version]) for version in ("before", "after")]
-        print(f"{name}: {medians[0]:.4g} → {medians[1]:.4g} ms, {middle:.3f} × ({low:.3f}–{high:.3f})")
-    print(f"written: {write(record, RESULTS / 'engine_versions').name}")
+        record["rows"].append({"row": row, "after over before": middle, "95 %": [low, high], "ms": milliseconds})
+        first, second = (
+            "/".join(f"{value:.4g}" for value in np.quantile(milliseconds[version], (0.25, 0.5, 0.75)))
+            for version in ("before", "after")
+        )
+        print(f"{row}: {first} → {second} ms, {middle:.3f} × ({low:.3f}–{high:.3f})")
+    only = getattr(options, "only", "")
+    print(f"written: {write(record, RESULTS / name, only and f'-{only}').name}")
 
 
 if __name__ == "__main__":
-    main()
+    compare("engine_versions", arguments(), answering)

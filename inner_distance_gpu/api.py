@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -106,12 +107,33 @@ def inner_distance(
         each = (operators.classes_text(classes), None, scale if several else None)
         result = torch.ops.inner_distance_gpu.target(labels, *asked, engine, threads, *each)
         return result if out is None else out.copy_(result)
+    task = _task(voxel_size, scale, classes, background, no_boundary, ignore_label, fill)
+    assert task.target is not None
+    array = dispatch.accept_volumes(labels, task.target.voxel_size)
+    return dispatch.run(array, task, engine=engine, threads=check_threads(threads), out=out)[0]
+
+
+def _task(voxel_size: Any, scale: Any, classes: Any, *rest: Any) -> Task:
+    """The task of these keywords, which are not checked again where they are numbers and words seen before."""
+    if classes is None and type(voxel_size) is tuple and _UNCHANGING.issuperset(map(type, (scale, *voxel_size))):
+        try:
+            return _known_task(voxel_size, scale, classes, *rest)
+        except TypeError:  # a keyword that is wrong, or that has no hash
+            pass
+    return _checked_task(voxel_size, scale, classes, *rest)
+
+
+def _checked_task(
+    voxel_size: Any, scale: Any, classes: Any, background: Any, no_boundary: Any, ignore_label: Any, fill: Any
+) -> Task:
     chosen = None if classes is None else ClassMap.checked(classes, ignore_label).ids
     scales = None if chosen is None else len(chosen)
     parameters = TargetParameters.checked(voxel_size, scale, background, no_boundary, ignore_label, fill, scales)
-    array = dispatch.accept_volumes(labels, parameters.voxel_size)
-    task = Task(parameters, classes=chosen)
-    return dispatch.run(array, task, engine=engine, threads=check_threads(threads), out=out).target
+    return Task(parameters, classes=chosen)
+
+
+_UNCHANGING = frozenset({int, float, type(None)})
+_known_task = functools.lru_cache(maxsize=256, typed=True)(_checked_task)  # as a label, 2⁶⁰ is not the float 2.0⁶⁰
 
 
 def balanced_weights(

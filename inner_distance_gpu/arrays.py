@@ -6,7 +6,6 @@ CuPy is recognised through `sys.modules`, never imported on speculation.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -22,25 +21,20 @@ _TORCH_DTYPES = frozenset(
 _DLPACK_HOST, _DLPACK_CUDA = {1, 3}, {2, 13}  # kDLCPU, kDLCUDAHost; kDLCUDA, kDLCUDAManaged
 
 
-@dataclass(frozen=True)
 class Array:
     """An accepted array: the memory, its kind, and where it lies (`"cpu"`, `"cuda:0"`)."""
 
-    data: Any
-    kind: Literal["numpy", "torch", "cupy"]
-    device: str
+    __slots__ = ("data", "device", "kind", "on_host", "shape")
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.data.shape)
-
-    @property
-    def on_host(self) -> bool:
-        return self.device == "cpu"
+    def __init__(self, data: Any, kind: Literal["numpy", "torch", "cupy"], device: str) -> None:
+        self.data, self.kind, self.device, self.on_host = data, kind, device, device == "cpu"
+        self.shape: tuple[int, ...] = tuple(data.shape)
 
 
 def accept(value: Any, name: str) -> Array:
     """Recognise an array; TypeError for anything else."""
+    if type(value) is np.ndarray and value.dtype.kind in "biu":  # nearly every one
+        return Array(value, "numpy", "cpu")
     if isinstance(value, torch.Tensor):
         return _accept_torch(value, name)
     if isinstance(value, np.ndarray):
@@ -79,18 +73,24 @@ def _numpy_dtype_accepted(dtype: np.dtype[Any]) -> bool:
 
 
 def _accept_torch(value: torch.Tensor, name: str) -> Array:
+    on_host = value.is_cpu
+    dense = value.layout is torch.strided and not (value.is_nested or value._is_zerotensor())
+    if not (dense and (on_host or value.is_cuda) and value.dtype in _TORCH_DTYPES):
+        raise _refused_tensor(value, name)
+    if not on_host:
+        require_cuda(f"{name} of shape {tuple(value.shape)} on {value.device}")
+    return Array(value.detach() if value.requires_grad else value, "torch", "cpu" if on_host else str(value.device))
+
+
+def _refused_tensor(value: torch.Tensor, name: str) -> Exception:
     shape = tuple(value.shape)
     if value.is_meta or value.layout != torch.strided or value.is_nested or value._is_zerotensor():
         what = "meta" if value.is_meta else "nested" if value.is_nested else str(value.layout)
         what = "zero (torch's forward-mode AD has no data for it)" if value._is_zerotensor() else what
-        raise TypeError(f"{name}: a {what} tensor (shape {shape}) is not accepted; expected a dense tensor with data")
+        return TypeError(f"{name}: a {what} tensor (shape {shape}) is not accepted; expected a dense tensor with data")
     if value.dtype not in _TORCH_DTYPES:
-        raise _refuse_dtype(name, value.dtype, shape)
-    if value.device.type not in ("cpu", "cuda"):
-        raise ValueError(f"{name}: device {value.device} of shape {shape} is not accepted; expected cpu or cuda")
-    if value.is_cuda:
-        require_cuda(f"{name} of shape {shape} on {value.device}")
-    return Array(value.detach(), "torch", str(value.device))
+        return _refuse_dtype(name, value.dtype, shape)
+    return ValueError(f"{name}: device {value.device} of shape {shape} is not accepted; expected cpu or cuda")
 
 
 def _accept_cupy(value: Any, name: str) -> Array:
@@ -153,16 +153,17 @@ def require_cuda(asked: str) -> None:
 def to_host(array: Array) -> npt.NDArray[Any]:
     """The values as a NumPy array: a view where NumPy can hold them, a copy of bfloat16 and of device arrays.
 
-    Host NumPy arrays stay NumPy throughout: `torch.from_dlpack` aborts on negative strides and makes
-    read-only arrays writable.
+    Host NumPy arrays stay NumPy: `torch.from_dlpack` aborts on negative strides and makes read-only arrays writable.
     """
-    if array.kind == "numpy":
-        bfloat16 = array.data.dtype.kind == "V"
-        return np.asarray(array.data, dtype=np.float32 if bfloat16 else None)
-    if array.kind == "cupy":
-        return np.asarray(array.data.get())
-    tensor = array.data.resolve_neg().cpu()
-    return np.asarray((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())
+    values: Any = array.data
+    if array.kind == "torch":
+        values = values.resolve_neg().cpu() if values.is_neg() or not array.on_host else values
+        values = (values.float() if values.dtype is torch.bfloat16 else values).numpy()
+    elif array.kind == "cupy":
+        values = values.get()
+    elif values.dtype.kind == "V":  # bfloat16
+        values = values.astype(np.float32)
+    return values  # type: ignore[no-any-return]
 
 
 def from_host(values: npt.NDArray[Any], like: Array) -> Any:
@@ -174,7 +175,7 @@ def from_host(values: npt.NDArray[Any], like: Array) -> Any:
 
         with cupy.cuda.Device(like.data.device):
             return cupy.asarray(values)
-    return torch.from_numpy(values).to(like.device)
+    return torch.from_numpy(values) if like.on_host else torch.from_numpy(values).to(like.device)
 
 
 def on_host(array: Array) -> Array:
@@ -183,30 +184,34 @@ def on_host(array: Array) -> Array:
 
 
 def device_of(array: Array) -> torch.device:
-    return torch.device(array.device)
+    return array.data.device if array.kind == "torch" else torch.device(array.device)
 
 
 def accept_out(out: Any, labels: Array, shape: tuple[int, ...]) -> Array:
     """Check that `out` can take the target of `labels`, which has that shape."""
     result = accept(out, "out")
-    expected = f"expected a writable float32 {labels.kind} array of shape {shape} on {labels.device}"
+
+    def refused(error: type[Exception], what: str, besides: str = "") -> Exception:
+        expected = f"expected a writable float32 {labels.kind} array of shape {shape} on {labels.device}"
+        return error(f"out {what}: {expected}{besides}")
+
     if result.kind != labels.kind:
-        raise TypeError(f"out is a {result.kind} array: {expected}, the kind of the labels")
+        raise refused(TypeError, f"is a {result.kind} array", ", the kind of the labels")
     if result.data.dtype != (torch.float32 if result.kind == "torch" else np.float32):
-        raise TypeError(f"out has dtype {result.data.dtype}: {expected}")
+        raise refused(TypeError, f"has dtype {result.data.dtype}")
     if result.shape != shape or result.device != labels.device:
-        raise ValueError(f"out has shape {result.shape} on {result.device}: {expected}")
-    if isinstance(out, torch.Tensor) and out.requires_grad:
-        raise ValueError(f"out requires grad: {expected} that does not")
+        raise refused(ValueError, f"has shape {result.shape} on {result.device}")
+    if result.kind == "torch" and out.requires_grad:
+        raise refused(ValueError, "requires grad", " that does not")
     if isinstance(out, np.ndarray) and not out.flags.writeable:
-        raise ValueError(f"out is read-only: {expected}")
+        raise refused(ValueError, "is read-only")
     if _overlaps_itself(result):
-        raise ValueError(f"out has elements that share memory (strides {byte_strides(result)}): {expected}")
+        raise refused(ValueError, f"has elements that share memory (strides {byte_strides(result)})")
     if not result.on_host and not _is_aligned(result):
         where = f"address {_bounds(result)[0]:#x}, strides {byte_strides(result)}"
-        raise ValueError(f"out is not aligned ({where}): {expected} whose elements lie at multiples of 4 bytes")
+        raise refused(ValueError, f"is not aligned ({where})", " whose elements lie at multiples of 4 bytes")
     if 0 not in labels.shape and _overlap(result, labels):
-        raise ValueError(f"out shares memory with the labels: {expected} with memory of its own")
+        raise refused(ValueError, "shares memory with the labels", " with memory of its own")
     return result
 
 
@@ -251,7 +256,7 @@ def is_negated(array: Array) -> bool:
 
 def _overlaps_itself(array: Array) -> bool:
     """Whether the strides are not nested, that is, may reach one element in two ways."""
-    if 0 in array.shape:
+    if 0 in array.shape or (array.data.is_contiguous() if array.kind == "torch" else array.data.flags.c_contiguous):
         return False
     reach = array.data.element_size() if array.kind == "torch" else array.data.itemsize
     for step, n in sorted((abs(step), n) for step, n in zip(byte_strides(array), array.shape, strict=True)):

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,19 +19,11 @@ from . import arrays, engines
 from .arrays import Array
 from .counts import ClassCounts
 from .engines import counting, groups, notices
-from .engines.memory import DeviceMemory, HostMemory, Memory
+from .engines.memory import HOST, DeviceMemory, Memory
 from .engines.slabs import check_slab, slab_grid
 from .labels import check_classes, check_ignored, is_annotated
 from .labels.classes import check_class_ids
 from .parameters import Task, WeightParameters, check_clip, check_count, check_ignore_label
-
-
-class Results(NamedTuple):
-    """What a task asked for, of the caller's kind; None for the rest."""
-
-    target: Any
-    weight: Any
-    counts: ClassCounts | None
 
 
 def accept_volumes(labels: Any, voxel_size: tuple[float, ...]) -> Array:
@@ -43,7 +35,7 @@ def accept_volumes(labels: Any, voxel_size: tuple[float, ...]) -> Array:
             f"labels have shape {array.shape}: voxel_size={voxel_size} asks for {dims} spatial axes, "
             f"expected {'(..., z, y, x)' if dims == 3 else '(..., y, x)'}"
         )
-    if 0 in array.shape[-dims:]:
+    if 0 in array.shape and 0 in array.shape[-dims:]:
         # DaCapo: an obscure error from SciPy; likewise for the rank above.
         raise ValueError(
             f"labels have shape {array.shape}: expected no empty axis among the last {dims}, which are spatial; "
@@ -85,8 +77,8 @@ def run(
     threads: int,
     out: Any = None,
     in_place: bool = False,
-) -> Results:
-    """What `task` asks of accepted labels, in one pass over them.
+) -> tuple[Any, Any, ClassCounts | None]:
+    """What `task` asks of accepted labels, in one pass over them: target, weight and counts, None for the rest.
 
     A target goes into `out` where that is given. With `in_place` the counts may grow where they are, and then are what
     is returned; otherwise the counts that come in do not change.
@@ -94,64 +86,67 @@ def run(
     shape = labels.shape if task.classes is None else task.shape_of(labels.shape)
     destination = None if out is None else arrays.accept_out(out, labels, shape)
     name, runner = engines.choose(engine, labels.on_host, labels.shape)
-    memory: Memory = DeviceMemory(labels) if engines.on_device(name) else HostMemory()
-    task = for_labels(task, labels)
+    memory: Memory = DeviceMemory(labels) if name in engines.ON_DEVICE else HOST
+    if task.ignore_label is not None or task.classes is not None:
+        task = for_labels(task, labels)
     check = labels.on_host if task.validate is None else task.validate
-    varies = task.target is not None and (task.target.samples or task.target.scales) is not None
-    if varies:
+    parameters, weighing, start = task.target, task.weighing, runner.run
+    if parameters is not None and (parameters.samples or parameters.scales) is not None:
         groups.check(task, labels.shape, shape)
+        start = functools.partial(groups.run, runner)
     given = before = None
-    if task.weighing is not None:
-        given = accept_mask(mask, labels, task.weighing.spatial, check, task.classes)
-        before = _before(counts, labels, shape, task.weighing)
+    if weighing is not None:
+        given = None if mask is None else accept_mask(mask, labels, weighing.spatial, check, task.classes)
+        before = _before(counts, labels, shape, weighing)
+        in_place |= counts is None
     try:
         in_out = None if destination is None else memory.destination(destination)
-        target: Any = memory.empty(shape) if task.target is not None and in_out is None else in_out
-        weight: Any = None if task.weighing is None else memory.empty(shape)
+        target: Any = memory.empty(shape) if parameters is not None and in_out is None else in_out
+        weight: Any = None if weighing is None else memory.empty(shape)
         after = before
         if 0 not in labels.shape:
-            if check:
-                _look(labels, given, task, memory)
             try:
                 there = memory.to_engine(labels)
+                if check and _tells(there, given, weighing):
+                    _look(labels, given, task, memory)
                 of_mask = None if given is None else memory.mask_to_engine(given, shape)
-
-                def work(numbers: tuple[Any, Any] | None) -> None:
-                    start = functools.partial(groups.run, runner) if varies else runner.run
-                    start(task, engines.Arrays(there, of_mask, target, weight, numbers), threads)
-
-                if before is None:
-                    work(None)
+                own = None if before is None or not in_place else _shared(before, labels, memory)
+                call = engines.Arrays(there, of_mask, target, weight, own)
+                if before is None or (own is not None and labels.on_host):  # the engine locks where it counts
+                    start(task, call, threads)
                 else:
-                    after = _count(work, before, labels, memory, in_place or counts is None)
+                    work = functools.partial(start, task, threads=threads)
+                    after = _count(work, call, before, labels, memory, in_place)
             finally:
-                memory.settle()
+                if isinstance(memory, DeviceMemory):
+                    memory.settle()
         elif before is not None and not in_place:
             after = before.with_numbers(*_copied(before, memory), arrays.device_of(labels))
         if destination is not None and in_out is None:
             memory.to_out(target, destination)
         elif destination is None and target is not None:
             out = memory.to_caller(target, labels)
-        return Results(out, None if weight is None else memory.to_caller(weight, labels), after)
+        return out, None if weight is None else memory.to_caller(weight, labels), after
     except engines.MEMORY_ERRORS as error:
         raise engines.out_of_memory(error, name, labels.shape, shape, labels.data.dtype) from error
 
 
 def _count(
-    work: Callable[[tuple[Any, Any]], None], before: ClassCounts, labels: Array, memory: Memory, in_place: bool
+    work: Callable[[engines.Arrays], None],
+    call: engines.Arrays,
+    before: ClassCounts,
+    labels: Array,
+    memory: Memory,
+    in_place: bool,
 ) -> ClassCounts:
-    """Call `work` with numbers to count on from, and return the counts afterwards."""
-    own = _shared(before, memory) if in_place and before.is_on_host == labels.on_host else None
-    if own is not None and before.is_on_host:
-        work(own)  # the engine locks where it counts
-        return before
-    if own is not None:
+    """Do the work of a call where numbers on a device grow or copies do, and return the counts afterwards."""
+    if call.counts is not None:
         with counting.on_device(), before.in_order_of_streams():
-            work(own)
+            work(call)
             return before
     with counting.on_device() if in_place else contextlib.nullcontext():
         numbers = _copied(before, memory)
-        work(numbers)
+        work(call._replace(counts=numbers))
         after = before.with_numbers(*numbers, arrays.device_of(labels))
         if not in_place:
             return after
@@ -159,14 +154,14 @@ def _count(
         return before
 
 
-def _shared(counts: ClassCounts, memory: Memory) -> tuple[Any, Any] | None:
-    """The numbers themselves, in C order, where an engine can add to them; None where it cannot."""
-    if memory.device is None:  # a host engine, which adds under its own lock
-        views = counts.host_views()
-        return views if views is not None and all(view.flags.c_contiguous for view in views) else None
+def _shared(counts: ClassCounts, labels: Array, memory: Memory) -> tuple[Any, Any] | None:
+    """The numbers themselves, in C order, where they lie with the labels and an engine can add to them; else None."""
+    if memory is HOST:  # its engines add under a lock of their own
+        views = counts.host_views() if labels.on_host else None
+        return views if views is not None and views[0].flags.c_contiguous and views[1].flags.c_contiguous else None
     up, down = counts.numerators, counts.denominators
     in_order = up.is_contiguous() and down.is_contiguous() and not (up.is_neg() or down.is_neg())
-    return (up, down) if in_order and up.device == memory.device else None
+    return (up, down) if in_order and up.device == memory.device and up.is_cpu == labels.on_host else None
 
 
 def _copied(counts: ClassCounts, memory: Memory) -> tuple[Any, Any]:
@@ -198,26 +193,29 @@ def for_labels(task: Task, labels: Array) -> Task:
     return task if ignored == given else task.ignoring(ignored)
 
 
-def _look(labels: Array, mask: Array | None, task: Task, memory: Memory) -> None:
-    """Raise for values that are no classes; warn of such as are probably meant otherwise.
+def _tells(there: Any, mask: Array | None, weighing: WeightParameters | None) -> bool:
+    """Whether values may be wrong, or say what an engine does not: host engines warn themselves, while they read."""
+    if weighing is not None and not weighing.foreground:
+        return True
+    return isinstance(there, torch.Tensor) and (mask is not None or there.is_floating_point())
 
-    Host engines warn themselves, while they read.
-    """
-    weighing, warned_by_engine = task.weighing, isinstance(memory, HostMemory)
-    of_classes = weighing is not None and not weighing.foreground
-    if warned_by_engine and not of_classes:
-        return
-    values = arrays.to_host(labels)  # once: it may be a copy from a device
-    if weighing is not None and of_classes:
+
+def _look(labels: Array, mask: Array | None, task: Task, memory: Memory) -> None:
+    """Raise for values that are no classes; warn of such as are probably meant otherwise."""
+    weighing, values = task.weighing, arrays.to_host(labels)  # once: it may be a copy from a device
+    if weighing is not None and not weighing.foreground:
         check_classes(values, weighing.num_classes, weighing.ignore_label)
-    if warned_by_engine:
+    if memory is HOST:  # its engines warn themselves, while they read
+        return
+    sums = None if mask is None else arrays.to_host(mask)
+    if values.dtype.kind != "f" and (sums is None or sums.dtype.kind not in "iu"):
         return
     there = is_annotated(values, task.ignore_label)
     notices.look_for_fractions(values, there)
     if task.classes is not None:
         there = np.expand_dims(there, -task.dims - 1)
-    if mask is not None and weighing is not None:
-        notices.look_at_mask(arrays.to_host(mask), there, weighing.clip)
+    if sums is not None and weighing is not None:
+        notices.look_at_mask(sums, there, weighing.clip)
 
 
 def accept_mask(
@@ -235,9 +233,12 @@ def accept_mask(
         shape = (*shape[:leading], len(classes), *shape[leading:])
         leading += 1
     missing = len(shape) - len(array.shape)
-    fits = 0 <= missing <= leading and all(
-        m == n or (m == 1 and axis < leading)
-        for axis, (m, n) in enumerate(zip(array.shape, shape[max(missing, 0) :], strict=False), start=missing)
+    fits = array.shape == shape or (
+        0 <= missing <= leading
+        and all(
+            m == n or (m == 1 and axis < leading)
+            for axis, (m, n) in enumerate(zip(array.shape, shape[max(missing, 0) :], strict=False), start=missing)
+        )
     )
     if not fits:
         with_axis = "" if classes is None else f", with or without an axis of {len(classes)} classes behind them"
@@ -275,7 +276,7 @@ def check_counts(counts: ClassCounts | None, labels: Array, shape: tuple[int, in
         return
     if not isinstance(counts, ClassCounts):
         raise TypeError(f"counts={counts!r}: expected ClassCounts (ClassCounts.from_dicts takes DaCapo's list) or None")
-    if counts.shape != shape:
+    if counts.numerators.shape != shape:
         raise ValueError(
             f"counts have shape {counts.shape}: expected (slabs, classes) = {shape} for labels of shape {labels.shape}"
         )
@@ -285,9 +286,9 @@ def _before(
     counts: ClassCounts | None, labels: Array, shape: tuple[int, ...], parameters: WeightParameters
 ) -> ClassCounts:
     of_counts = _shape_of_counts(shape, parameters)
-    check_counts(counts, labels, of_counts)
     if counts is None:
         return ClassCounts.start(*of_counts, device=arrays.device_of(labels))
-    if not counts.is_on_host and counts.device.type == "cuda":
+    check_counts(counts, labels, of_counts)
+    if not counts.numerators.is_cpu and counts.device.type == "cuda":
         arrays.require_cuda(f"counts on {counts.device}")
     return counts

@@ -122,7 +122,7 @@ def _target(labels: Tensor, voxel_size: Any, *rest: Any) -> Tensor:
     array = dispatch.accept_volumes(labels, parameters.voxel_size)
     task = Task(parameters, classes=_classes(classes))
     with notices.unsaid():
-        result: Tensor = dispatch.run(array, task, engine=engine, threads=check_threads(threads)).target
+        result: Tensor = dispatch.run(array, task, engine=engine, threads=check_threads(threads))[0]
     return result
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 import numpy as np
+import torch
 
 Background = Literal["zero", "signed", "times_label"]
 NoBoundary = Literal["extent", "saturate"]
 Border = Literal["keep", "mask"]
-_BACKGROUNDS, _NO_BOUNDARIES = get_args(Background), get_args(NoBoundary)
 CLIP = (0.05, 0.95)  # bounds of a class's fraction where none are given, as in DaCapo
 
 # tanh(x) rounds to 1 in float32 from here on (SATURATION in kernels/half_grid.hpp): no site farther away matters.
@@ -25,8 +25,7 @@ SATURATION = 9.02
 BORDER_SLACK = 2e-6
 
 # Squares of distances, in units of the smallest voxel size, stay within float32, and sizes over scales within float64.
-FARTHEST_APART = 1e13
-SMALLEST, LARGEST = 1e-100, 1e100
+FARTHEST_APART, SMALLEST, LARGEST = 1e13, 1e-100, 1e100
 
 
 @dataclass(frozen=True)
@@ -37,14 +36,15 @@ class TargetParameters:
     spatial ones, where they differ; `voxel_size` is one of the former then, `scale` the largest of the latter.
     """
 
+    # Every call looks up what was prepared for equal records: a hash of what tells most of them apart takes less time.
     voxel_size: tuple[float, ...]
     scale: float | None
-    background: Background
-    no_boundary: NoBoundary
-    ignore_label: int | float | None
-    fill: float
-    samples: tuple[tuple[float, ...], ...] | None = None
-    scales: tuple[float, ...] | None = None
+    background: Background = field(hash=False)
+    no_boundary: NoBoundary = field(hash=False)
+    ignore_label: int | float | None = field(hash=False)
+    fill: float = field(hash=False)
+    samples: tuple[tuple[float, ...], ...] | None = field(default=None, hash=False)
+    scales: tuple[float, ...] | None = field(default=None, hash=False)
 
     @classmethod
     def checked(
@@ -60,22 +60,19 @@ class TargetParameters:
         """`channels` is the number of scales that may be given; None allows one for all alone."""
         largest, scales = check_scales(scale, channels)
         return cls(
+            check_voxel_size(voxel_size),
+            largest,
+            check_choice("background", background, get_args(Background)),
+            check_choice("no_boundary", no_boundary, get_args(NoBoundary)),
+            check_ignore_label(ignore_label),
+            check_fill(fill),
             scales=scales,
-            voxel_size=check_voxel_size(voxel_size),
-            scale=largest,
-            background=check_choice("background", background, _BACKGROUNDS),
-            no_boundary=check_choice("no_boundary", no_boundary, _NO_BOUNDARIES),
-            ignore_label=check_ignore_label(ignore_label),
-            fill=check_fill(fill),
         )
 
     def described(self) -> dict[str, Any]:
         """By name, for metadata; without what only a batch or several channels have, where there is none."""
-        return {
-            name: value
-            for name, value in asdict(self).items()
-            if value is not None or name not in ("samples", "scales")
-        }
+        several = ("samples", "scales")
+        return {name: value for name, value in asdict(self).items() if value is not None or name not in several}
 
     def at(self, voxel_size: tuple[float, ...]) -> TargetParameters:
         """The same with another voxel size for the same number of spatial axes."""
@@ -100,12 +97,12 @@ class WeightParameters:
     the label is the class. The last `spatial` axes of a mask do not broadcast.
     """
 
-    num_classes: int
-    foreground: bool
+    num_classes: int = field(hash=False)
+    foreground: bool = field(hash=False)
     slab: tuple[int, ...]
-    clip: tuple[float, float]
-    ignore_label: int | float | None
-    spatial: int = 2
+    clip: tuple[float, float] = field(hash=False)
+    ignore_label: int | float | None = field(hash=False)
+    spatial: int = field(default=2, hash=False)
 
     @classmethod
     def per_channel(
@@ -138,8 +135,8 @@ class Task:
 
     target: TargetParameters | None = None
     weighing: WeightParameters | None = None
-    border: Border = "keep"
-    validate: bool | None = None
+    border: Border = field(default="keep", hash=False)
+    validate: bool | None = field(default=None, hash=False)
     classes: tuple[tuple[int, ...], ...] | None = None  # the ids of each class; see labels/classes.py
 
     @functools.cached_property
@@ -173,7 +170,7 @@ def is_real(value: Any) -> bool:
 
 
 def is_integer(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
+    return type(value) is int or (isinstance(value, Integral) and not isinstance(value, (bool, np.bool_)))
 
 
 def _as_float(value: Any) -> float:
@@ -265,11 +262,8 @@ def check_fill(fill: Any) -> float:
 
 def check_threads(threads: Any) -> int:
     """The number of threads to use; None follows torch, which is set to 1 in DataLoader workers."""
-    if threads is None:
-        import torch
-
-        return torch.get_num_threads()
-    return check_count("threads", threads, "a positive whole number, or None to follow torch")
+    expected = "a positive whole number, or None to follow torch"
+    return torch.get_num_threads() if threads is None else check_count("threads", threads, expected)
 
 
 def check_count(name: str, value: Any, expected: str = "a positive whole number") -> int:

@@ -164,17 +164,20 @@ class InnerDistanceTransform(torch.nn.Module):
             parameters = parameters.at_each(rows)
         elif voxel_size is not None:
             parameters = parameters.at(check_voxel_size(voxel_size))
-        accept = dispatch.accept_volumes if self.classes is None else dispatch.accept_class_volumes
+        weighs, classes, threads = self.weights, self.classes, self.threads
+        accept = dispatch.accept_volumes if classes is None else dispatch.accept_class_volumes
         array = accept(labels, parameters.voxel_size)
         if rows is not None:
             self._check_samples(len(rows), array.shape)
-        border, classes = self.border if self.weights else None, self.classes and self.classes.ids
-        task = _task(array.shape, parameters, parameters.ignore_label, self.channels, self.clip, border, classes)
-        self._check_mask(mask)
-        counts = self.counts if self.moving and self.weights else None
-        threads = torch.get_num_threads() if self.threads is None else self.threads
+        border, ids = self.border if weighs else None, classes and classes.ids
+        ignores_float = isinstance(parameters.ignore_label, float)
+        task = _task(array.shape, parameters, ignores_float, self.channels, self.clip, border, ids)
+        if mask is not None:
+            self._check_mask(mask)
+        counts = self.counts if weighs and self.moving else None
+        threads = torch.get_num_threads() if threads is None else threads
         target, weight, _ = dispatch.run(array, task, mask, counts, engine=self.engine, threads=threads, in_place=True)
-        return (target, weight) if self.weights else target
+        return (target, weight) if weighs else target
 
     def _check_samples(self, rows: int, shape: tuple[int, ...]) -> None:
         """ValueError where there is no sample for each voxel size; the axis of channels is none of samples."""
@@ -271,11 +274,11 @@ class InnerDistanceTransform(torch.nn.Module):
         return f"{shown}, background={p.background!r}{classes}"
 
 
-@functools.lru_cache(maxsize=256, typed=True)  # as an ignored label, 2⁶⁰ is not the float 2.0⁶⁰
+@functools.lru_cache(maxsize=256)
 def _task(
     shape: tuple[int, ...],
     parameters: TargetParameters,
-    ignore_label: int | float | None,
+    ignores_float: bool,  # as an ignored label, 2⁶⁰ is not the float 2.0⁶⁰
     channels: int,
     clip: tuple[float, float],
     border: Border | None,
@@ -284,5 +287,5 @@ def _task(
     """The task of a call, with weights unless `border=None`."""
     task = Task(parameters, classes=classes)
     shape = task.shape_of(shape)
-    weighing = WeightParameters.per_channel(shape, len(parameters.voxel_size), channels, clip, ignore_label)
+    weighing = WeightParameters.per_channel(shape, len(parameters.voxel_size), channels, clip, parameters.ignore_label)
     return task if border is None else replace(task, weighing=weighing, border=border)

@@ -8,7 +8,9 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <chrono>
 #include <stdexcept>
+#include <thread>
 
 #include "binding.hpp"
 #include "cpu/engine.hpp"
@@ -18,6 +20,26 @@ namespace nb = nanobind;
 using namespace half_grid;
 
 namespace {
+
+// Lets other Python threads run for as long as it lives. Where the interpreter has ended meanwhile, Python before 3.14
+// ends a thread that comes back by unwinding its stack, which is an abort where a destructor must not throw. So this
+// thread stays here, and ends with the process.
+class GilReleased {
+ public:
+  GilReleased() : state_(PyEval_SaveThread()) {}
+  ~GilReleased() {
+    try {
+      PyEval_RestoreThread(state_);
+    } catch (...) {
+      for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+    }
+  }
+  GilReleased(const GilReleased&) = delete;
+  GilReleased& operator=(const GilReleased&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
 
 // Holds a buffer for as long as a call lasts. It is released with the GIL held.
 class Buffer {
@@ -118,7 +140,7 @@ std::int64_t run_targets(const CpuTask& task, nb::handle labels, const ElementFo
   check_volumes(task, array.view);
   check_same(array.view, result, "out");
   if (result.width != 4) throw std::invalid_argument("out is not float32");
-  const nb::gil_scoped_release released;
+  const GilReleased released;
   return targets(task, array, result, nullptr, threads, classes).fractions;
 }
 
@@ -145,7 +167,7 @@ std::pair<std::int64_t, bool> run_targets_and_weights(const CpuTask& task, nb::h
   if (w.slabs != 1 && (lead == 0 || array.view.shape[lead - 1] != w.slabs))
     throw std::invalid_argument("one slab per channel, or one");
   const auto run = [&] {
-    const nb::gil_scoped_release released;
+    const GilReleased released;
     const Noticed noticed = targets(task, array, result, &w, threads, classes);
     return std::pair<std::int64_t, bool>(noticed.fractions, noticed.mask_above_one);
   };
@@ -185,7 +207,7 @@ bool run_class_weights(nb::handle labels, const ElementFormat& format, nb::handl
                       dense<double>(down, slabs * classes, "denominators"),
                       of_labels};
   float* result = dense<float>(to, size_of(array.view), "weights");
-  const nb::gil_scoped_release released;
+  const GilReleased released;
   return class_weights(array, mask_view, mask_format, result, w, threads);
 }
 
@@ -194,7 +216,7 @@ bool run_class_weights(nb::handle labels, const ElementFormat& format, nb::handl
 struct CountsLock {
   void enter() {
     if (counts_mutex().try_lock()) return;
-    const nb::gil_scoped_release released;
+    const GilReleased released;
     counts_mutex().lock();
   }
   void exit(nb::args) { counts_mutex().unlock(); }

@@ -5,8 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
-sources="tests/portable.cpp kernels/plan.cpp kernels/classes.cpp kernels/cpu/engine.cpp kernels/cpu/weights.cpp"
-sources="$sources kernels/cpu/class_weights.cpp kernels/cpu/level.cpp"
+sources="tests/portable.cpp kernels/plan.cpp kernels/classes.cpp $(echo kernels/cpu/*.cpp)"
 flags="-std=c++17 -Ikernels -O3 -ffp-contract=off -fno-math-errno -pthread -static"
 "${CXX:-g++}" $flags $sources -o "$work/here"
 "${ARM64_CXX:-aarch64-linux-gnu-g++}" $flags $sources -o "$work/arm64"

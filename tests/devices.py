@@ -8,6 +8,7 @@ import torch
 
 from inner_distance_gpu.engines.cuda import launcher as launching
 from inner_distance_gpu.engines.cuda import plans
+from inner_distance_gpu.engines.cuda import run as cuda
 from inner_distance_gpu.parameters import Task
 
 
@@ -37,7 +38,7 @@ def no_synchronisation():
 
 def call_bytes(shape, dtype, parameters, limits=None):
     """Device memory of labels of `shape`, their target and the scratch of the call that makes it."""
-    labels, target = (plans.layout_of(torch.empty(shape, dtype=kind, device="meta")) for kind in (dtype, torch.float32))
+    labels, target = (cuda.layout_of(torch.empty(shape, dtype=kind, device="meta")) for kind in (dtype, torch.float32))
     limits = limits or launching.launcher.limits(torch.device("cuda", torch.cuda.current_device()))
     call = plans.prepare(labels, None, target, Task(parameters), limits)
     voxels = torch.Size(shape).numel()

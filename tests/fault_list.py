@@ -1,4 +1,4 @@
-"""The faults that faults.py plants in the kernels; `package_faults.py` has those in the package."""
+"""The faults that faults.py plants in the kernels; those in columns of bits and in pairs are in `cuda_faults.py`."""
 # ruff: noqa: E501 - a table: one fault a line
 
 from dataclasses import dataclass
@@ -26,7 +26,14 @@ TARGETS = ("test_cpu_engine.py", "test_cpu_bits.py", "-k", "not more_volumes and
 ENVELOPE = ("test_cpu_envelope.py", *TARGETS)
 WEIGHTS = ("test_cpu_engine.py", "-k", "transform or weights or exact")
 BORDER = ("test_border.py",)
-THREADS = ("test_cpu_threads.py", "test_cpu_bits.py", "-k", "test_threads or several or waves or one_wave")
+THREADS = (
+    "test_cpu_threads.py",
+    "test_cpu_pool.py",
+    "test_cpu_bits.py",
+    "-k",
+    "test_threads or several or its_volumes or one_wave",
+)
+POOL = ("test_cpu_pool.py",)
 NOTICES = ("test_notices.py",)
 BINDING = ("test_cpu_threads.py", "-k", "binding")
 DEVICE = ("test_device_kernels.py", "test_device_weights.py")
@@ -59,7 +66,6 @@ KERNELS = [
     Fault("rows.hpp", "if (format.foreign && (floats || format.has_ignored || v.is_class))", "if (format.foreign && (floats || format.has_ignored))", CLASSES),
     Fault("call.hpp", "v.background = classes && task.background == TIMES_LABEL ? int(ZERO) : task.background;", "v.background = task.background;", CLASSES),
     Fault("engine.cpp", "memory.inside + volume * table.classes * of_volume", "memory.inside + volume * of_volume", CLASSES),
-    Fault("engine.cpp", "if (border) std::memset(own, 255, memory.kept_bits);", "", ("test_classes.py", "-k", "cpu and waves")),
     Fault("scan.hpp", "task.missing |= count_bits(v.annotated + bits, v.words) != nx;", "", CLASSES),
     Fault("classify.cu", "const bool seen = x < nx && !label.missing;", "const bool seen = x < nx;", CLASSES_ON_HOST),
     Fault("classify.cu", "const bool seen = x < nx && !label.missing;", "const bool seen = !label.missing;", CLASSES_ON_HOST),
@@ -162,8 +168,8 @@ KERNELS = [
     Fault("plan.cpp", "if (bordered) {", "if (false) {", BORDER),
     Fault("plan.cpp", "plan.border_least = std::min(plan.border_least, half);", "", BORDER),
     Fault("plan.cpp", "deepest <= 254 ?", "deepest <= 300 ?", TARGETS),
-    Fault("engine.cpp", "wave[i].everywhere |= missing;", "", TARGETS),
-    Fault("engine.cpp", "if (border) std::memset(memory.bits, 255, std::size_t(memory.bit_sets) * memory.kept_bits);", "", BORDER),
+    Fault("engine.cpp", "volume.everywhere |= missing;", "", TARGETS),
+    Fault("engine.cpp", "if (border) std::memset(v.keep, 255, call.bits_bytes());", "", BORDER),
     Fault("engine.cpp", "may_miss = l.format.has_ignored || l.format.kind >= FLOATING;", "may_miss = l.format.has_ignored;", TARGETS),
     Fault("call.hpp", "bit_sets = call.weighing && !call.classes ? call.volumes : in_wave;", "bit_sets = in_wave;", ("test_cpu_bits.py", "-k", "one_wave")),
     Fault("plan.cpp", "distance = task.saturate ?", "distance = !task.saturate ?", TARGETS),
@@ -191,10 +197,20 @@ KERNELS = [
     Fault("class_weights.cpp", "return sum > counted;", "return false;", NOTICES),
     Fault("weights.cpp", "mask_above_one |= row.all.whole > row.counted[0] + row.counted[1];", "mask_above_one |= row.all.whole > 2 * (row.counted[0] + row.counted[1]);", NOTICES),
     # threads and memory
-    Fault("threads.hpp", "done_.wait(lock, [&] { return busy_ == 0; });", "", THREADS),
-    Fault("threads.hpp", "if (--busy_ == 0) done_.notify_one();", "--busy_;", THREADS),
-    Fault("threads.hpp", "      ended_ = true;", "", THREADS),
-    Fault("threads.hpp", "< n;) call(work, worker, i);", "< n;) call(work, 0, i);", THREADS),
+    Fault("pool.cpp", "done_.wait(lock, [&] { return busy_.load() == 0; });", "", THREADS),
+    Fault("pool.cpp", "if (last) done_.notify_one();", "", THREADS),
+    Fault("pool.cpp", "if (!shared) continue;", "", THREADS),
+    Fault("threads.hpp", "{ call(work, worker, i); }", "{ call(work, 0, i); }", THREADS),
+    Fault("threads.hpp", "(std::size_t(worker) + k) % count", "std::size_t(worker) % count", THREADS),
+    Fault("pool.cpp", "worker->number = int(lent_.size()) + 1;", "worker->number = 1;", THREADS),
+    Fault("pool.cpp", "if (count == most) {", "if (false) {", POOL),
+    Fault("pool.cpp", "sigfillset(&all);", "sigemptyset(&all);", POOL),
+    Fault("pool.cpp", "pthread_atfork(before_fork, nullptr, in_child);", "pthread_atfork(nullptr, nullptr, in_child);", POOL),
+    Fault("pool.cpp", "pthread_atfork(before_fork, nullptr, in_child);", "pthread_atfork(before_fork, nullptr, nullptr);", POOL, invisible="the mutex must be held, for nanoseconds, while another thread forks"),
+    Fault("host.cpp", "for (;;) std::this_thread::sleep_for(std::chrono::hours(1));", "throw;", POOL),
+    Fault("engine.cpp", "own.next.store(0, std::memory_order_release);", "own.next.store(1, std::memory_order_release);", POOL),
+    Fault("engine.cpp", "counted[std::size_t(i)] = found.counted;", "", POOL),
+    Fault("call.hpp", "if (by_volume) in_wave = call.threads;", "if (by_volume) in_wave = 1;", POOL),
     Fault("threads.hpp", "if ((block_ = spare.exchange(nullptr))) break;", "if ((block_ = spare.load())) break;", THREADS),
     Fault("threads.hpp", "if (block_ && block_->bytes < bytes) {", "if (block_ && block_->bytes * 2 < bytes) {", ("test_cpu_bits.py",)),
     # host: what the binding refuses
@@ -210,76 +226,5 @@ KERNELS = [
     Fault("plane.cu", "job.everywhere || (flags & HAS_MISSING);", "job.everywhere;", DEVICE),
     Fault("plane.cu", "i64(blockIdx.x) * 2 * nx", "i64(0) * 2 * nx", DEVICE),
     Fault("plane.cu", "(pair && bit_at(words, x + 1))", "false", DEVICE),
-    # columns: faces as bits, four labels at a time
-    Fault("columns.cuh", "if (here.code != below.code && !below.missing) found.a |= bit;", "if (here.code != below.code) found.a |= bit;", DEVICE),
-    Fault("columns.cuh", "end = column.last ? column.steps - 1 : column.steps;", "end = column.steps - 1;", DEVICE),
-    Fault("columns.cuh", "(((off & 0x7F7F7F7Fu) + 0x7F7F7F7Fu) | off) & 0x80808080u", "((off & 0x7F7F7F7Fu) + 0x7F7F7F7Fu) & 0x80808080u", PACKED),
-    Fault("columns.cuh", "__byte_perm(here, next, 0x4321)", "__byte_perm(here, next, 0x3321)", PACKED),
-    Fault("columns.cuh", "column.steps + (column.last ? 0 : 1)) p +=", "column.steps + 1) p +=", PACKED),
-    Fault("columns.cuh", "column.steps < STEPS ? (1u << column.steps) - 1 : ~0u : 0;", "~0u : 0;", PACKED, "bits beyond the segment repeat those of its last step, and no distance changes"),
-    Fault("columns.cuh", "column.real ? column.steps < STEPS", "true ? column.steps < STEPS", PACKED),
-    Fault("columns.cuh", "(word & ~mask) | (other >> apart & mask)", "(word & ~mask) | (other & mask)", PACKED),
-    # scan: sweeps, squares, chunks, counts
-    Fault("scan.cu", "return later ? u32(__ffs(int(later)) - 1) : behind + u32(STEPS - first);", "return later ? u32(__ffs(int(later)) - 1) : behind + u32(STEPS - 1 - first);", PACKED),
-    Fault("scan.cu", "    __syncthreads();\n    for (int s = warp; s < segments; s += warps) Writer", "    for (int s = warp; s < segments; s += warps) Writer", PACKED),
-    Fault("scan.cu", "  __syncwarp();\n", "", PACKED),
-    Fault("scan.cu", "const u32 lower = family == 0 ? before : down;", "const u32 lower = down;", DEVICE),
-    Fault("scan.cu", "stored.squares_of_two(least_of_two(f == 0 ? before : down[f], up[i]), f == 0);", "stored.squares_of_two(least_of_two(down[f], up[i]), f == 0);", PACKED),
-    Fault("scan.cu", "u32& chunk = f == FAMILIES - 1 ? least_b[i] : least_za[i];", "u32& chunk = f ? least_b[i] : least_za[i];", PACKED),
-    Fault("scan.cu", "const u32 both = least_of_two(own, __shfl_xor_sync(~0u, other, 16));", "const u32 both = own;", PACKED),
-    Fault("scan.cu", "if (start + i < steps) *p = squares;", "*p = squares;", PACKED),
-    Fault("scan.cu", "if (odd_row + 2 * half < block.rows) {", "{", PACKED),
-    Fault("scan.cu", "if (job.annotated || job.everywhere) return false;", "if (job.annotated) return false;", PACKED),
-    Fault("scan.cu", "if (job.annotated || job.everywhere) return false;", "if (job.everywhere) return false;", PACKED),
-    Fault("scan.cu", "i < rows * KINDS; ++i) any |=", "i < rows * KINDS - 1; ++i) any |=", PACKED),
-    Fault("scan.cu", "(i64(blockIdx.x) % job.replicas) * job.slabs", "(i64(blockIdx.x) % job.replicas)", PACKED),
-    Fault("scan.cu", "counts = u32(__popc(inside)) | u32(__popc(annotated)) << 16;", "counts = u32(__popc(inside)) | 32u << 16;", PACKED),
-    Fault("scan.cu", "sizeof(T) == 1 && !job.annotated && view.step[2] == 1 && (all & 3) == 0;", "sizeof(T) == 1 && !job.annotated && view.step[2] == 1;", PACKED),
-    Fault("scan.cu", "column.beside = column.here + (x + 4 < nx ? 4 : 3);", "column.beside = column.here + 4;", PACKED),
-    # pairs: costs, chunks, two rows or columns per register
-    Fault("pairs.cu", "costs[away + 1].even, best[r]);", "costs[away].even, best[r]);", PACKED),
-    Fault("pairs.cu", "BEFORE ? costs[away].odd : costs[away + 1].odd", "costs[away + 1].odd", PACKED),
-    Fault("pairs.cu", "own[i >= r ? i - r : r - i - 1].odd", "own[i > r ? i - r : r - i].odd", PACKED),
-    Fault("pairs.cu", "add_least(bound_before, nearest, worst) != worst;", "add_least(bound_before, costs[j + 2].even, worst) != worst;", PACKED),
-    Fault("pairs.cu", "add_least(bound_behind, costs[j + 1].even, worst) != worst;", "add_least(bound_behind, costs[j + 3].even, worst) != worst;", PACKED),
-    Fault("pairs.cu", "worst << 16 | worst >> 16) > nearest)) return;", "worst) > nearest)) return;", PACKED),
-    Fault("pairs.cu", "const u32 odd = costs[2 * q + step - 1].odd, even = costs[2 * q + step].even;", "const u32 odd = costs[2 * q + step].odd, even = costs[2 * q + step].even;", PACKED),
-    Fault("pairs.cu", "const int low = t - q - 1 > -1 ? t - q - 1 : -1,", "const int low = t - q - 1 > 0 ? t - q - 1 : 0,", PACKED),
-    Fault("pairs.cu", "right_d = step == 1 ? d.right[here] : d.left[high];", "right_d = step == 1 ? d.right[here] : d.left[here];", PACKED),
-    Fault("pairs.cu", "((own | own >> 1) & LEFT) | ((own | next << 1) & RIGHT);", "((own | own >> 1) & LEFT) | (own & RIGHT);", PACKED),
-    Fault("pairs.cu", "best[r] |= ~halves_of(wanted >> (2 * r)) & NONE_TWICE;\n    columns_to_rows(best, shared.c", "columns_to_rows(best, shared.c", PACKED),
-    Fault("pairs.cu", "if (threadIdx.x < 8) samples[", "if (false) samples[", PACKED),
-    Fault("pairs.cu", "      __syncthreads();\n      fill_pairs_of_d", "      fill_pairs_of_d", PACKED),
-    Fault("pairs.cu", "finish_pairs(job, shared, band, along_x);\n      __syncthreads();", "finish_pairs(job, shared, band, along_x);", PACKED),
-    Fault("pairs.cu", "shared.everywhere = job.everywhere || (flags & HAS_MISSING);", "shared.everywhere = job.everywhere;", PACKED),
-    Fault("tiles.cuh", "return (square >> 2 << 1) | (square & 1);", "return square >> 2 << 1;", PACKED),
-    Fault("tiles.cuh", "return twice * m * (m + 1) + odd;", "return twice * m * (m + 1);", PACKED),
-    Fault("tiles.cuh", "small_to_float(2 * packed - (packed & 1));", "small_to_float(2 * packed);", PACKED),
-    Fault("finish.cuh", "step == 4 && (u64(p) & 7) == 0", "step == 4", PACKED, "a host stores two floats at any address"),
-    Fault("finish.cuh", "by_sign_and_class = job.background != TIMES_LABEL && !job.annotated && !job.bordered && !job.mask.data;", "by_sign_and_class = job.background != TIMES_LABEL && !job.annotated && !job.mask.data;", PACKED),
-    Fault("weights.cu", "replica < w.replicas; ++replica)", "replica < 1; ++replica)", PACKED),
-    Fault("weights.cu", "const i64 carry = sum.low >> 32;", "const i64 carry = 0;", DEVICE, "float64 holds the sum of low halves exactly up to 2²¹ voxels, carried or not"),
-    Fault("weights.cu", "    __syncthreads();\n  }\n  const Sum sum", "  }\n  const Sum sum", DEVICE),
-    Fault("weights.cu", "extent[a] = smaller(w.slab[a], w.shape[a] - start);", "extent[a] = w.slab[a];", DEVICE),
-    Fault("weights.cu", "if (length) atomicAdd(w.counted + slab * w.classes + run, length);\n        run = c", "run = c", DEVICE),
-    Fault("labels.hpp", "(exponent + 1008) << 52", "(exponent + 1007) << 52", DEVICE),
-    Fault("labels.hpp", "label.missing = float_magnitude(label.code) > T(format.infinity);", "label.missing = float_magnitude(label.code) >= T(format.infinity);", DEVICE),
-    Fault("finish.cuh", "if (!v.annotated) target = job.fill;", "", DEVICE),
-    Fault("tanh.hpp", "p = p * r + V::all(1.0f / 24);", "p = p * r + V::all(1.0f / 25);", DEVICE),
-    Fault("doubled.cu", "&& !here.missing && !there.missing;", "&& !here.missing;", DEVICE),
-    Fault("job.cuh", "offset += (volume - next * leading[a]) * view.lead[a];", "offset += (volume - next * leading[a]) * view.lead[LEADING - 1];", DEVICE),
-    Fault("launch.cpp", "constexpr double LARGEST_PACKED = 65528;", "constexpr double LARGEST_PACKED = 70000;", PACKED),
-    Fault("launch.cpp", "job.limit = int(2 * std::ceil(volume.cap / 4)) + 1;", "job.limit = int(2 * std::floor(volume.cap / 4)) - 1;", PACKED),
-    Fault("launch.cpp", "(job.twice[0] / 2)) / 2) + 1;", "(job.twice[0] / 2)) / 2) - 1;", PACKED),
-    Fault("launch.cpp", "std::min(volume.square[a], LARGEST_PACKED + 1)", "std::min(volume.square[a], 2.0)", PACKED),
-    Fault("launch.cpp", "planner.piece(\"values\", (i64(job.limit) + 1) * 4,", "planner.piece(\"values\", 4,", LAUNCH + PACKED),
-    Fault("launch.cpp", "&& pairs_shared <= limits.shared_bytes;", ";", PACKED),
-    Fault("launch.cpp", "planner.piece(\"segments\", grid * words_bytes,", "planner.piece(\"segments\", words_bytes,", DEVICE + LAUNCH),
-    Fault("launch.cpp", "planner.piece(\"counted\", class_bytes * w.replicas,", "planner.piece(\"counted\", class_bytes,", LAUNCH + PACKED),
-    Fault("plan.cpp", "merged.extents.front() *= shape[axis];", "", LAUNCH + DEVICE),
-    Fault("plan.cpp", "&& merged.blocks.front() == merged.extents.front();", ";", DEVICE),
-    Fault("plan.cpp", "plan.cap = std::max(plan.cap, std::min(BEYOND, furthest * furthest * 1.01 + 2));", "", DEVICE),
-    Fault("launch.cpp", "job.border_least = float(volume.border_least);", "job.border_least = 3e38f;", DEVICE),
-    Fault("launch.cpp", "std::max(BLOCKS_BYTES, others)", "std::max(BLOCKS_BYTES, i64(1) << 62)", LIMITS),
 ]
 # fmt: on

@@ -21,11 +21,12 @@ import venv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from cuda_faults import CUDA
 from fault_list import KERNELS, Fault
 from package_faults import PACKAGE
 
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").exists())
-FAULTS = [*KERNELS, *PACKAGE]
+FAULTS = [*KERNELS, *CUDA, *PACKAGE]
 SOURCES = {"kernels": (".cpp", ".hpp", ".cu", ".cuh"), "inner_distance_gpu": (".py",)}
 # Strings and everything else that is no white space; in C++ comments are skipped.
 TOKENS = {True: re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|\S'), False: re.compile(r"\S")}

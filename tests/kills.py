@@ -103,13 +103,13 @@ def _begin(folder, name, old):
     return where
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--levels", action="store_true", help="write a pyramid")
     parser.add_argument("--version", type=int, choices=(2, 3), help="of the Zarr format; both by default")
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     averaging.VOXELS = 1  # a block of a level is a chunk
     versions = (2,) if ZARR_2 else (2, 3)
     versions = versions if asked.version is None else (asked.version,)
@@ -121,8 +121,8 @@ def main():
             done, wrong = rounds(Path(folder), kills, version, options, asked.seed)
         print(f"format {version}: {done} kills, {len(wrong)} outputs that differ", *wrong, sep="\n  ", flush=True)
         failed += bool(wrong) or done < kills
-    return failed
+    sys.exit(failed)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -9,6 +9,7 @@ import torch
 from host_launcher import HostLauncher
 
 from inner_distance_gpu.engines.cuda import launcher, self_test
+from inner_distance_gpu.engines.cuda import run as cuda
 
 SHAPE = (2, 38, 13, 37)  # several segments along z, bands along y and words along x, all of them ragged
 
@@ -29,7 +30,7 @@ def record(labels, mask):
     """The arrays of the file by name."""
     arrays = {"labels": labels, "mask": mask}
     for case in self_test.CASES:
-        for result in self_test.compute(case, labels, mask, torch.device("cpu")):
+        for result in self_test.compute(case, labels, mask, torch.device("cpu"), cuda.start):
             arrays[f"{case.name}/{result.name}"] = result.values
     return arrays
 

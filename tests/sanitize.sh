@@ -13,16 +13,16 @@ case "$kind" in
     sanitizers="address,undefined"
     libraries="$(preload libasan libubsan libstdc++)"
     tests=(tests/engines/test_cpu_engine.py tests/engines/test_cpu_bits.py tests/engines/test_border.py tests/kernels/test_cpu_indices.py
-      tests/engines/test_cpu_threads.py tests/engines/test_types_and_layouts.py)
+      tests/engines/test_cpu_threads.py tests/engines/test_cpu_pool.py tests/engines/test_types_and_layouts.py)
     # A memory limit and reserved gigabytes do not go together with ASan's own reservations.
     chosen="not memory_that_is_not_there and not spawn and not more_voxels_than_32_bits"
     ;;
   thread)
     sanitizers="thread"
     libraries="$(preload libtsan libstdc++)"
-    tests=(tests/engines/test_cpu_threads.py tests/engines/test_cpu_bits.py)
+    tests=(tests/engines/test_cpu_threads.py tests/engines/test_cpu_pool.py tests/engines/test_cpu_bits.py)
     # Several Python threads at once, each with threads of its own; forked and spawned processes are not TSan's.
-    chosen="several_python_threads or together or gil_is_free or left_behind or test_threads or one_wave"
+    chosen="several_python_threads or together or gil_is_free or asked_for or its_volumes or test_threads or one_wave"
     aligned="setarch --addr-no-randomize"  # the addresses TSan needs, where the kernel would spread them too far
     ;;
   *)

@@ -196,7 +196,7 @@ def block_target(
     # Parameters that are checked already: a second time would cost a small block a fifth of its computation.
     task = Task(replace(parameters, no_boundary="saturate"), classes=classes)
     accepted = dispatch.accept_volumes(labels, parameters.voxel_size)
-    targets = dispatch.run(accepted, task, engine=engine, threads=1).target
+    targets, _, _ = dispatch.run(accepted, task, engine=engine, threads=1)
     if np.all(with_sites):
         return targets
     return _without_sites(targets, labels, np.asarray(with_sites), parameters, engine, whole_extent, classes)

@@ -182,7 +182,7 @@ class AddInnerDistance(gp.BatchFilter):  # type: ignore[misc]
         parameters = TargetParameters.checked(sizes, p.scale, p.background, p.no_boundary, p.ignore_label, p.fill)
         array = dispatch.accept_volumes(labels.data, parameters.voxel_size)
         task = Task(parameters, classes=self.classes)
-        return dispatch.run(array, task, engine=self.engine, threads=self.threads).target
+        return dispatch.run(array, task, engine=self.engine, threads=self.threads)[0]
 
     def _weights(self, labels: Any, mask: Any) -> Any:
         dims = labels.spec.roi.dims
@@ -193,7 +193,7 @@ class AddInnerDistance(gp.BatchFilter):  # type: ignore[misc]
         weighing = WeightParameters.per_channel(shape, dims, self.channels, self.clip, self.parameters.ignore_label)
         counts = self.counts if self.moving else None
         task = Task(weighing=weighing, classes=self.classes)
-        return dispatch.run(array, task, mask, counts, engine=self.engine, threads=self.threads, in_place=True).weight
+        return dispatch.run(array, task, mask, counts, engine=self.engine, threads=self.threads, in_place=True)[1]
 
     def _made(self, key: Any, values: Any, request: Any, roi: Any) -> Any:
         spec = self.spec[key].copy()

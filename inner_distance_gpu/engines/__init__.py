@@ -6,7 +6,6 @@ import functools
 import importlib
 import math
 import os
-from types import ModuleType
 from typing import Any, NamedTuple, Protocol, cast
 
 import torch
@@ -16,7 +15,7 @@ from . import notices
 
 _NAMES = ("cuda", "cucim", "cpu", "reference")
 _CHOICES = ("auto", *_NAMES)
-_DEVICE = ("cuda", "cucim")
+ON_DEVICE = ("cuda", "cucim")
 _run_here: set[str] = set()  # engines that were asked whether they do: a call need not ask again
 
 MEMORY_ERRORS = (MemoryError, torch.cuda.OutOfMemoryError)
@@ -81,7 +80,7 @@ def check_name(engine: Any) -> str:
 
 def on_device(name: str) -> bool:
     """Whether an engine works on device memory."""
-    return name in _DEVICE
+    return name in ON_DEVICE
 
 
 def choose(engine: str, on_host: bool, shape: tuple[int, ...]) -> tuple[str, Engine]:
@@ -89,9 +88,9 @@ def choose(engine: str, on_host: bool, shape: tuple[int, ...]) -> tuple[str, Eng
     name = engine if isinstance(engine, str) and engine in _CHOICES else check_name(engine)
     if name == "auto":
         name = _fastest_host() if on_host else "cuda"
-    if not _runs(name):
+    if name not in _run_here and not _runs(name):
         require(name, f"engine={engine!r} for {'host' if on_host else 'CUDA'} labels of shape {shape}")
-    return name, cast(Engine, _module(name))
+    return name, _module(name)
 
 
 def _runs(name: str) -> bool:
@@ -124,7 +123,7 @@ def fastest() -> str:
 
 
 def _fastest_host() -> str:
-    if _runs("cpu"):
+    if "cpu" in _run_here or _runs("cpu"):
         return "cpu"
     notices.slow_engine(_why_not("cpu"))
     return "reference"
@@ -143,9 +142,9 @@ def out_of_memory(
 
 
 def _why_not(name: str) -> str | None:
-    return cast(Engine, _module(name)).why_not()
+    return _module(name).why_not()
 
 
 @functools.cache
-def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"{__name__}.{'cuda.run' if name == 'cuda' else name}")
+def _module(name: str) -> Engine:
+    return cast(Engine, importlib.import_module(f"{__name__}.{'cuda.run' if name == 'cuda' else name}"))

@@ -15,8 +15,6 @@ import numpy.typing as npt
 from ..parameters import TargetParameters, Task
 from . import Arrays, counting, native, notices
 
-_ONES = np.dtype(np.uint8)  # of the mask where none is given
-
 
 def why_not() -> str | None:
     """Runs where the extension module is installed."""
@@ -27,27 +25,29 @@ def run(task: Task, arrays: Arrays, threads: int) -> None:
     """Targets of every volume in the leading axes, weights, or both; the labels are read once."""
     labels, mask, target, weight, counts = arrays
     fractions = above_one = 0
-    if task.weighing is None:
-        element = native.element_format(labels.dtype, task.ignore_label)
-        fractions = native.module.targets(
-            _task(task.target), _labels(task, labels), element, target, threads, _classes(task, labels)
-        )
-    elif task.target is None:
+    if task.target is None:
         above_one = _class_weights(task, arrays, threads)
     else:
-        fractions, above_one = native.module.targets_and_weights(
-            _task(task.target),
-            _labels(task, labels),
-            native.element_format(labels.dtype, task.ignore_label),
-            target,
-            *_of_mask(mask),
-            weight,
-            *(counts or (None, None)),
-            task.weighing.clip,
-            task.border == "mask",
-            threads,
-            _classes(task, labels),
-        )
+        asked, element = _task(task.target), native.element_format(labels.dtype, task.ignore_label)
+        read, classes = (labels, None) if task.classes is None else _in_classes(task, labels)
+        if task.weighing is None:
+            fractions = native.module.targets(asked, read, element, target, threads, classes)
+        else:
+            fractions, above_one = native.module.targets_and_weights(
+                asked,
+                read,
+                element,
+                target,
+                *((None, element) if mask is None else _of_mask(mask)),
+                weight,
+                *(counts or (None, None)),
+                task.weighing.clip,
+                task.border == "mask",
+                threads,
+                classes,
+            )
+    if not (fractions or above_one):
+        return
     try:
         if fractions:
             notices.fractions(fractions, labels)
@@ -63,9 +63,10 @@ def _class_weights(task: Task, arrays: Arrays, threads: int) -> int:
     """Weights of slabs of any shape and any number of classes; whether an integer mask is above 1 somewhere."""
     labels, mask, _, weight, counts = arrays
     assert task.weighing is not None
+    read, classes = (labels, None) if task.classes is None else _in_classes(task, labels)
     return int(
         native.module.class_weights(
-            _labels(task, labels),
+            read,
             native.element_format(labels.dtype, task.ignore_label),
             *_of_mask(np.broadcast_to(np.uint8(1), weight.shape) if mask is None else mask),
             weight,
@@ -75,7 +76,7 @@ def _class_weights(task: Task, arrays: Arrays, threads: int) -> int:
             task.weighing.slab,
             task.weighing.clip,
             threads,
-            _classes(task, labels),
+            classes,
         )
     )
 
@@ -93,29 +94,17 @@ def _take_back(task: Task, arrays: Arrays, threads: int) -> None:
         denominators -= counted[1] - 1
 
 
-def _labels(task: Task, labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The memory of labels; with an axis of classes, along which it does not change."""
-    if task.classes is None:
-        return _bits(labels)
-    return np.broadcast_to(np.expand_dims(_bits(labels), -task.dims - 1), task.shape_of(labels.shape))
+def _in_classes(task: Task, labels: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Any]:
+    """The labels with an axis of classes, along which their memory does not change, and the map of classes."""
+    assert task.classes is not None
+    read = np.broadcast_to(np.expand_dims(labels, -task.dims - 1), task.shape_of(labels.shape))
+    return read, native.class_map(labels.dtype, task.classes)
 
 
-def _classes(task: Task, labels: npt.NDArray[Any]) -> Any:
-    return None if task.classes is None else native.class_map(labels.dtype, task.classes)
-
-
-def _bits(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The same memory as unsigned integers in native order: what a buffer can always say."""
-    return array.view(f"u{array.dtype.itemsize}")
-
-
-def _of_mask(mask: npt.NDArray[Any] | None) -> tuple[npt.NDArray[Any] | None, Any]:
-    """The memory of a mask, None for ones, and how its bytes are read."""
-    given = None if mask is None else _native(mask)
-    return (
-        None if given is None else _bits(given),
-        native.element_format(_ONES if given is None else given.dtype),
-    )
+def _of_mask(mask: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Any]:
+    """The memory of a mask, and how its bytes are read."""
+    given = _native(mask)
+    return given, native.element_format(given.dtype)
 
 
 def _native(mask: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -20,6 +20,7 @@ from ..parameters import TargetParameters, Task
 from . import Arrays, native
 from .cuda import driver, plans, streams
 from .cuda import launcher as launching
+from .cuda import run as cuda
 
 _PADDED = 32
 _INDICES = 2**31
@@ -35,37 +36,37 @@ def why_not() -> str | None:
 
 def run(task: Task, arrays: Arrays, threads: int = 1) -> None:
     """Counts first, then targets and weights volume by volume, one EDT after the other."""
-    limits = launching.launcher.limits(arrays.labels.device)
     if task.target is None:  # weights alone ask cuCIM for nothing
-        plans.call_of(plans.prepare, arrays, task, limits).run()
+        cuda.start(task, arrays)
         return
     _check_axes(arrays.labels, task.target)
     weighing = None
     if task.weighing is not None:
         counted = Arrays(arrays.labels, arrays.mask, None, None, arrays.counts)
         only_counts = Task(weighing=task.weighing, classes=task.classes)
-        weighing = plans.call_of(plans.prepare, counted, only_counts, limits)
+        limits = launching.launcher.limits(arrays.labels.device)
+        weighing = cuda.call_of(plans.prepare, counted, only_counts, limits)
         *counting, _ = weighing.prepared.launches
-        weighing.launch(*counting)
+        weighing.launch(counting)
     slabs = None if weighing is None else weighing.prepared.plan.slabs
-    call = plans.call_of(plans.prepare_doubled, arrays, task.target, slabs, task.border == "mask", task.classes)
+    call = cuda.call_of(plans.prepare_doubled, arrays, task.target, slabs, task.border == "mask", task.classes)
     if weighing is not None:
         call.records.weigh_with(weighing.records.class_weight)
     _sample(call)
 
 
-def _sample(call: plans.Call) -> None:
+def _sample(call: cuda.Call) -> None:
     """Mark the sites of all volumes, then sample the distances to them volume by volume."""
     plan, device = call.prepared.plan, call.device
     *mark, sample = call.prepared.launches
     grid = torch.empty([plan.volumes, *plan.grid_shape], dtype=torch.uint8, device=device)
     call.records.sample(grid.data_ptr(), 0, 0)
-    call.launch(*mark)
+    call.launch(mark)
     flags = call.scratch[: 4 * plan.volumes].view(torch.int32)
     for volume, has_site in enumerate(flags.tolist()):  # the one read from the device
         distances = _distance(grid[volume], tuple(plan.spacing)) if has_site else None
         call.records.sample(grid.data_ptr(), 0 if distances is None else distances.data_ptr(), volume)
-        call.launch(sample)
+        call.launch((sample,))
     call.finish()
 
 

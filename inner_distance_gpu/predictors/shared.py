@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy.typing as npt
@@ -180,7 +179,7 @@ class DistancesToBoundaries(Predictor):
         task = Task(TargetParameters(voxel_size, scale, self._background, "extent", None, 0.0))
 
         def run(accepted: Array, engine: str) -> tuple[Any, None]:
-            return dispatch.run(accepted, task, engine=engine, threads=_threads()).target, None
+            return dispatch.run(accepted, task, engine=engine, threads=_threads())[0], None
 
         return self._on_device(labels, run)[0]
 
@@ -203,7 +202,7 @@ class DistancesToBoundaries(Predictor):
         if mask is None or not self._on_cpu():
             return dispatch.accept_mask(mask, labels, dims, check)
         there = arrays.on_host(arrays.accept(mask, "mask"))
-        return dispatch.accept_mask(there.data, replace(labels, device=there.device), dims, check)
+        return dispatch.accept_mask(there.data, Array(labels.data, labels.kind, there.device), dims, check)
 
     def _on_cpu(self) -> bool:
         """Whether everything is computed on the host, wherever labels and masks are."""

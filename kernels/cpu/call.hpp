@@ -46,6 +46,7 @@ struct Call {
   Team team;
   VolumePlan plan;
   Volume model;
+  const Level* level;  // of the planes; the rest is that of the task
   bool whole, may_miss;
   i64 volumes, voxels, words, group, groups;  // of one volume
   i64 fractions = 0;
@@ -56,7 +57,7 @@ struct Call {
   Call(const CpuTask& t, const LabelArray& l, const StridedArray& o, const FusedWeights* w, int asked,
        const ClassMap* c)
       : task(t), labels(l), out(o), weighing(w), threads(useful_threads(l.view, asked)), team(threads),
-        plan(plan_volume(t, spatial_shape(t, l), w && w->border)), model(), classes(c),
+        plan(plan_volume(t, spatial_shape(t, l), w && w->border)), model(), level(t.level), classes(c),
         per_label(c ? c->table().classes : 1) {
     lead = int(l.view.shape.size() - t.voxel_size.size());
     if (c && (lead == 0 || l.view.shape[std::size_t(lead - 1)] != per_label))
@@ -89,6 +90,22 @@ struct Call {
     whole = task.units.whole && plan.cap <= 65534 && !task.always_float;
     // Decided without the shape, so that blocks of a volume get the same bits as the whole.
     v.near_only = std::max({reach_of(plan, 0), reach_of(plan, 1), reach_of(plan, 2)}) <= 255;
+    choose_lanes();
+  }
+
+  int lanes() const { return whole ? level->lanes_whole : level->lanes_float; }
+
+  // A row or column that is shorter than a register leaves lanes idle: the narrowest register that holds both takes
+  // less time. Every level returns the same bits, and so do whole squares and floats.
+  void choose_lanes() {
+    const i64 longest = std::max(plan.n[1], plan.n[2]);
+    const bool can_be_whole = whole;
+    for (const bool as_whole : {true, false})
+      for (const Level* other : task.narrower) {
+        const int fewer = as_whole ? other->lanes_whole : other->lanes_float;
+        if ((as_whole && !can_be_whole) || fewer < longest || fewer >= lanes()) continue;
+        level = other, whole = as_whole;
+      }
   }
 
   unsigned char* labels_of(i64 volume) const {
@@ -99,44 +116,52 @@ struct Call {
   std::size_t family_bytes() const { return std::size_t((voxels * plan.scan_bytes + 128 + 63) / 64 * 64); }
 };
 
-// Memory for the search of planes. Where there are many planes, each worker searches planes of its own, with C and D in
-// its cache. Where there are few, all workers share one plane at a time.
-struct PlaneBuffers {
+// Memory of the workers. Where there are many planes, each worker searches planes of its own, with C and D in its cache.
+// Where there are few, all workers share one plane at a time.
+struct WorkerMemory {
   unsigned char* base;
-  std::size_t bytes, scratch;  // bytes of C and of D each; bytes of a worker's scratch memory
+  std::size_t bytes, of_scan, scratch;  // bytes of C and of D each; of a worker's scratch memory for scan and plane
+  std::size_t whole;                    // bytes of all that a worker has, where planes are not shared
   bool shared;
-  unsigned char* c(int worker) const { return base + (shared ? 0 : std::size_t(worker) * 2 * bytes); }
-  unsigned char* own(int worker, int workers) const {
-    return base + (shared ? 1 : std::size_t(workers)) * 2 * bytes + std::size_t(worker) * scratch;
-  }
+  unsigned char* c(int worker) const { return base + (shared ? 0 : std::size_t(worker) * whole); }
+  unsigned char* own(int worker) const { return base + 2 * bytes + std::size_t(worker) * (shared ? scratch : whole); }
+  unsigned char* scan(int worker) const { return base + std::size_t(worker) * (shared ? of_scan : whole); }
 };
 
-// Scratch memory of a call, and how many volumes are scanned together before their planes are searched.
+// Scratch memory of a call. Where there are as many volumes as workers, each worker scans and searches volumes of its
+// own, one after the other in the same memory. Otherwise all work together on a wave of volumes: first they scan it, then
+// they search its planes.
 struct Memory {
   std::size_t per_volume;  // bytes of the scan of a volume
   std::size_t kept_bits;   // bytes of the bits of a volume; those of classes lie apart
-  i64 in_wave, bit_sets;
-  std::size_t of_scan, of_classes;  // scratch memory of a worker
-  PlaneBuffers buffers;
+  bool by_volume;
+  i64 in_wave, bit_sets;   // volumes of a wave, or workers that have one
+  std::size_t of_classes;  // scratch memory of a worker
+  WorkerMemory workers;
   u32 *inside, *annotated;  // the bits of all classes; see classify.hpp
   unsigned char *scans, *bits;
 
   Memory(const Call& call, bool border) {
-    const Level& level = *call.task.level;
-    const std::size_t workers = std::size_t(call.threads), bits_bytes = call.bits_bytes();
+    const Level& level = *call.level;
+    const std::size_t count = std::size_t(call.threads), bits_bytes = call.bits_bytes();
     kept_bits = bits_bytes * ((call.classes ? 0 : 1 + std::size_t(call.may_miss)) + std::size_t(border));
     per_volume = 3 * call.family_bytes() + call.line_bytes();
     const i64 class_wave_bytes = std::max(CLASS_WAVE_BYTES, CLASS_WAVE_BYTES_PER_LABEL * call.voxels),
               wave_bytes = call.classes ? std::min(WAVE_BYTES, class_wave_bytes) : WAVE_BYTES;
     in_wave = std::max<i64>(1, std::min(call.volumes, wave_bytes / i64(per_volume + kept_bits)));
+    by_volume = call.volumes > 1 && call.threads <= in_wave;
+    if (by_volume) in_wave = call.threads;
     bit_sets = call.weighing && !call.classes ? call.volumes : in_wave;
-    buffers.bytes = std::size_t(level.plane_bytes(call.model, call.whole));
-    buffers.scratch = std::size_t(level.plane_scratch(call.model, call.whole));
-    buffers.shared = call.threads > 1 && in_wave * call.plan.n[0] < 4 * call.threads;
-    of_scan = std::size_t((level.scan_scratch(call.model, call.group) + 63) / 64 * 64);
-    of_classes = call.classes ? std::size_t((level.class_scratch(call.model) + 63) / 64 * 64) : 0;
-    const std::size_t planes = (buffers.shared ? 1 : workers) * 2 * buffers.bytes + workers * buffers.scratch,
-                      working = std::max({planes, workers * of_scan, workers * of_classes}),
+    workers.bytes = std::size_t(level.plane_bytes(call.model, call.whole));
+    workers.scratch = std::size_t(level.plane_scratch(call.model, call.whole));
+    workers.shared = !by_volume && call.threads > 1 && in_wave * call.plan.n[0] < 4 * call.threads;
+    workers.of_scan = std::size_t((call.task.level->scan_scratch(call.model, call.group) + 63) / 64 * 64);
+    workers.whole = std::max((2 * workers.bytes + workers.scratch + 63) / 64 * 64, workers.of_scan);
+    of_classes = call.classes ? std::size_t((call.task.level->class_scratch(call.model) + 63) / 64 * 64) : 0;
+    const std::size_t planes = workers.shared
+                                   ? std::max(2 * workers.bytes + count * workers.scratch, count * workers.of_scan)
+                                   : count * workers.whole,
+                      working = std::max(planes, count * of_classes),
                       labels = call.classes ? std::size_t(call.volumes / call.per_label) * bits_bytes : 0,
                       of_inside = labels * std::size_t(call.per_label), of_annotated = call.may_miss ? labels : 0;
     scratch_.emplace(std::size_t(in_wave) * per_volume + std::size_t(bit_sets) * kept_bits + of_inside + of_annotated +
@@ -145,7 +170,7 @@ struct Memory {
     bits = scratch_->take(std::size_t(bit_sets) * kept_bits);
     inside = reinterpret_cast<u32*>(scratch_->take(of_inside));
     annotated = reinterpret_cast<u32*>(scratch_->take(of_annotated));
-    buffers.base = scratch_->take(working);
+    workers.base = scratch_->take(working);
   }
 
  private:

@@ -1,47 +1,18 @@
 #include "engine.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <memory>
 #include <stdexcept>
+#include <thread>
 
 #include "call.hpp"
 #include "weights.hpp"
 
 namespace half_grid {
-
-std::vector<std::string> levels() {
-  std::vector<std::string> names;
-#if defined(HALF_GRID_HAS_AVX512)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx2"))
-    names.push_back("avx512");
-#endif
-#if defined(HALF_GRID_HAS_AVX2)
-  if (__builtin_cpu_supports("avx2")) names.push_back("avx2");
-#endif
-  names.push_back("baseline");
-  return names;
-}
-
-const Level* level_named(const std::string& name) {
-  const std::vector<std::string> runs = levels();
-  const std::string& wanted = name == "auto" ? runs.front() : name;
-  if (std::find(runs.begin(), runs.end(), wanted) == runs.end())
-    throw std::invalid_argument("SIMD level " + name + " does not run on this processor");
-#if defined(HALF_GRID_HAS_AVX512)
-  if (wanted == "avx512") return level_avx512();
-#endif
-#if defined(HALF_GRID_HAS_AVX2)
-  if (wanted == "avx2") return level_avx2();
-#endif
-  return level_baseline();
-}
-
-CpuTask::CpuTask(const Task& task, const std::string& name, bool in_float)
-    : Task(task), level(level_named(name)), always_float(in_float) {}
 
 namespace {
 
@@ -71,7 +42,7 @@ Classified classify(Call& call, const Memory& memory) {
             memory.inside + volume * table.classes * of_volume,
             of_volume,
             call.may_miss ? memory.annotated + volume * of_volume : nullptr,
-            memory.buffers.base + std::size_t(worker) * memory.of_classes,
+            memory.workers.base + std::size_t(worker) * memory.of_classes,
             &inside[std::size_t(i * table.classes)],
             0,
             0};
@@ -91,70 +62,92 @@ Classified classify(Call& call, const Memory& memory) {
   return found;
 }
 
-void scan_wave(Call& call, std::vector<Volume>& wave, std::vector<ScanTask>& tasks, unsigned char* scratch,
-               std::size_t scratch_bytes) {
-  tasks.assign(wave.size() * std::size_t(call.groups), ScanTask());
+ScanTask scan_group(const Call& call, const Volume& volume, i64 group, unsigned char* scratch) {
+  ScanTask task = {};
+  task.volume = &volume;
+  task.y0 = group * call.group;
+  task.y1 = std::min(task.y0 + call.group, volume.ny);
+  task.scratch = scratch;
+  task.may_miss = call.may_miss;
+  call.task.level->scan(task);
+  return task;
+}
+
+// What was found in a volume, from all its groups of rows.
+struct Scanned {
+  Counted counted = {0, 0};
+  i64 fractions = 0;
+  bool site = false, missing = false;
+
+  void add(const ScanTask& task) {
+    counted.inside += task.count_inside, counted.annotated += task.count_annotated;
+    fractions += task.fractions;
+    site |= task.site, missing |= task.missing;
+  }
+  void tell(Volume& volume) const {
+    volume.has_no_site = !site;
+    volume.everywhere |= missing;
+    if (!missing) volume.annotated = nullptr;
+  }
+};
+
+void scan_wave(Call& call, std::vector<Volume>& wave, std::vector<Counted>& counted, const WorkerMemory& memory) {
+  std::vector<ScanTask> tasks(wave.size() * std::size_t(call.groups));
   call.team.run(i64(tasks.size()), [&](int worker, i64 i) {
-    ScanTask& task = tasks[std::size_t(i)];
-    task.volume = &wave[std::size_t(i / call.groups)];
-    task.y0 = i % call.groups * call.group;
-    task.y1 = std::min(task.y0 + call.group, task.volume->ny);
-    task.scratch = scratch + std::size_t(worker) * scratch_bytes;
-    task.may_miss = call.may_miss;
-    call.task.level->scan(task);
+    tasks[std::size_t(i)] = scan_group(call, wave[std::size_t(i / call.groups)], i % call.groups, memory.scan(worker));
   });
   for (std::size_t i = 0; i < wave.size(); ++i) {
-    bool site = false, missing = false;
-    for (i64 g = 0; g < call.groups; ++g) {
-      const ScanTask& task = tasks[i * std::size_t(call.groups) + std::size_t(g)];
-      site |= task.site, missing |= task.missing, call.fractions += task.fractions;
-    }
-    wave[i].has_no_site = !site;
-    wave[i].everywhere |= missing;
-    if (!missing) wave[i].annotated = nullptr;
+    Scanned found;
+    for (i64 g = 0; g < call.groups; ++g) found.add(tasks[i * std::size_t(call.groups) + std::size_t(g)]);
+    found.tell(wave[i]);
+    call.fractions += found.fractions;
+    counted.push_back(found.counted);
   }
 }
 
-// With a weigher, the weights of a plane are written right after its targets. The wave begins with volume `begin`.
-void run_planes(Call& call, const std::vector<Volume>& wave, i64 begin, const PlaneBuffers& buffers,
+PlaneTask part_of(const WorkerMemory& memory, const Volume& volume, i64 z, int worker, i64 first, i64 last) {
+  unsigned char* c = memory.c(worker);
+  return {&volume, z, first, last, c, c + memory.bytes, memory.own(worker)};
+}
+
+// A plane of the volume with that number, by one worker. With a weigher, the weights are written right after the targets.
+void run_plane(const Call& call, const WorkerMemory& memory, const Volume& volume, i64 number, i64 z, int worker,
+               const Weigher* weigher) {
+  const i64 lanes = call.lanes(), ny = call.plan.n[1], panels = (call.plan.n[2] + lanes - 1) / lanes;
+  if (!volume.has_no_site) call.level->panels(part_of(memory, volume, z, worker, 0, panels), call.whole);
+  call.level->bands(part_of(memory, volume, z, worker, 0, (ny + lanes - 1) / lanes), call.whole);
+  if (weigher) weigher->write(volume, number, z * ny, (z + 1) * ny);
+}
+
+// The wave begins with volume `begin`.
+void run_planes(Call& call, const std::vector<Volume>& wave, i64 begin, const WorkerMemory& memory,
                 const Weigher* weigher) {
-  const Level& level = *call.task.level;
-  const i64 lanes = call.whole ? level.lanes_whole : level.lanes_float;
-  const i64 panels = (call.plan.n[2] + lanes - 1) / lanes, bands = (call.plan.n[1] + lanes - 1) / lanes;
-  const auto part = [&](const Volume& volume, i64 z, int worker, i64 first, i64 last) {
-    unsigned char* c = buffers.c(worker);
-    return PlaneTask{&volume, z, first, last, c, c + buffers.bytes, buffers.own(worker, call.threads)};
-  };
-  const i64 planes = i64(wave.size()) * call.plan.n[0];
-  if (!buffers.shared) {
+  const i64 nz = call.plan.n[0], ny = call.plan.n[1], planes = i64(wave.size()) * nz;
+  if (!memory.shared) {
     call.team.run(planes, [&](int worker, i64 i) {
-      const Volume& volume = wave[std::size_t(i / call.plan.n[0])];
-      const i64 z = i % call.plan.n[0];
-      if (!volume.has_no_site) level.panels(part(volume, z, worker, 0, panels), call.whole);
-      level.bands(part(volume, z, worker, 0, bands), call.whole);
-      if (weigher) weigher->write(volume, begin + i / call.plan.n[0], z * call.plan.n[1], (z + 1) * call.plan.n[1]);
+      run_plane(call, memory, wave[std::size_t(i / nz)], begin + i / nz, i % nz, worker, weigher);
     });
     return;
   }
+  const i64 lanes = call.lanes(), panels = (call.plan.n[2] + lanes - 1) / lanes, bands = (ny + lanes - 1) / lanes;
   const i64 chunks = std::min<i64>(panels, 4 * call.threads), strips = std::min<i64>(bands, 8 * call.threads);
   for (i64 i = 0; i < planes; ++i) {
-    const Volume& volume = wave[std::size_t(i / call.plan.n[0])];
-    const i64 z = i % call.plan.n[0];
+    const Volume& volume = wave[std::size_t(i / nz)];
+    const i64 z = i % nz;
     if (!volume.has_no_site)
       call.team.run(chunks, [&](int worker, i64 j) {
-        level.panels(part(volume, z, worker, j * panels / chunks, (j + 1) * panels / chunks), call.whole);
+        call.level->panels(part_of(memory, volume, z, worker, j * panels / chunks, (j + 1) * panels / chunks),
+                           call.whole);
       });
     call.team.run(strips, [&](int worker, i64 j) {
-      const i64 first = j * bands / strips, last = (j + 1) * bands / strips, row = z * call.plan.n[1];
-      level.bands(part(volume, z, worker, first, last), call.whole);
-      if (weigher)
-        weigher->write(volume, begin + i / call.plan.n[0], row + first * lanes,
-                       row + std::min(last * lanes, call.plan.n[1]));
+      const i64 first = j * bands / strips, last = (j + 1) * bands / strips, row = z * ny;
+      call.level->bands(part_of(memory, volume, z, worker, first, last), call.whole);
+      if (weigher) weigher->write(volume, begin + i / nz, row + first * lanes, row + std::min(last * lanes, ny));
     });
   }
 }
 
-// Volume i, the one with that number in its wave: what it reads and writes.
+// Volume i, with that number in its wave or of that worker: what it reads and writes.
 Volume volume_of(const Call& call, const Memory& memory, i64 i, i64 in_wave, bool border) {
   Volume v = call.model;
   unsigned char* scan = memory.scans + std::size_t(in_wave) * memory.per_volume;
@@ -169,13 +162,59 @@ Volume volume_of(const Call& call, const Memory& memory, i64 i, i64 in_wave, boo
     v.inside = memory.inside + std::size_t(i) * step;
     v.annotated = call.may_miss ? memory.annotated + std::size_t(i / call.per_label) * step : nullptr;
     v.keep = border ? own : nullptr;
-    if (border) std::memset(own, 255, memory.kept_bits);  // an earlier wave has used it
-    return v;
+  } else {
+    v.inside = own;
+    v.annotated = call.may_miss ? own + step : nullptr;
+    v.keep = border ? own + step * (call.may_miss ? 2 : 1) : nullptr;
   }
-  v.inside = own;
-  v.annotated = call.may_miss ? own + step : nullptr;
-  v.keep = border ? own + step * (call.may_miss ? 2 : 1) : nullptr;
+  if (border) std::memset(v.keep, 255, call.bits_bytes());
   return v;
+}
+
+// The volume that a worker is at. Its planes are taken one by one, at the end by workers without a volume, too.
+struct alignas(64) AtWork {
+  std::atomic<i64> next{std::numeric_limits<i64>::max() / 2};  // plane; beyond the last one where none is left
+  Volume volume;
+  i64 number = 0;
+};
+
+// Each worker scans and searches volumes of its own, and helps others when there are none left. `all` and `counted` get
+// an entry for each volume.
+void run_volumes(Call& call, const Memory& memory, std::vector<Volume>& all, std::vector<Counted>& counted,
+                 const Weigher* weigher, bool border) {
+  all.resize(std::size_t(call.volumes));
+  counted.resize(std::size_t(call.volumes));
+  std::vector<AtWork> at_work(std::size_t(call.threads));
+  Ranges volumes(call.volumes, call.threads);
+  std::atomic<i64> scanned{0}, fractions{0};
+  call.team.run(call.threads, [&](int worker, i64) {
+    const auto search = [&](AtWork& at) {
+      while (at.next.load(std::memory_order_relaxed) < call.plan.n[0]) {
+        const i64 z = at.next.fetch_add(1, std::memory_order_acquire);
+        if (z < call.plan.n[0]) run_plane(call, memory.workers, at.volume, at.number, z, worker, weigher);
+      }
+    };
+    AtWork& own = at_work[std::size_t(worker)];
+    volumes.take(worker, [&](i64 i) {
+      own.volume = volume_of(call, memory, i, worker, border);
+      Scanned found;
+      for (i64 g = 0; g < call.groups; ++g) found.add(scan_group(call, own.volume, g, memory.workers.scan(worker)));
+      found.tell(own.volume);
+      own.number = i;
+      all[std::size_t(i)] = own.volume;
+      counted[std::size_t(i)] = found.counted;
+      fractions.fetch_add(found.fractions, std::memory_order_relaxed);
+      own.next.store(0, std::memory_order_release);
+      scanned.fetch_add(1, std::memory_order_release);
+      search(own);
+    });
+    for (bool more = true; more;) {
+      more = scanned.load(std::memory_order_acquire) < call.volumes;
+      for (AtWork& at : at_work) search(at);
+      if (more) std::this_thread::yield();
+    }
+  });
+  call.fractions += fractions.load();
 }
 
 // The weights of all volumes, where they could not be written plane by plane.
@@ -195,10 +234,7 @@ Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArra
   Call call(task, labels, out, weighing, threads, classes);
   const bool border = weighing && weighing->border;
   const Memory memory(call, border);
-  if (border) std::memset(memory.bits, 255, std::size_t(memory.bit_sets) * memory.kept_bits);
-
-  std::vector<Volume> wave, all;
-  std::vector<ScanTask> tasks;
+  std::vector<Volume> all;
   std::vector<Counted> counted;
   const std::unique_ptr<Weigher> weigher =
       weighing ? std::make_unique<Weigher>(task, labels, *weighing, call.model) : nullptr;
@@ -209,25 +245,20 @@ Noticed targets(const CpuTask& task, const LabelArray& labels, const StridedArra
       if (!found.missing[std::size_t(i)]) all.back().annotated = nullptr;
     }
     if (weigher) weigher->count(all, found.counted, call.team);
+    all.clear();
   }
   // Whether the counts are complete before the first plane is searched.
-  const bool counts_first = classes || memory.in_wave == call.volumes;
-  for (i64 first = 0; first < call.volumes; first += memory.in_wave) {
-    const i64 last = std::min(call.volumes, first + memory.in_wave);
-    wave.clear();
-    for (i64 i = first; i < last; ++i) wave.push_back(volume_of(call, memory, i, i - first, border));
-    scan_wave(call, wave, tasks, memory.buffers.base, memory.of_scan);
-    if (weigher && !classes) {
-      all.insert(all.end(), wave.begin(), wave.end());
-      for (std::size_t i = 0; i < wave.size(); ++i) {
-        Counted sum = {0, 0};
-        for (std::size_t g = i * std::size_t(call.groups), end = g + std::size_t(call.groups); g < end; ++g)
-          sum.inside += tasks[g].count_inside, sum.annotated += tasks[g].count_annotated;
-        counted.push_back(sum);
-      }
-      if (counts_first) weigher->count(all, counted, call.team);
-    }
-    run_planes(call, wave, first, memory.buffers, counts_first ? weigher.get() : nullptr);
+  const bool counts_first = classes || (!memory.by_volume && memory.in_wave == call.volumes);
+  const Weigher* const at_once = counts_first ? weigher.get() : nullptr;
+  if (memory.by_volume) run_volumes(call, memory, all, counted, at_once, border);
+  for (i64 first = 0; !memory.by_volume && first < call.volumes; first += memory.in_wave) {
+    std::vector<Volume> wave;
+    for (i64 i = first; i < std::min(call.volumes, first + memory.in_wave); ++i)
+      wave.push_back(volume_of(call, memory, i, i - first, border));
+    scan_wave(call, wave, counted, memory.workers);
+    all.insert(all.end(), wave.begin(), wave.end());
+    if (weigher && !classes && counts_first) weigher->count(all, counted, call.team);
+    run_planes(call, wave, first, memory.workers, at_once);
   }
   if (weigher && !counts_first) {
     weigher->count(all, counted, call.team);

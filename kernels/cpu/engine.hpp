@@ -22,7 +22,8 @@ struct StridedArray {
 struct CpuTask : Task {
   CpuTask(const Task& task, const std::string& level, bool always_float);
   const Level* level;
-  bool always_float;  // never use squares of 16 bits, even where they are exact
+  std::vector<const Level*> narrower;  // the vector levels that may take its place, where it was not asked for by name
+  bool always_float;                   // never use squares of 16 bits, even where they are exact
 };
 
 // Labels: spatial axes last, volumes in front.

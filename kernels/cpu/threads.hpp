@@ -1,4 +1,4 @@
-// Threads that live as long as one call. There is no pool and no runtime, so a fork can leave nothing locked.
+// The threads of a call and its memory. Threads stay between calls (pool.cpp); there is no other runtime.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -7,27 +7,56 @@
 #include <exception>
 #include <mutex>
 #include <new>
-#include <system_error>
-#include <thread>
 #include <vector>
 
 namespace half_grid {
 
-// The threads of one call. They start when there is work to share for the first time, and end with the call. Nobody
-// waits for a thread that starts late, since waking an idle core can take longer than the work; it joins in whatever
-// work is left.
-class Team {
+// The numbers [0, n), shared by the workers of a team. Each takes from a range of its own first, so that what it writes
+// and reads in one pass after another stays in the caches of its core, and then from the ranges of others: parts that
+// become smaller towards the end.
+class Ranges {
+ public:
+  Ranges(std::int64_t n, int workers) : ranges_(std::size_t(workers)) {
+    for (int k = 0; k < workers; ++k) {
+      ranges_[std::size_t(k)].next.store(n * k / workers, std::memory_order_relaxed);
+      ranges_[std::size_t(k)].end = n * (k + 1) / workers;
+    }
+  }
+
+  template <class Use> void take(int worker, const Use& use) {
+    const std::size_t count = ranges_.size();
+    for (std::size_t k = 0; k < count; ++k) {
+      Range& from = ranges_[(std::size_t(worker) + k) % count];
+      for (std::int64_t i; (i = from.next.load(std::memory_order_relaxed)) < from.end;) {
+        const std::int64_t part = (from.end - i) / 16 + 1;
+        i = from.next.fetch_add(part, std::memory_order_relaxed);
+        for (const std::int64_t end = i + part < from.end ? i + part : from.end; i < end; ++i) use(i);
+      }
+    }
+  }
+
+  void stop() {
+    for (Range& range : ranges_) range.next.store(range.end, std::memory_order_relaxed);
+  }
+
+ private:
+  struct alignas(64) Range {
+    std::atomic<std::int64_t> next{0};
+    std::int64_t end = 0;
+  };
+  std::vector<Range> ranges_;
+};
+
+struct Worker;  // a thread of the pool
+
+// The threads of one call. They are lent by the pool when there is work to share for the first time, and go back with
+// the end of the call. Nobody waits for a thread that comes late, since waking an idle core can take longer than the
+// work; it joins in whatever work is left. What several threads write lies in cache lines of its own: here and there a
+// line takes half a microsecond from core to core.
+class alignas(64) Team {
  public:
   explicit Team(int threads) : threads_(threads) {}
-  ~Team() {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      ended_ = true;
-      round_.fetch_add(1, std::memory_order_release);
-    }
-    begun_.notify_all();
-    for (std::thread& other : others_) other.join();
-  }
+  ~Team();
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
 
@@ -39,80 +68,58 @@ class Team {
       for (std::int64_t i = 0; i < n; ++i) work(0, i);
       return;
     }
-    const auto call = [](const void* erased, int worker, std::int64_t i) {
+    const auto one = [](const void* erased, int worker, std::int64_t i) {
       (*static_cast<const Work*>(erased))(worker, i);
     };
-    Shared shared{{0}, n, nullptr, {}, &work, call};
+    const int workers = int(threads_ < n ? threads_ : n);
+    Shared shared{&work, one, Ranges(n, workers), nullptr, {}};
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       shared_ = &shared;
       round_.fetch_add(1, std::memory_order_release);
     }
-    begun_.notify_all();
-    grow(int(threads_ < n ? threads_ : n) - 1);
+    call(workers - 1);
     shared.take(0);
-    std::unique_lock<std::mutex> lock(mutex_);
-    shared_ = nullptr;
-    done_.wait(lock, [&] { return busy_ == 0; });
+    settle();
     if (shared.error) std::rethrow_exception(shared.error);
   }
 
  private:
+  static constexpr int SPINS = 20000;  // about ten microseconds, since the next round mostly begins at once
+
   struct Shared {
-    std::atomic<std::int64_t> next;
-    std::int64_t n;
+    const void* const work;
+    void (*const call)(const void*, int, std::int64_t);
+    Ranges ranges;
     std::exception_ptr error;
     std::mutex error_mutex;
-    const void* work;
-    void (*call)(const void*, int, std::int64_t);
 
     void take(int worker) {
       try {
-        for (std::int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < n;) call(work, worker, i);
+        ranges.take(worker, [&](std::int64_t i) { call(work, worker, i); });
       } catch (...) {
         const std::lock_guard<std::mutex> lock(error_mutex);
         if (!error) error = std::current_exception();
-        next.store(n);
+        ranges.stop();
       }
     }
   };
 
-  void grow(int others) {
-    while (int(others_.size()) < others) {
-      try {
-        others_.reserve(std::size_t(others));
-        others_.emplace_back(&Team::serve, this, int(others_.size()) + 1);
-      } catch (const std::system_error&) { return; }
-    }
-  }
-
-  void serve(int worker) {
-    constexpr int SPINS = 20000;  // about ten microseconds, since the next round mostly begins at once
-    int seen = 0;
-    for (;;) {
-      for (int i = 0; i < SPINS && round_.load(std::memory_order_acquire) == seen; ++i) {}
-      std::unique_lock<std::mutex> lock(mutex_);
-      begun_.wait(lock, [&] { return round_.load(std::memory_order_relaxed) != seen; });
-      if (ended_) return;
-      seen = round_.load(std::memory_order_relaxed);
-      Shared* shared = shared_;
-      if (!shared) continue;
-      ++busy_;
-      lock.unlock();
-      shared->take(worker);
-      lock.lock();
-      if (--busy_ == 0) done_.notify_one();
-    }
-  }
+  static void live(Worker* worker);  // what a thread of the pool does until it ends
+  void call(int others);
+  void serve(Worker& worker);
+  void settle();
 
   int threads_;
-  std::vector<std::thread> others_;
+  std::vector<Worker*> lent_;
   std::mutex mutex_;
-  std::condition_variable begun_, done_;
+  std::condition_variable done_;
   std::atomic<int> round_{0};
   Shared* shared_ = nullptr;  // the work that is being shared; null between rounds
-  int busy_ = 0;              // other threads at work on it
+  std::atomic<int> busy_{0};  // other threads at work on it
   bool ended_ = false;
+  std::atomic<int> inside_{0};  // threads that serve; they come and go under the mutex of the pool
+  std::condition_variable left_;
 };
 
 // Thrown where memory cannot be allocated; says how much was asked for.

@@ -33,8 +33,9 @@ struct Volume {
   float fill;
 };
 
-// The scan of a group of rows [y0, y1), for all z. `scratch` holds scan_scratch() bytes.
-struct ScanTask {
+// The scan of a group of rows [y0, y1), for all z. `scratch` holds scan_scratch() bytes. Threads count in tasks that are
+// neighbours in memory, so each has cache lines of its own.
+struct alignas(64) ScanTask {
   const Volume* volume;
   i64 y0, y1;
   u8* scratch;
@@ -46,7 +47,7 @@ struct ScanTask {
 };
 
 // The classes of some rows [first, last) of a volume of labels; a row has one index for (z, y).
-struct ClassTask {
+struct alignas(64) ClassTask {
   const Volume* volume;
   ClassTable table;
   i64 first, last;

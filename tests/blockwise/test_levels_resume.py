@@ -1,17 +1,15 @@
 """Do levels whose making ended at any moment go on where it stopped, and end with the bytes of an undisturbed run?"""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from pyramids import image, multiscale
 from volumes import SCALE, VOLUMES, VOXEL
-from zarr_stores import FORMATS, create, digests, values
+from zarr_stores import create, digests, values
 
 from inner_distance_gpu import blockwise
 from inner_distance_gpu.blockwise import averaging, levels, store
@@ -169,16 +167,6 @@ def test_the_output_is_overwritten_while_its_levels_are_made(tmp_path, monkeypat
         blockwise.write_levels(target, workers=1, progress=overwrite)
     blockwise.write(source, tmp_path / "plain.zarr", **TARGET | {"scale": 7})
     assert digests(target / "0") == digests(tmp_path / "plain.zarr" / "0")
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-@pytest.mark.parametrize("version", FORMATS)
-def test_kills_at_random_file_events(version):
-    program = Path(__file__).parents[1] / "kills.py"
-    command = [sys.executable, program, "--kills", "6", "--version", str(version), "--seed", str(version), "--levels"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout == f"format {version}: 6 kills, 0 outputs that differ\n"
 
 
 CLUSTER = """

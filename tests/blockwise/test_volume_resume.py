@@ -5,14 +5,15 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import sysconfig
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import CAN_FORK, Forked
 from volumes import SCALE, VOLUMES, VOXEL
+from write_counted import write_counted
 from zarr_stores import FORMATS, attributes, create, digests, values
 
 from inner_distance_gpu import blockwise, inner_distance
@@ -22,7 +23,6 @@ from inner_distance_gpu.blockwise.journal import Journal
 KILLS = int(os.environ.get("KILLS", "2"))
 SMALL = {"chunks": (2, 5, 5), "blocks": (2, 5, 5), "workers": 2}
 OPTIONS = {"voxel_size": VOXEL, "scale": SCALE, "background": "signed"} | SMALL
-PROGRAM = Path(__file__).parents[1] / "write_counted.py"
 
 
 class Killed(BaseException):
@@ -53,37 +53,38 @@ def interrupted(monkeypatch, source, target, after, **options):
         blockwise.write(source, target, **OPTIONS | {"workers": 1} | options, progress=end)
 
 
+@pytest.mark.skipif(not CAN_FORK, reason="no forkserver")
 @pytest.mark.parametrize("version", FORMATS)
 def test_killed_at_random_moments(tmp_path, version):
     labels = np.tile(VOLUMES["instances"], (1, 1, KILLS))
     source = create(tmp_path / "labels.zarr", labels, version)
     target, log = tmp_path / "target.zarr", tmp_path / "log"
     options = OPTIONS | {"dtype": "int8"} if version == 3 else OPTIONS
-    command = [sys.executable, PROGRAM, source, target, log, json.dumps(options)]
+    command = [write_counted, str(source), str(target), str(log), json.dumps(options)]
     (tmp_path / "undisturbed").mkdir()
     total = blockwise.write(source, tmp_path / "undisturbed" / "target.zarr", **options).computed
     moments = random.Random(version)
     begun, kills = 0, 0
     while kills < KILLS:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        process = Forked(*command)
         # Somewhere in what is left, so that later kills have something to end.
         wanted = begun + moments.uniform(0, (total - begun) / (KILLS - kills + 1))
         while process.poll() is None and (not log.exists() or log.read_bytes().count(b"\n") <= wanted):
             time.sleep(0.001)
         time.sleep(moments.uniform(0, 0.02))
         assert process.poll() is None, "the process ended before it was killed"
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.kill()
+        process.wait()
         kills += 1
         begun = log.read_bytes().count(b"\n")
         assert attributes(target / "0")["complete"] is False
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    last = Forked(*command)
+    printed = last.communicate()[0]
+    assert last.returncode == 0
     twice = log.read_bytes().count(b"\n") - total
-    print(
-        f"format {version}: {total} blocks, {kills} kills, {twice} blocks computed twice, {done.stdout} in the last run"
-    )
+    print(f"format {version}: {total} blocks, {kills} kills, {twice} blocks computed twice, {printed} in the last run")
     assert 0 <= twice <= 2 * kills, "two threads: at most two blocks are lost per kill"
-    assert 0 < int(done.stdout) < total
+    assert 0 < int(printed) < total
     assert digests(target) == digests(tmp_path / "undisturbed" / "target.zarr")
 
 
@@ -215,7 +216,7 @@ def test_one_process_at_a_time(tmp_path, source):
     assert len(refused) == 2
 
 
-def test_ctrl_c_leaves_what_can_be_resumed(tmp_path, source):
+def test_ctrl_c_leaves_what_can_be_resumed(call, tmp_path, source):
     labels = np.tile(VOLUMES["instances"], (1, 2, 2))
     create(source, labels)
     command = [Path(sysconfig.get_path("scripts"), "inner-distance-gpu"), "volume", source, tmp_path / "target.zarr"]
@@ -229,8 +230,6 @@ def test_ctrl_c_leaves_what_can_be_resumed(tmp_path, source):
     assert process.returncode == 130
     assert "Traceback" not in error
     assert "The same command goes on" in error
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "were done before" in done.stdout
+    assert "were done before" in call(*command[1:])[1]
     np.testing.assert_array_equal(values(tmp_path / "target.zarr" / "0"), inner_distance(labels, VOXEL, scale=5))
-    again = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "nothing to do" in again.stdout
+    assert "nothing to do" in call(*command[1:])[1]

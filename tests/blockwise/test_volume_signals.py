@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import Forked, run_program
 from zarr_stores import create, digests
 
 from inner_distance_gpu import blockwise
@@ -46,13 +47,17 @@ def expected(tmp_path_factory):
 
 
 @pytest.fixture
-def program(tmp_path, expected):
-    """The command under way; with faulthandler, so that one that hangs can be asked where."""
+def command(tmp_path, expected):
     (tmp_path / "labels.zarr").symlink_to(expected[0])
-    command = [PROGRAM, "volume", tmp_path / "labels.zarr", tmp_path / "target.zarr", *OPTIONS]
+    return ["volume", tmp_path / "labels.zarr", tmp_path / "target.zarr", *OPTIONS]
+
+
+@pytest.fixture
+def program(command):
+    """The command under way; with faulthandler, so that one that hangs can be asked where."""
     environment = os.environ | {"PYTHONFAULTHANDLER": "1"}
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    started = subprocess.Popen(command, env=environment, **pipes)
+    started = subprocess.Popen([PROGRAM, *command], env=environment, **pipes)
     yield started
     started.kill()
     started.wait()
@@ -85,7 +90,8 @@ def test_a_signal_in_the_middle(tmp_path, expected, program, number):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_before_the_output_has_its_name(tmp_path, program, number):
+def test_a_signal_before_the_output_has_its_name(tmp_path, command, number):
+    program = Forked(run_program, *command)
     while program.poll() is None and len(os.listdir(tmp_path)) < 2:
         time.sleep(0.001)
     check_ended(program, number)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import CAN_FORK, Forked, run_program
 from PIL import Image
 from zarr_stores import create, digests
 
@@ -116,26 +117,31 @@ def test_a_signal_leaves_no_hidden_files(tmp_path, number, output):
     if number != signal.SIGTERM and output not in ("t.npy", "t.zarr"):
         pytest.skip("the same with SIGTERM")
     np.save(tmp_path / "many.npy", np.random.default_rng(0).integers(0, 3, (400, 24, 24, 24), np.uint8))
-    command = [PROGRAM, "run", "many.npy", output, "--voxel-size", "1,1,1", "--scale", "3", "--engine", "reference"]
+    command = ["run", "many.npy", output, "--voxel-size", "1,1,1", "--scale", "3", "--engine", "reference"]
     command += ["--weight", f"w{output[1:]}"]
-    program = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    if CAN_FORK and (output, number) != ("t.npy", signal.SIGTERM):
+        program = Forked(run_program, *command, cwd=tmp_path)
+    else:  # to the end of an interpreter
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        program = subprocess.Popen([PROGRAM, *command], cwd=tmp_path, **pipes)
     while len(os.listdir(tmp_path)) < 2 and program.poll() is None:
         time.sleep(0.01)
     assert any(name.startswith(".") for name in os.listdir(tmp_path)), "it was at work"
     program.send_signal(number)
     said = program.communicate()[1]
-    assert b"Traceback" not in said or output == "t.zarr", "threads of zarr-python may say that they were interrupted"
+    assert "Traceback" not in said or output == "t.zarr", "threads of zarr-python may say that they were interrupted"
     assert program.returncode == 128 + number
     assert os.listdir(tmp_path) == ["many.npy"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no kill -9")
+@pytest.mark.skipif(not CAN_FORK, reason="no forkserver")
 @pytest.mark.parametrize("output", ["t.npy", "t.nii.gz", "t.zarr"])
-def test_what_a_kill_leaves_is_gone_after_a_rerun(tmp_path, output):
+def test_what_a_kill_leaves_is_gone_after_a_rerun(tmp_path, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
     np.save(tmp_path / "many.npy", np.random.default_rng(0).integers(0, 3, (40, 24, 24, 24), np.uint8))
-    command = [PROGRAM, "run", "many.npy", output, "--voxel-size", "1,1,1", "--scale", "3", "--engine", "reference"]
+    command = ["run", "many.npy", output, "--voxel-size", "1,1,1", "--scale", "3", "--engine", "reference"]
     pattern = f".{Path(output).stem}-*{Path(output).suffix}"
-    program = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    program = Forked(run_program, *command)
     while not list(tmp_path.glob(pattern)) and program.poll() is None:
         time.sleep(0.01)
     if output == "t.zarr":
@@ -148,9 +154,9 @@ def test_what_a_kill_leaves_is_gone_after_a_rerun(tmp_path, output):
     locked = left[0] / "working" if output == "t.zarr" else left[0]
     with locked.open("r+b") as file:  # as a process that lives
         disk.lock(file, left[0])
-        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+        assert Forked(run_program, *command).wait() == 0
         assert left[0].exists(), "another process writes it"
-    subprocess.run([*command, "--overwrite"], cwd=tmp_path, check=True, capture_output=True)
+    assert Forked(run_program, *command, "--overwrite").wait() == 0
     described = {"t.npy": ["t.json"], "t.nii.gz": ["t.nii.gz.json"]}.get(output, [])
     assert sorted(os.listdir(tmp_path)) == sorted(["many.npy", output, *described])
 

@@ -1,13 +1,13 @@
-"""Is engine `cpu` safe in forked and spawned workers and from several Python threads, and does it fail in Python?"""
+"""Is engine `cpu` safe in workers and from several Python threads, and does it fail in Python?
+
+test_cpu_pool.py has forks, and the threads that stay between calls."""
 
 import concurrent.futures
-import multiprocessing
 import re
 import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +19,6 @@ from inner_distance_gpu.parameters import TargetParameters, Task
 
 pytestmark = pytest.mark.skipif(engines.available()["cpu"] is not None, reason=str(engines.available()["cpu"]))
 LABELS = (np.random.default_rng(0).random((6, 40, 50, 60)) < 0.9).astype(np.uint8)
-TASKS = Path("/proc/self/task")
 
 
 def answer(i, threads=3):
@@ -46,35 +45,6 @@ def test_dataloader_workers(method):
         np.testing.assert_array_equal(target, same)
 
 
-def in_child(queue, threads):
-    queue.put(answer(1, threads).tobytes())
-
-
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_fork_while_another_thread_computes():
-    context, stop = multiprocessing.get_context("fork"), threading.Event()
-
-    def busy():
-        while not stop.is_set():
-            answer(0, 2)
-
-    others = [threading.Thread(target=busy) for _ in range(2)]
-    for other in others:
-        other.start()
-    try:
-        for threads in (1, 4) * 3:
-            queue = context.Queue()
-            child = context.Process(target=in_child, args=(queue, threads))
-            child.start()
-            assert queue.get(timeout=60) == answer(1).tobytes()
-            child.join(60)
-            assert child.exitcode == 0
-    finally:
-        stop.set()
-        for other in others:
-            other.join()
-
-
 def test_several_python_threads():
     expected = [answer(i) for i in range(len(LABELS))]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
@@ -98,14 +68,6 @@ def test_the_gil_is_free():
         time.sleep(0.001)
     worker.join()
     assert len(ticks) > 5
-
-
-@pytest.mark.skipif(not TASKS.exists(), reason="counts threads as Linux does")
-def test_no_threads_are_left_behind():
-    answer(0, 8)
-    before = len(list(TASKS.iterdir()))
-    answer(0, 8)
-    assert len(list(TASKS.iterdir())) <= before
 
 
 MEMORY = """

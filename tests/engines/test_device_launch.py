@@ -14,6 +14,7 @@ from inner_distance_gpu.engines.cuda import launcher as launching
 from inner_distance_gpu.engines.cuda import plans
 from inner_distance_gpu.engines.cuda.compiler import Kernel, Machine
 from inner_distance_gpu.engines.cuda.launcher import CudaLauncher, Launch, Limits
+from inner_distance_gpu.engines.cuda.run import layout_of
 from inner_distance_gpu.parameters import Task, WeightParameters
 
 
@@ -86,7 +87,7 @@ def test_one_launch_for_all_volumes(recorder):
 def test_grids_beyond_what_a_launch_takes_are_cut(recorder):
     labels = torch.zeros(1, dtype=torch.uint8).expand(2**20, 2**20)
     weighing = WeightParameters(2, False, tuple(labels.shape), (0.05, 0.95), None)
-    prepared = plans.prepare(plans.layout_of(labels), None, None, Task(weighing=weighing), Limits(2, 48 << 10))
+    prepared = plans.prepare(layout_of(labels), None, None, Task(weighing=weighing), Limits(2, 48 << 10))
     assert [launch.grid for launch in prepared.launches] == [2**26, 1, 2**31 - 1]
 
 

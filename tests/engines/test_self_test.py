@@ -14,6 +14,7 @@ from host_launcher import HostLauncher
 
 from inner_distance_gpu import InnerDistanceTransform, balanced_weights, inner_distance
 from inner_distance_gpu.engines.cuda import compiler, self_test
+from inner_distance_gpu.engines.cuda import run as cuda
 from inner_distance_gpu.engines.cuda.compiler import Kernel
 
 HOST = torch.device("cpu")
@@ -72,7 +73,7 @@ def base(kernel):
 
 def test_every_kernel_that_the_engine_can_launch_is_run(launcher):
     """All but those of engine `cucim`. Of a template one instance has to do: each takes a second or more to compile."""
-    assert self_test.difference(HOST) is None
+    assert self_test.difference(HOST, cuda.start) is None
     expected = {base(kernel) for kernel in compiler.every_kernel() if kernel.file != "doubled.cu"}
     assert {base(launch.kernel) for launch in launcher.launches} == expected
     assert {base(planted) for planted in (Kernel(p[0], p[3]) for p in PLANTED)} == expected
@@ -154,6 +155,6 @@ def test_a_wrong_kernel_is_seen(launcher, faulty, monkeypatch, file, source, fau
         "library",
         lambda: faulty if launcher.launches[-1].kernel.name == f"half_grid::{kernel}" else healthy,
     )
-    found = self_test.difference(HOST)
+    found = self_test.difference(HOST, cuda.start)
     assert found is not None
     assert re.search(said, found), found

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from fuzz.source import DTYPES, SIZES
 
-from inner_distance_gpu.engines import cpu, native
+from inner_distance_gpu.engines import native
 
 REFUSED_BY_BINDING = (ValueError, TypeError, MemoryError, OverflowError)
 
@@ -38,7 +38,7 @@ def format_of(source, dtype):
 def bits_of(source, shape):
     """Memory for a label or mask argument of the binding, and its type."""
     array = source.array(shape, [*DTYPES, "S3", "c16", "V5"] if source.rarely() else DTYPES)
-    return (array if array.dtype.kind in "SVc" else cpu._bits(array)), array.dtype
+    return array, array.dtype
 
 
 def memory(source, shape, dtype):

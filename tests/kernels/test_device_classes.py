@@ -10,6 +10,7 @@ from host_launcher import HostLauncher
 
 from inner_distance_gpu import InnerDistanceTransform, inner_distance
 from inner_distance_gpu.engines.cuda import plans
+from inner_distance_gpu.engines.cuda import run as cuda
 
 CLASSES = [(1, 2), 2, (1, 3), 3]
 
@@ -88,7 +89,7 @@ def test_labels_that_kernels_cannot_address_are_copied_once(on_host, monkeypatch
 def test_scratch_memory_beside_that_of_channels(on_host):
     """No more than a bit for each label and class, where a mask for each class would be a byte."""
     launcher, taken = on_host(HostLauncher()), []
-    take = plans.take_scratch
+    take = cuda.take_scratch
 
     def noted(plan, device):
         taken.append(plan.scratch_bytes)
@@ -96,12 +97,12 @@ def test_scratch_memory_beside_that_of_channels(on_host):
 
     labels = torch.zeros(32, 32, 32, dtype=torch.uint8)
     labels[8:20, 8:20, 8:20] = 1
-    plans.take_scratch = noted
+    cuda.take_scratch = noted
     try:
         inner_distance(labels, (4, 4, 4), scale=20, engine="cuda", classes=[1] * 7)
         inner_distance(labels.expand(7, 32, 32, 32).contiguous(), (4, 4, 4), scale=20, engine="cuda")
     finally:
-        plans.take_scratch = take
+        cuda.take_scratch = take
     assert taken[0] == taken[1]
     assert [launch.kernel.file for launch in launcher.launches] == [
         "classify.cu",

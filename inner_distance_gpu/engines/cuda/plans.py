@@ -1,27 +1,23 @@
-"""Calls of the device engines, planned once per specialisation by the extension module (`kernels/launch.cpp`).
+"""What the device engines launch, planned once per specialisation by the extension module (`kernels/launch.cpp`).
 
-Shapes, steps, types and keywords decide everything but where memory lies. A call takes scratch, puts addresses into a
-copy of the planned records, and launches. All memory is torch's, of the current stream; nothing is read back.
+Shapes, steps, types and keywords decide everything but where memory lies; `run.py` makes the calls.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import torch
 
 from ...labels import Classes
 from ...parameters import TargetParameters, Task
-from .. import Arrays, native
-from . import launcher as launching
+from .. import native
 from .compiler import Kernel
 from .launcher import Launch, Limits
 
-Tensor = torch.Tensor
 Layout = tuple[torch.Size, tuple[int, ...], torch.dtype]  # what of a tensor decides how kernels address it
 _LONGEST = 2**31
 
@@ -43,82 +39,6 @@ class Prepared:
             for one in plan.launches
         )
         return cls(plan, tuple(launches), classes)
-
-
-class Call:
-    """One call of a specialisation: its records, and the memory they point to until the launches are made.
-
-    `destination` receives a copy of the target, where kernels could not write there.
-    """
-
-    def __init__(self, prepared: Prepared, arrays: Arrays, destination: Tensor | None = None) -> None:
-        labels, mask, target, weight, counts = arrays
-        self.prepared, self.arrays, self.destination = prepared, arrays, destination
-        self.device = labels.device
-        self.scratch = take_scratch(prepared.plan, self.device)
-        classes = None if prepared.classes is None else class_table(labels.dtype, prepared.classes, self.device)
-        self.records = prepared.plan.call(
-            labels.data_ptr(),
-            0 if mask is None else mask.data_ptr(),
-            0 if target is None else target.data_ptr(),
-            0 if weight is None else weight.data_ptr(),
-            self.scratch.data_ptr(),
-            0 if counts is None else counts[0].data_ptr(),
-            0 if counts is None else counts[1].data_ptr(),
-            0 if classes is None else classes.data_ptr(),
-        )
-
-    def run(self) -> None:
-        """Make every launch on the device's current stream."""
-        self.launch(*self.prepared.launches)
-        self.finish()
-
-    def launch(self, *launches: Launch) -> None:
-        launching.launcher.run(launches, self.records, self.device)
-
-    def finish(self) -> None:
-        """Once all launches are made."""
-        if self.destination is not None:
-            self.destination.copy_(self.arrays.target)
-
-
-def take_scratch(plan: Any, device: torch.device) -> Tensor:
-    """One block of memory for all pieces of a plan; those that start at 0 come first."""
-    memory = torch.empty(plan.scratch_bytes, dtype=torch.uint8, device=device)
-    if plan.cleared_bytes:
-        memory[: plan.cleared_bytes].zero_()
-    return memory
-
-
-@overload
-def layout_of(tensor: Tensor) -> Layout: ...
-@overload
-def layout_of(tensor: Tensor | None) -> Layout | None: ...
-def layout_of(tensor: Tensor | None) -> Layout | None:
-    return None if tensor is None else (tensor.shape, tensor.stride(), tensor.dtype)
-
-
-def call_of(prepare: Callable[..., Prepared | None], arrays: Arrays, *decides: Any) -> Call:
-    """The call of these arrays. Where kernels cannot address them in the order they have, of copies in C order."""
-    labels, mask, target, weight, counts = arrays
-    of_mask = None if mask is None else layout_of(mask)
-    prepared = prepare(layout_of(labels), of_mask, layout_of(target), *decides)
-    if prepared is not None:
-        return Call(prepared, arrays)
-    arrays = Arrays(
-        labels.contiguous(),
-        None if mask is None else mask.contiguous(),
-        None if target is None else torch.empty(target.shape, dtype=target.dtype, device=target.device),
-        weight,
-        counts,
-    )
-    prepared = prepare(layout_of(arrays.labels), layout_of(arrays.mask), layout_of(arrays.target), *decides)
-    if prepared is None:  # a slab that divides an axis keeps it from being merged with the next one
-        raise ValueError(
-            f"labels of shape {tuple(labels.shape)} in slabs: expected at most 8 axes once those that slabs do not "
-            "divide are merged"
-        )
-    return Call(prepared, arrays, target)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -190,7 +110,7 @@ def _in_classes(labels: Layout, dims: int, classes: Classes | None) -> tuple[Lay
 
 
 @functools.cache  # for as long as the process lives: a captured CUDA graph reads it at every replay
-def class_table(dtype: torch.dtype, classes: Classes, device: torch.device) -> Tensor:
+def class_table(dtype: torch.dtype, classes: Classes, device: torch.device) -> torch.Tensor:
     """The table of classes in the memory of a device."""
     if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
         # The copy from the host waits for the device, which breaks a capture without saying why.

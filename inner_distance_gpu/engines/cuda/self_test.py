@@ -12,7 +12,7 @@ import hashlib
 import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -23,10 +23,12 @@ import torch
 
 from ...parameters import TargetParameters, Task, WeightParameters
 from .. import Arrays, available
-from . import cache, driver, launcher, plans
+from . import cache, driver
+from .launcher import Launch
 
 VARIABLE = "INNER_DISTANCE_GPU_SELF_TEST"
 FILE = resources.files(__package__) / "known_answers.npz"
+Start = Callable[[Task, Arrays], Sequence[Launch]]  # makes the launches of a call, and returns them
 
 
 class SelfTestError(RuntimeError):
@@ -72,13 +74,13 @@ settled: dict[int, str] = {}  # device -> what is wrong with it, or nothing
 _lock = threading.Lock()
 
 
-def check(device: torch.device) -> None:
+def check(device: torch.device, start: Start) -> None:
     """Raise SelfTestError where the device failed; run the test where nobody knows. Kernels on a host need none."""
     if device.type != "cuda":
         return
     wrong = settled.get(device.index)
     if wrong is None:
-        wrong = _settle(device)
+        wrong = _settle(device, start)
     if wrong:
         raise SelfTestError(wrong)
 
@@ -97,7 +99,9 @@ def state(device: torch.device) -> str:
     return "passed" if passed else "not run yet: the first call on the device does"
 
 
-def compute(case: Case, labels: npt.NDArray[Any], mask: npt.NDArray[Any], device: torch.device) -> Iterator[Result]:
+def compute(
+    case: Case, labels: npt.NDArray[Any], mask: npt.NDArray[Any], device: torch.device, start: Start
+) -> Iterator[Result]:
     """The arrays of a case, those of earlier kernels first."""
     labels, mask = labels[: case.volumes], mask[: case.volumes]
     given = torch.from_numpy(labels).to(device)
@@ -113,9 +117,7 @@ def compute(case: Case, labels: npt.NDArray[Any], mask: npt.NDArray[Any], device
         counts = (numerators, torch.ones_like(numerators))
     task = Task(case.parameters, case.weighing, "keep" if case.weighing is None else "mask", classes=case.classes)
     arrays = Arrays(given, weights_mask, target, weight, counts)
-    call = plans.call_of(plans.prepare, arrays, task, launcher.launcher.limits(device))
-    call.run()
-    kernels = [launch.kernel.name for launch in call.prepared.launches]
+    kernels = [launch.kernel.name for launch in start(task, arrays)]
     if counts is not None:
         *_, count, settle, _ = kernels
         yield Result("numerators", counts[0].cpu().numpy(), count)
@@ -125,12 +127,12 @@ def compute(case: Case, labels: npt.NDArray[Any], mask: npt.NDArray[Any], device
             yield Result(name, tensor.cpu().numpy(), kernels[-1])
 
 
-def difference(device: torch.device) -> str | None:
+def difference(device: torch.device, start: Start) -> str | None:
     """What differs first from the recorded bits, or None."""
     with FILE.open("rb") as file, np.load(file) as recorded:
         labels, mask = recorded["labels"], recorded["mask"]
         for case in CASES:
-            for result in compute(case, labels, mask, device):
+            for result in compute(case, labels, mask, device, start):
                 expected = recorded[f"{case.name}/{result.name}"]
                 bits = f"u{expected.itemsize}"
                 differ = np.argwhere(result.values.view(bits) != expected.view(bits))
@@ -144,7 +146,7 @@ def difference(device: torch.device) -> str | None:
     return None
 
 
-def _settle(device: torch.device) -> str:
+def _settle(device: torch.device, start: Start) -> str:
     """Nothing where the device passed, or has to go untested now; else what is wrong with it."""
     mode = _mode()
     if mode == "0" or torch.cuda.is_current_stream_capturing() or torch.cuda.get_sync_debug_mode():
@@ -155,7 +157,7 @@ def _settle(device: torch.device) -> str:
             return wrong
         identity = _identity(device)
         if mode == "always" or not _remembered(identity):
-            found = difference(device)
+            found = difference(device, start)
             if found is not None:
                 cache.remove(_name(identity))
                 settled[device.index] = wrong = _message(f"{device}, {identity}", found)

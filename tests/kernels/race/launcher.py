@@ -12,7 +12,7 @@ from host_launcher import record_at
 from race import build, paths
 from race.regions import Regions, Scratch
 
-from inner_distance_gpu.engines.cuda import plans
+from inner_distance_gpu.engines.cuda import run as cuda
 from inner_distance_gpu.engines.cuda.launcher import Limits
 
 
@@ -82,7 +82,7 @@ def under_detector(on_host, monkeypatch):
     """Call it with a launcher: from then on the device engines run under the detector, and say that they can."""
 
     def start(launcher):
-        monkeypatch.setattr(plans, "take_scratch", launcher.scratch.take)
+        monkeypatch.setattr(cuda, "take_scratch", launcher.scratch.take)
         return on_host(launcher)
 
     return start

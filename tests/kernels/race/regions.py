@@ -37,7 +37,7 @@ class Scratch:
         self.pieces = {}
 
     def take(self, plan, device):
-        """In place of `plans.take_scratch`: memory that is filled with what is no answer, and remembered here."""
+        """In place of `run.take_scratch`: memory that is filled with what is no answer, and remembered here."""
         memory = torch.full((plan.scratch_bytes,), POISON, dtype=torch.uint8, device=device)
         memory[: plan.cleared_bytes] = 0
         base = memory.data_ptr()
