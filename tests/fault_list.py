@@ -215,7 +215,7 @@ KERNELS = [
     Fault("threads.hpp", "if (block_ && block_->bytes < bytes) {", "if (block_ && block_->bytes * 2 < bytes) {", ("test_cpu_bits.py",)),
     # host: what the binding refuses
     Fault("host.cpp", "if (width == 1 && code >= FLOATING)", "if (false)", BINDING),
-    Fault("host.cpp", 'if (result.width != 4) throw std::invalid_argument("out is not float32");\n  const nb::gil', "const nb::gil", BINDING),
+    Fault("host.cpp", 'if (result.width != 4) throw std::invalid_argument("out is not float32");\n  const GilReleased', "const GilReleased", BINDING),
     Fault("host.cpp", "if (foreground && classes != 2)", "if (false)", BINDING),
     Fault("host.cpp", "if (slab[a] < 1 || slab[a] > array.view.shape[a])", "if (slab[a] < 1)", BINDING),
     Fault("host.cpp", "if (labels.shape.size() < task.voxel_size.size())", "if (false)", BINDING),
