@@ -19,9 +19,9 @@ ALIKE := benchmarks block_grid brute_force chunk_codec counts cpu_bits cpu_engin
 	device_packed device_weights distance_mask documentation earlier_objects file_systems fuzz golden gpu gpu_streams \
 	imports keyed kills label_traps leftovers levels levels_cli levels_errors levels_resume loader loader_in_one_process \
 	loader_like_a_dataloader loader_scripts loader_state loader_streams memory_layouts no_site ome_parts open_labels \
-	packaging precedence ranks remote_labels scale scale_per_class self_test site spatial suite_itself \
-	surroundings target_layouts targets tiff_places tutorial volume_cluster_ends volume_forks volume_ome volume_ownership \
-	volume_resume volume_signals \
+	packaging precedence quoted_numbers ranks remote_labels scale scale_per_class self_test site spatial \
+	suite_itself surroundings target_layouts targets tiff_places tutorial volume_cluster_ends volume_forks \
+	volume_ome volume_ownership volume_resume volume_signals \
 	volume_sources zarr
 # One more than there are cores: some tests wait, for a process that ends or a server that does not answer.
 PROCESSES ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
@@ -36,10 +36,10 @@ SLOW := benchmarks blockwise blockwise_classes chunk_codec classes cli cli_class
 	cpu_envelope cpu_indices cpu_threads demo_and_figures device_classes device_compiler device_kernels device_packed \
 	device_weights distance_family documentation driver earlier_objects every_keyword file_systems gpu gpu_streams \
 	imports kills label_traps leftovers levels levels_cli levels_errors levels_resume loader loader_like_a_dataloader \
-	loader_scripts ome_parts open_labels operators operators_classes packaging precedence ranks remote_labels \
-	scale_per_class self_test self_test_runs site suite_itself surroundings target_layouts targets tiff_places tutorial \
-	volume_cli volume_cluster volume_cluster_ends volume_errors volume_forks volume_labels volume_ownership \
-	volume_resume volume_signals volume_sources \
+	loader_scripts ome_parts open_labels operators operators_classes packaging precedence quoted_numbers ranks \
+	remote_labels scale_per_class self_test self_test_runs site suite_itself surroundings target_layouts targets \
+	tiff_places tutorial volume_cli volume_cluster volume_cluster_ends volume_errors volume_forks volume_labels \
+	volume_ownership volume_resume volume_signals volume_sources \
 	volume_write workers zarr
 quick: .venv/ready
 	$(BIN)/ruff check --quiet .
@@ -118,30 +118,34 @@ compat:
 	PYTHON=$(PYTHON) tests/compat/setup.sh
 
 # What the demo needs and no more, so that a first picture does not wait for the tests' packages. It is also what a user
-# of the package installs, with the compiler's tools beside it. pip is not quiet: it shows how far a download has come.
+# of the package installs. The compiler's tools (CMake, ninja, nanobind) lie in a folder of pip's that is gone afterwards.
+# Nothing is compiled to bytecode in advance: that takes half a minute and a quarter of the disk, for modules of which
+# most are never imported. pip is not quiet: it shows how far a download has come.
 # torch first and alone: its pinned build satisfies every later requirement. On Linux the default package index has it
 # built with CUDA 13, which a driver for 12.x does not run: there, point pip at an index of torch for CUDA 12
 # (PIP_EXTRA_INDEX_URL, see https://pytorch.org/get-started/locally), or demo says so and runs on the CPU. Then torch
 # and the driver decide between cuda12 and cuda13. Where index or driver have changed, what is installed would satisfy
 # pip and has to go. stardist comes without its dependencies, only its example masks are read.
+DEMO_PIP := PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install --no-compile
 .venv/demo: pyproject.toml constraints.txt CMakeLists.txt $(wildcard kernels/*.* kernels/cpu/*.*) build/asked
-	@echo "Making an environment in .venv, in three steps: about three minutes on one core, 320 MB to download and 1.4 GB of"
-	@echo "disk with a torch for the CPU, several GB more with one that is built with CUDA. To remove it: rm -rf .venv build"
+	@echo "Making an environment in .venv, in three steps: about 100 seconds of one core, 300 MB to download and 1.1 GB of disk"
+	@echo "with a torch for the CPU, several GB more with one that is built with CUDA. To remove it: rm -rf .venv build"
 	$(PYTHON) -m venv $(if $(filter build/asked,$?),--clear) .venv
-	@echo "[1/3] torch and build tools: most of the download and of the disk"
-	$(BIN)/pip install -c constraints.txt torch scikit-build-core nanobind cmake ninja
-	@echo "[2/3] this package, with matplotlib for pictures: compiles the CPU engine, one to two minutes of one core"
+	@echo "[1/3] torch: most of the download and of the disk"
+	$(DEMO_PIP) torch
+	@echo "[2/3] this package, with matplotlib for pictures: compiles the CPU engine, about a minute of one core"
 	extra=$$($(BIN)/python inner_distance_gpu/engines/cuda/driver.py) && \
-	$(BIN)/pip install -c constraints.txt --no-build-isolation --editable ".[figures$${extra:+,$$extra}]" tifffile
+	$(DEMO_PIP) $$(test -e .venv/ready && echo --no-build-isolation) --editable ".[figures$${extra:+,$$extra}]" tifffile
 	@echo "[3/3] the example masks"
-	$(BIN)/pip install -c constraints.txt --no-deps stardist
+	$(DEMO_PIP) --no-deps stardist
 	touch $@
 
-# The rest that tests, checks and documentation need. The package is installed already, so pip adds only what its extras
-# name, and compiles nothing again. Without a driver `nvrtc` compiles the kernels for the tests.
+# The rest that tests, checks and documentation need, build tools too. The package is installed already, so pip adds only
+# what its extras name, and compiles nothing again. Without a driver `nvrtc` compiles the kernels for the tests.
 .venv/ready: .venv/demo
 	extra=$$($(BIN)/python inner_distance_gpu/engines/cuda/driver.py 2>/dev/null) && \
-	$(BIN)/pip install --quiet -c constraints.txt "inner_distance_gpu[docs,figures,volumes,test,$${extra:-nvrtc}]"
+	$(BIN)/pip install --quiet -c constraints.txt scikit-build-core nanobind cmake ninja \
+		"inner_distance_gpu[docs,figures,volumes,test,$${extra:-nvrtc}]"
 	touch $@
 
 # Changes only when pip's indices or the driver do. A checksum, as an index may have a password in it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import earlier  # noqa: F401  before anything of the package
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.ndimage import distance_transform_edt
 
 from inner_distance_gpu.cli.comparison import blobs
 
@@ -65,51 +67,57 @@ CLASS_IDS = 56  # ids of a class map, beside background
 
 def class_map(n: int, cells: int = 600) -> npt.NDArray[np.uint8]:
     """A cube full of cells that touch, grown around random points; the ids 0 … CLASS_IDS in turn, all as frequent."""
-    from scipy.ndimage import distance_transform_edt
-
     points = np.random.default_rng(0).permutation(n**3)[:cells]
     empty, ids = np.ones((n, n, n), bool), np.zeros((n, n, n), np.uint8)
     empty.flat[points], ids.flat[points] = False, np.arange(len(points)) % (CLASS_IDS + 1)
     return ids[tuple(distance_transform_edt(empty, return_distances=False, return_indices=True))]
 
 
-FRACTIONS = ((-2, "98"), (0, "50"), (2, "2"))  # threshold, % foreground
+THRESHOLDS = (-2, 0, 2)  # standard deviations: nearly full, half full, nearly empty
+CELLS = (40.0, 32.0, 32.0)  # voxel size of sections in electron microscopy, nm
 
 
-def speed(em: str | None, sizes: Sequence[int] = (64, 128), slow: Sequence[int] = (64, 128)) -> Iterator[Case]:
+def share(labels: npt.NDArray[np.unsignedinteger]) -> str:
+    """The foreground in percent, as names of cases give it."""
+    percent = 100 * np.count_nonzero(labels) / labels.size
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.1f} %"
+
+
+def speed(sizes: Sequence[int] = (64, 128), slow: Sequence[int] = (64, 128)) -> Iterator[Case]:
     """The volumes of the table; of the size in `slow` the engines that take seconds join in."""
     for n in sizes:
-        for threshold, share in FRACTIONS:
+        for threshold in THRESHOLDS:
             labels = blobs(n, threshold)
             bounded = 0 < np.count_nonzero(labels) < labels.size  # the others answer infinity where nothing is near
-            yield Case(f"blobs {n}³ {share} %", labels, (8, 8, 8), 50, slow=bounded and n in slow)
+            yield Case(f"blobs {n}³ {share(labels)}", labels, (8, 8, 8), 50, slow=bounded and n in slow)
             if n == 128:
-                yield Case(f"blobs {n}³ {share} % 40×4×4", labels, (40, 4, 4), 50)
-                yield Case(f"blobs {n}³ {share} % 5.24×4×4.1", labels, (5.24, 4, 4.1), 50)
-    if 128 in sizes:
-        for mean in (8, 32):
-            labels = cells((64, 128, 128), (40, 32, 32), mean, 1)
-            for scale in (50, None):
-                said = f"scale {scale}" if scale else "no scale"
-                yield Case(f"cells {mean}, {said}", labels, (40, 32, 32), scale)
-    if em is not None:
-        labels = instances(em)
-        for scale in (50, 200, None):
-            said = f"scale {scale}" if scale else "no scale"
-            yield Case(f"EM instances, {said}", labels, (40, 32, 32), scale)
+                yield Case(f"blobs {n}³ {share(labels)} 40×4×4", labels, (40, 4, 4), 50)
+                yield Case(f"blobs {n}³ {share(labels)} 5.24×4×4.1", labels, (5.24, 4, 4.1), 50)
+        if n == max(sizes):
+            shape = (n, n * 3 // 2, n * 3 // 2)
+            labels = cells(shape, CELLS, 8, 1)
+            for scale in (50, 200):
+                yield Case(f"cells {'×'.join(map(str, shape))}, scale {scale}", labels, CELLS, scale)
+
+
+def half_empty(n: int) -> Case:
+    """The volume on which loaders and versions are compared."""
+    labels = blobs(n, 0)
+    return Case(f"blobs {n}³ {share(labels)}", labels, (8, 8, 8), 50)
 
 
 def against_size(sizes: Sequence[int]) -> Iterator[Case]:
     """Half-empty cubes of equal voxel size along all axes: some packages know no other."""
     for n in sizes:
-        yield Case(f"blobs {n}³ 50 %", blobs(n, 0), (8, 8, 8), 50, slow=True)
+        yield dataclasses.replace(half_empty(n), slow=True)
 
 
 def growth(small: int = 96, large: int = 192) -> Iterator[tuple[str, Case, Case]]:
     """Pairs of a small and a large volume."""
-    for threshold, share in FRACTIONS:
-        cases = (Case(f"blobs {share} %", blobs(n, threshold), (8, 8, 8), 50) for n in (small, large))
-        yield f"blobs {share} %", *cases
+    for threshold in THRESHOLDS:
+        volumes = blobs(small, threshold), blobs(large, threshold)
+        name = f"blobs {share(volumes[1])}"
+        yield name, *(Case(name, labels, (8, 8, 8), 50) for labels in volumes)
     for what in ("voxel", "line", "plane"):
         cases = (Case(what, emptied(n, what), (8, 8, 8), None) for n in (small, large))
         yield f"background {what}, no scale", *cases

@@ -37,12 +37,12 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def rows(em: str | None) -> Iterator[tuple[Case, int]]:
+def rows() -> Iterator[tuple[Case, int]]:
     """What is timed, and how many calls a round makes of it."""
-    for case in speed(em, sizes=(128,)):
+    for case in speed(sizes=(128,)):
         yield case, 1
     yield Case("one voxel", np.ones((1, 1, 1), np.uint8), (8, 8, 8), 50), 400
-    yield Case("16³", next(iter(speed(None, sizes=(16,)))).labels, (8, 8, 8), 50), 200
+    yield Case("16³", next(iter(speed(sizes=(16,)))).labels, (8, 8, 8), 50), 200
 
 
 def answering(options: argparse.Namespace) -> Callable[[str], float]:

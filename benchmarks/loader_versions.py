@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cases import speed
+from cases import half_empty
 from records import RESULTS, machine, write
 from train_step import UNet, check, loaders, result, timed, training
 from versions import Version, commit_of, serve
@@ -37,7 +37,7 @@ def arguments() -> argparse.Namespace:
 
 def answering(options: argparse.Namespace) -> Any:
     """What a process of one version does: an epoch of a row. Targets are compared before the first."""
-    (case,) = [case for case in speed(None, sizes=(128,)) if case.name == "blobs 128³ 50 %"]
+    case = half_empty(128)
     options.device = torch.device("cpu")
     steps = {"pause": lambda batch: time.sleep(options.pause / 1e3), "train step": training(options)}
     lengths = {"pause": options.steps, "train step": options.train_steps}
@@ -107,7 +107,7 @@ def main() -> None:
     record["machine"] = machine(torch.get_num_threads())
     record["setup"] = {"before": commit_of(options.before), "after": commit_of(sys.executable)}
     record["setup"] |= {
-        "case": "blobs 128³ 50 %",
+        "case": half_empty(128).name,
         "parameters": sum(p.numel() for p in UNet(options.features).parameters()),
     }
     record["setup"] |= {name: value for name, value in vars(options).items() if name not in ("before", "serve")}

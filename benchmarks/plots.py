@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-from report import ROWS, Record, by_case, by_row
+from report import AGAIN, ROWS, Record, by_case, by_row, counterpart, quartiles, three, times_base
 
 OURS, SAME, OTHER = "#1f4e9c", "#d9731a", "#7f7f7f"  # this package, the same distance, another distance
 MARKERS = "osD^vP*Xh<>p"
@@ -56,17 +56,17 @@ def size(record: Record) -> Figure:
     styles = looks(rows)
     for name, entries in rows.items():
         sizes = sorted(entries)
-        axes.plot(sizes, [min(entries[n]["ms"]) for n in sizes], linewidth=1.2, markersize=5, **styles[name])
+        axes.plot(sizes, [quartiles(entries[n])[1] for n in sizes], linewidth=1.2, markersize=5, **styles[name])
     _voxels(axes, sorted({n for entries in rows.values() for n in entries}))
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda ms, _: f"{ms:g}"))
-    axes.set_ylabel("ms, least of the rounds")
+    axes.set_ylabel("ms, median of the rounds")
     axes.grid(True, which="major", linewidth=0.4)
     lines = dict(zip(rows, axes.get_lines(), strict=True))
-    order = sorted(rows, key=lambda name: rows[name][shared(rows)]["ratio"], reverse=True)
+    order = sorted(rows, key=lambda name: quartiles(rows[name][shared(rows)])[1], reverse=True)
     legend = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "fontsize": 8, "title_fontsize": 8}
     title = "blue: this package\norange: the same distance\ngrey: to voxels outside"
-    axes.legend([lines[name] for name in order], order, title=title, **legend)
+    axes.legend([lines[name] for name in order], [AGAIN.get(name, name) for name in order], title=title, **legend)
     return canvas
 
 
@@ -77,37 +77,41 @@ def ratios(record: Record) -> Figure:
     canvas = Figure(figsize=(8, 0.6 + 0.3 * sum(heights) + 0.6 * len(panels)), layout="constrained")
     every = canvas.subplots(len(panels), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
     for axes, (title, rows) in zip(every, panels, strict=True):
-        for place, (name, row) in enumerate(reversed(rows)):
-            low, _, high = row["ratio quartiles"]
+        for place, (name, row, base) in enumerate(reversed(rows)):
+            low, middle, high = times_base(row, base)
             other = name.endswith("edt(x) - edt(x == 0)")  # rows of the table do not say it themselves
             shade = colour(name, row) if "package" in row else OTHER if other else SAME
             axes.plot([low, high], [place, place], color=shade, linewidth=4, alpha=0.35, solid_capstyle="butt")
-            axes.plot(row["ratio"], place, "o", color=shade, markersize=5)
-            axes.annotate(f"{row['ratio']:.3g}×", (max(high, row["ratio"]), place), (6, -3), textcoords="offset points")
-        axes.set_yticks(range(len(rows)), [name for name, _ in reversed(rows)], fontsize=8)
+            axes.plot(middle, place, "o", color=shade, markersize=5)
+            axes.annotate(f"{three(middle)}×", (high, place), (6, -3), textcoords="offset points")
+        axes.set_yticks(range(len(rows)), [name for name, *_ in reversed(rows)], fontsize=8)
         axes.set_xscale("log")
         axes.axvline(1, color=OURS, linewidth=0.8)
         axes.set_title(title, fontsize=9, loc="left")
         axes.grid(True, axis="x", linewidth=0.4)
         axes.margins(y=0.08)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda times, _: f"{times:g}×"))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda times, _: f"{three(times)}×"))
         for text in axes.texts:
             text.set_fontsize(7)
     every[0].set_xlim(right=every[0].get_xlim()[1] * 2)
-    every[-1].set_xlabel("× base: dots of the least times, bars the quartiles within the rounds")
+    every[-1].set_xlabel("× base: dots are quotients of medians, bars reach from quartile to quartile")
     return canvas
 
 
-def _ratio_panels(record: Record) -> Iterator[tuple[str, list[tuple[str, Record]]]]:
+def _ratio_panels(record: Record) -> Iterator[tuple[str, list[tuple[str, Record, Record]]]]:
     if "against size" in record:
         rows = by_row(record["against size"])
         n, base = shared(rows), next(iter(rows))
-        found = [(name, entries[n]) for name, entries in rows.items() if name != base]
-        yield f"{n}³, base: {base} into new memory", sorted(found, key=lambda pair: pair[1]["ratio"])
+        shown = (name for name in rows if name not in {base, *AGAIN})
+        found = [(name, rows[name][n], rows[counterpart(name, rows)][n]) for name in shown]
+        found.sort(key=lambda row: quartiles(row[1])[1])
+        title = f"{n}³, base: {base} into new memory; for rows with weights {base} with weights"
+        yield title, found
     cases = {name: rows for name, rows in by_case(record.get("speed", [])).items() if "frozen reference" in rows}
     if cases:
-        pairs = [(f"{case}: {row}", rows[row]) for case, rows in cases.items() for row in ROWS[1:] if row in rows]
-        yield "by share of foreground, base: cpu with out=", pairs
+        named = [(case, name, rows) for case, rows in cases.items() for name in ROWS[1:] if name in rows.keys() - AGAIN]
+        found = [(f"{case}: {name}", rows[name], rows["cpu"]) for case, name, rows in named]
+        yield "by share of foreground, base: cpu with out=", found
 
 
 def growth(record: Record) -> Figure:
@@ -118,7 +122,9 @@ def growth(record: Record) -> Figure:
     styles = looks(rows)
     for name, entries in rows.items():
         sizes = sorted(entries)
-        left.plot(sizes, [entries[n]["ns per voxel"] for n in sizes], markersize=4, linewidth=1, **styles[name])
+        left.plot(
+            sizes, [quartiles(entries[n])[1] * 1e6 / n**3 for n in sizes], markersize=4, linewidth=1, **styles[name]
+        )
     _voxels(left, sorted({n for entries in rows.values() for n in entries}))
     left.set_yscale("log")
     left.yaxis.set_major_formatter(FuncFormatter(lambda ns, _: f"{ns:g}"))

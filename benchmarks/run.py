@@ -1,6 +1,6 @@
 """Time the engines and what else there is side by side: checked first, then interleaved rounds in one process.
 
-    python benchmarks/run.py [--suite cpu] [--quick] [--em FILE.npz] [--prototype FILE.cpp] [--rounds 10] [--only TEXT]
+    python benchmarks/run.py [--suite cpu] [--quick] [--rounds 10] [--only TEXT]
     python benchmarks/run.py --suite gpu|train|volume|classes [--quick] [options of that suite's program]
 
 Writes benchmarks/results/<date>-<commit>.json as schema.json describes it; benchmarks/report.py makes tables and
@@ -90,8 +90,6 @@ def arguments() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--suite", choices=("cpu", *SCRIPTS), default="cpu")
     parser.add_argument("--quick", action="store_true", help="64³ and 128³, few rounds: 3 minutes on 2 cores")
     parser.add_argument("--tiny", action="store_true", help=argparse.SUPPRESS)  # the suite's own test
-    parser.add_argument("--em", help="an .npz with an instance segmentation as its first array, voxel size 40×32×32")
-    parser.add_argument("--prototype", help="C++ source of another half-grid transform to compile and time")
     parser.add_argument("--rounds", type=int, help="of rows that take 0.1 to 1 s (10); fast rows get 3 times as many")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--only", default="", help="cases whose name holds this text")
@@ -102,14 +100,14 @@ def arguments() -> tuple[argparse.Namespace, list[str]]:
 def main() -> int:
     options, rest = arguments()
     few = TINY if options.tiny else QUICK if options.quick else {"rounds": 10}
-    given = {name: getattr(options, name) for name in ("threads", "em", "prototype", "only")}
+    given = {name: getattr(options, name) for name in ("threads", "only")}
     plan = Plan(**few | given | ({"rounds": options.rounds} if options.rounds else {}))
     if options.suite == "cpu":
         if rest:
             raise SystemExit(f"unknown options {rest}")
         path = write(cpu_suite(plan), options.results)
     else:
-        forwarded = [f"--{name}={getattr(options, name)}" for name in ("em", "rounds") if getattr(options, name)]
+        forwarded = [f"--rounds={options.rounds}"] if options.rounds else []
         code = run_script(options.suite, options.quick, options.results, [*forwarded, *rest])
         if code or options.suite != "gpu":
             return code

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
-import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,45 +26,25 @@ class Plan:
     slow: Sequence[int] = (64, 128)
     growth: tuple[int, int] = (96, 192)
     memory: bool = True
-    em: str | None = None
-    prototype: str | None = None
     only: str = ""
 
     def wants(self, name: str) -> bool:
         return self.only in name
 
 
-def compiled_prototype(source: str) -> Any:
-    library = Path(tempfile.mkdtemp()) / "prototype.so"
-    flags = ["-O3", "-march=native", "-ffast-math", "-fopenmp", "-shared", "-fPIC"]
-    subprocess.run([os.environ.get("CXX", "c++"), *flags, source, "-o", str(library)], check=True)
-    function = ctypes.CDLL(str(library)).half_grid
-    function.argtypes = [ctypes.c_void_p, *[ctypes.c_int] * 3, *[ctypes.c_double] * 5, ctypes.c_void_p]
-    return function
-
-
 SLOW_PEERS = ("frozen reference", "edt on the doubled grid", "edt(x) - edt(x == 0)")
 
 
-def rows(case: Case, threads: int, prototype: Any = None) -> dict[str, Run]:
+def rows(case: Case, threads: int) -> dict[str, Run]:
     """Name -> call, `cpu` with `out=` first."""
     labels, voxel_size, scale = case.labels, case.voxel_size, case.scale
-    out, other = np.empty(labels.shape, np.float32), np.empty(labels.shape, np.float32)
+    out = np.empty(labels.shape, np.float32)
     transform = InnerDistanceTransform(voxel_size, scale, engine="cpu", threads=threads)
     calls: dict[str, Run] = {
         "cpu": lambda: inner_distance(labels, voxel_size, scale=scale, engine="cpu", threads=threads, out=out),
         "cpu, new memory": lambda: inner_distance(labels, voxel_size, scale=scale, engine="cpu", threads=threads),
         "cpu, target + weight": lambda: transform(labels),
     }
-    if prototype is not None and labels.dtype == np.uint8:
-        reach = 9.02 * scale if scale else -1.0
-        sizes = (*labels.shape, *map(float, voxel_size), scale or 0.0, reach)
-
-        def run_prototype() -> Any:
-            prototype(labels.ctypes.data, *sizes, other.ctypes.data)
-            return other
-
-        calls["prototype"] = run_prototype
     if case.slow:
         chosen = tuple(peer for peer in peers.PEERS if peer.name in SLOW_PEERS)
         calls |= {peer.name: call for peer, call in peers.importable(chosen, case, threads)}
@@ -81,18 +56,17 @@ def check(case: Case, calls: Mapping[str, Run]) -> None:
     keywords = {"scale": case.scale, "engine": "reference"}
     expected = inner_distance(case.labels, case.voxel_size, **keywords).astype(np.float64)
     size = 1.0 if case.scale else np.maximum(expected, 1e-30)
-    for name in ("cpu", "cpu, new memory", "prototype", "frozen reference", "edt on the doubled grid"):
+    for name in ("cpu", "cpu, new memory", "frozen reference", "edt on the doubled grid"):
         if name in calls:
             peers.check(f"{case.name}: {name}", calls[name]() / size, expected / size, 1e-6 if "cpu" in name else 1e-5)
 
 
 def time_speed(plan: Plan) -> list[dict[str, Any]]:
     """Engine `cpu` on volumes of several fractions and voxel sizes; × is against `cpu` with `out=`."""
-    prototype = compiled_prototype(plan.prototype) if plan.prototype else None
     found = []
-    for case in speed(plan.em, plan.volumes, plan.slow):
+    for case in speed(plan.volumes, plan.slow):
         if plan.wants(case.name):
-            calls = rows(case, plan.threads, prototype)
+            calls = rows(case, plan.threads)
             check(case, calls)
             timings = side_by_side(calls, "cpu", plan.rounds)
             found += [said(records.row(case, name, timing)) for name, timing in timings.items()]

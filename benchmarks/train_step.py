@@ -1,6 +1,6 @@
 """How long does a training step wait for its targets? Four ways to make them, interleaved, with two kinds of step.
 
-    python benchmarks/train_step.py [--em FILE.npz] [--rounds 2] [--steps 10] [--features 8] [--device cuda]
+    python benchmarks/train_step.py [--rounds 2] [--steps 10] [--features 8] [--device cuda]
     python benchmarks/train_step.py --report RESULT.json
 
 The first kind is a pause: a device that computes for that long and leaves the host alone, as a GPU does. The second is
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from cases import Case, speed
+from cases import Case, half_empty
 from frozen_reference import inner_distance as frozen_reference
 from run import as_text, machine
 from torch.utils.data import DataLoader, Dataset
@@ -245,7 +245,6 @@ def report(record: dict[str, Any], path: Path) -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--em", help="an .npz with an instance segmentation as its first array, voxel size 40×32×32")
     parser.add_argument("--device", type=torch.device, default="cuda" if torch.cuda.is_available() else "cpu")
     numbers = {
         "rounds": 2,
@@ -268,8 +267,7 @@ def main() -> None:
     if options.report is not None:
         report(json.loads(options.report.read_text()), options.report)
         return
-    cases = {case.name: case for case in speed(options.em)}
-    case = cases["EM instances, scale 50" if options.em else "blobs 128³ 50 %"]
+    case = half_empty(128)
     names = [Path(argument).name for argument in sys.argv[1:]]
     record: dict[str, Any] = {"suite": "train", "command": " ".join(["python benchmarks/train_step.py", *names])}
     record["machine"] = machine(torch.get_num_threads())

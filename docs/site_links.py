@@ -13,10 +13,11 @@ from mkdocs.structure.pages import Page
 # What lies elsewhere in the repository, and its name in the site.
 _BROUGHT = {
     "CHANGELOG.md": "changelog.md",
-    "benchmarks/README.md": "benchmarks.md",
+    "benchmarks/README.md": "benchmarks-developers.md",
     "benchmarks/GPU.md": "benchmarks-gpu.md",
 }
 _MADE = {"docs/tutorial/nuclei.py": "nuclei.md"}  # by docs/tutorial/cells.py
+_MARK = re.compile(r"<!-- (?:quote: .*?|end) -->")  # what benchmarks/quote.py fills in; the text between stays
 _LINK = re.compile(r"(?P<picture>!?)\[(?P<text>[^\]]*)\]\((?P<path>[^)\s:#]+)(?P<anchor>#[^)\s]*)?\)")
 
 
@@ -51,4 +52,4 @@ def on_page_markdown(markdown: str, page: Page, config: Any, **_: Any) -> str:
             return f"[{text}]({repository.rstrip('/')}/blob/main/{path}{anchor})"
         return f"`{path}`" if path == text.strip("`") else f"{text} (`{path}` in the repository)"
 
-    return _LINK.sub(led, markdown)
+    return _LINK.sub(led, _MARK.sub("", markdown))

@@ -17,7 +17,7 @@ from mkdocs.commands.build import build  # noqa: E402
 DOCS = pages.ROOT / "docs"
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 # By docs/site_links.py, from elsewhere, and by docs/tutorial/cells.py.
-BROUGHT = {"benchmarks.md", "benchmarks-gpu.md", "changelog.md", "nuclei.md"}
+BROUGHT = {"benchmarks-developers.md", "benchmarks-gpu.md", "changelog.md", "nuclei.md"}
 FETCHED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "object": "data"}
 
 
@@ -108,10 +108,11 @@ def test_pages_from_elsewhere_hold_their_text_and_pictures(site):
     assert "Keep a Changelog" in text_of(site / "changelog.html")
     benchmarks = article_of(site / "benchmarks.html")
     assert 'href="benchmarks-gpu.html"' in benchmarks
-    assert 'href="benchmarks.html"' in article_of(site / "index.html")
-    assert "in the repository)" in benchmarks  # schema.json, which is no page
-    pictures = re.findall(r'<img[^>]* src="(results/[^"]*)"', benchmarks)
-    assert len(pictures) == text_of(pages.ROOT / "benchmarks" / "README.md").count("![")
+    assert 'href="benchmarks.html"' in article_of(site / "benchmarks-developers.html")
+    assert "in the repository)" in benchmarks  # the record, which is no page
+    assert "<!-- quote" not in benchmarks
+    pictures = re.findall(r'<img[^>]* src="(figures/[^"]*)"', benchmarks)
+    assert len(pictures) == text_of(DOCS / "benchmarks.md").count("![")
 
 
 def test_the_tutorial_shows_pictures_and_can_be_downloaded(site):
@@ -144,12 +145,15 @@ def test_links_leave_for_the_repository_where_it_has_an_address(tmp_path):
     changed = {"site_dir": str(tmp_path), "extra": {"repository": there}, "strict": True}
     build(mkdocs_config.load_config(str(pages.ROOT / "mkdocs.yml"), **changed))
     assert f'href="{there}/blob/main/inner_distance_gpu/api.py"' in text_of(tmp_path / "api.html")
-    assert f'href="{there}/blob/main/benchmarks/schema.json"' in text_of(tmp_path / "benchmarks.html")
+    assert f'href="{there}/blob/main/benchmarks/schema.json"' in text_of(tmp_path / "benchmarks-developers.html")
 
 
 def test_the_reference_holds_everything_public(site):
     text = (site / "api.html").read_text(encoding="utf-8")
-    shown = set(re.findall(r'id="(inner_distance_gpu[\w.]*)"', text))
+    found = re.findall(r'id="(inner_distance_gpu[\w.]*)"', text)
+    shown = set(found)
+    assert len(found) == len(shown), "a name has one entry"
+    assert not {name for name in shown if name.startswith("inner_distance_gpu.TargetLoader.")}, "nothing to call"
     names = {*inner_distance_gpu.__all__, "engines.available", "InnerDistanceTransform.keyed"}
     assert {f"inner_distance_gpu.{name}" for name in names - {"__version__", "engines"}} <= shown
     volumes = {name.rpartition(".")[2] for name in shown if name.startswith("inner_distance_gpu.blockwise.")}
@@ -158,7 +162,7 @@ def test_the_reference_holds_everything_public(site):
     assert {name.split(".")[2] for name in shown if name.startswith("inner_distance_gpu.compat.")} == adapters
 
 
-@pytest.mark.parametrize("name", ["half_grid", "scale", "suggested_scale"])
+@pytest.mark.parametrize("name", ["dip", "half_grid", "scale", "suggested_scale"])
 def test_figures_are_drawn_from_the_code(name, tmp_path):
     import importlib.util
 

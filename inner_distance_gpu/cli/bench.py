@@ -29,7 +29,8 @@ def bench(
     ] = None,
     voxel_size: Annotated[str | None, typer.Option(help=VOXEL_SIZE)] = None,
     scale: Annotated[
-        str | None, typer.Option(help="Target = tanh(distance / scale), world units. Default: 6.25 smallest voxels.")
+        str | None,
+        typer.Option(help="World units. The target is tanh(distance / scale). Default: 6.25 of the smallest voxels."),
     ] = None,
     key: Annotated[str | None, typer.Option(help=KEY)] = None,
     level: Annotated[int, typer.Option(help=LEVEL)] = 0,

@@ -14,12 +14,19 @@ from .volume import blocks_bar, interruptible, levels_text, show_blocks, summary
 
 def levels(
     image: Annotated[
-        Path, typer.Argument(parser=path, metavar="STORE", help="OME-Zarr image, as volume writes it; no labels.")
+        Path,
+        typer.Argument(
+            parser=path,
+            metavar="STORE",
+            help="OME-Zarr image, as the command volume writes it. Label images are refused.",
+        ),
     ],
     levels: Annotated[str, typer.Option(help=LEVELS)] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Blocks at a time. Default: one per CPU.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="How many blocks are computed at a time. Default: one per CPU.")
+    ] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a dask.distributed cluster: tcp://…:8786.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")] = False,
 ) -> None:
     """Average a target into a pyramid of resolutions, block by block; the same command resumes it."""
     from .. import blockwise

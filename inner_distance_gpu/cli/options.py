@@ -16,13 +16,13 @@ from ..storage import Labels, open_labels
 from ..storage.disk import local_path
 from .terminal import errors
 
-VOXEL_SIZE = "In array-axis order, world units: 40,4,4. Default: what the labels state."
+VOXEL_SIZE = "In the order of the array's axes, in world units: 40,4,4. Default: that of the labels."
 CLASSES = "One channel per class: mito=3+4,nucleus=7, or 3+4,7 without names."
 KEY = "Which array of an .npz or HDF5 file or of a group."
 LEVEL = "Level of a pyramid; 0 is the full resolution."
 SELECT = "Index along an axis, which is dropped: c=1, or c=1,t=0."
-LEVELS = "Resolutions, each the average of the one before, for viewers; auto: until one fits a chunk."
-UNIT = "The world unit's name: nm. Labels that state another are converted to it."
+LEVELS = "How many resolutions, each the average of the one before, for viewers; auto: until one fits a chunk."
+UNIT = "Name of the world unit: nm. Labels in another unit are converted."
 
 
 def path(name: str | Path) -> Path:

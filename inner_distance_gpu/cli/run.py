@@ -57,14 +57,16 @@ def run(
     scale: Annotated[
         str,
         typer.Option(
-            help="Target = tanh(distance / scale), world units; 50,20: one per class or id; none leaves distances."
+            help="World units. The target is tanh(distance / scale); 50,20: one per class or id; none leaves distances."
         ),
     ],
     voxel_size: Annotated[str | None, typer.Option(help=VOXEL_SIZE)] = None,
     background: Annotated[str, typer.Option(help="zero, signed or times_label.")] = "zero",
-    no_boundary: Annotated[str, typer.Option(help="Volumes without any boundary: extent or saturate.")] = "extent",
+    no_boundary: Annotated[
+        str, typer.Option(help="Distance in a volume without any boundary: extent (half its shortest one) or saturate.")
+    ] = "extent",
     ids: Annotated[str | None, typer.Option(help="One binary channel per id: 1,2,7.")] = None,
-    binary: Annotated[bool, typer.Option("--binary", help="Every label ≠ 0 is the same object.")] = False,
+    binary: Annotated[bool, typer.Option("--binary", help="Take every label ≠ 0 as one and the same object.")] = False,
     classes: Annotated[str | None, typer.Option(help=CLASSES)] = None,
     ignore_label: Annotated[str | None, typer.Option(help="The label of unannotated voxels.")] = None,
     fill: Annotated[float, typer.Option(help="Target of unannotated voxels.")] = 0.0,

@@ -62,14 +62,15 @@ class Timing:
 def interleaved(
     calls: Mapping[str, Run], rounds: int, warm_up: int = 2, clocks: Mapping[str, Clock] | None = None
 ) -> dict[str, list[float]]:
-    """Seconds of `rounds` rounds of all calls, each round beginning with another one.
+    """Seconds of `rounds` rounds of all calls, each round in a random order of its own.
 
-    Every row follows every other: what the one before leaves in caches, or still spinning on a core, is shared.
+    Every call then follows every other: what a call leaves in caches, or still spinning on a core, falls on all alike.
+    Rounds that only begin with another call would keep the one before each call the same.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
-    names = list(calls)
+    names, orders = list(calls), np.random.default_rng(0)
     for i in range(warm_up + rounds):
-        for name in names[i % len(names) :] + names[: i % len(names)]:
+        for name in (names[k] for k in orders.permutation(len(names))):
             seconds = (clocks or {}).get(name, by_host)(calls[name])
             if i >= warm_up:
                 times[name].append(seconds)

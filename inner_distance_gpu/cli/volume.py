@@ -54,19 +54,23 @@ def volume(
         ),
     ],
     scale: Annotated[
-        str, typer.Option(help="Target = tanh(distance / scale), world units; 50,20: one per class or id.")
+        str, typer.Option(help="World units. The target is tanh(distance / scale); 50,20: one per class or id.")
     ],
     voxel_size: Annotated[str | None, typer.Option(help=VOXEL_SIZE)] = None,
     ids: Annotated[str | None, typer.Option(help="One binary channel per id: 1,2,7.")] = None,
-    binary: Annotated[bool, typer.Option("--binary", help="Every label ≠ 0 is the same object.")] = False,
+    binary: Annotated[bool, typer.Option("--binary", help="Take every label ≠ 0 as one and the same object.")] = False,
     classes: Annotated[str | None, typer.Option(help=CLASSES)] = None,
     halo: Annotated[str, typer.Option(help="exact, or the largest error allowed, such as 0.01.")] = "exact",
     background: Annotated[str, typer.Option(help="zero, signed or times_label.")] = "zero",
-    no_boundary: Annotated[str, typer.Option(help="Volumes without any boundary: extent or saturate.")] = "extent",
+    no_boundary: Annotated[
+        str, typer.Option(help="Distance in a volume without any boundary: extent (half its shortest one) or saturate.")
+    ] = "extent",
     ignore_label: Annotated[str | None, typer.Option(help="The label of unannotated voxels.")] = None,
     fill: Annotated[float, typer.Option(help="Target of unannotated voxels.")] = 0.0,
     dtype: Annotated[str, typer.Option(help="float32, or int8: target × 127, rounded.")] = "float32",
-    blocks: Annotated[str | None, typer.Option(help="Voxels of a block: 256,256,256. Default: by the halo.")] = None,
+    blocks: Annotated[
+        str | None, typer.Option(help="Voxels of a block: 256,256,256. Default: chosen by the size of the halo.")
+    ] = None,
     chunks: Annotated[str | None, typer.Option(help="Voxels of a chunk: 64,64,64. Default: as the labels.")] = None,
     shards: Annotated[str | None, typer.Option(help="Voxels of a shard, Zarr format 3.")] = None,
     compression: Annotated[str, typer.Option(help="zstd, blosc, gzip, with a level as in zstd:9; or none.")] = "zstd",
@@ -74,12 +78,14 @@ def volume(
     level: Annotated[int, typer.Option(help=LEVEL)] = 0,
     select: Annotated[str | None, typer.Option(help=SELECT)] = None,
     missing: Annotated[
-        str, typer.Option(help="Source chunks that are not stored: fill, their fill value, or error.")
+        str, typer.Option(help="Chunks of the labels that are not stored: fill (they hold the fill value) or error.")
     ] = "fill",
     engine: Annotated[str, typer.Option(help="auto, cuda, cucim, cpu or reference.")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Blocks at a time. Default: one per CPU.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="How many blocks are computed at a time. Default: one per CPU.")
+    ] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a dask.distributed cluster: tcp://…:8786.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")] = False,
     preview: Annotated[
         Path | None,
         typer.Option(parser=path, metavar="PATH", help="Draw slices of labels, target, weight into this PNG."),

@@ -103,6 +103,8 @@ def test_rows_are_timed_beside_the_base():
     )
     assert timings["slow"].quartiles == pytest.approx([40] * 3)
     assert timings["base"].quartiles == [1] * 3
-    rounds = order[4 : 4 + 2 * 11]  # the fast ones, after each was called once: every row begins in turn
-    assert rounds == ["base", "twice", "twice", "base"] * 5 + ["base", "twice"]
-    assert order[-3:] == ["base", "base", "slower"], "the base is warmed up beside a slow row"
+    rounds = order[4 : 4 + 2 * 11]  # the fast ones, after each was called once
+    pairs = {tuple(rounds[i : i + 2]) for i in range(0, len(rounds), 2)}
+    assert pairs == {("base", "twice"), ("twice", "base")}, "each once a round, in any order"
+    last = (["base", "base", "slower"], ["slower", "base", "base"])
+    assert order[-3:] in last, "the base is warmed up beside a slow row"
