@@ -93,6 +93,8 @@ PACKAGE = [
     Fault("counts.py", "now = total + (self._stacked() - before)", "now = total", ("test_counts_threads.py", "-k", "reduced")),
     Fault("dispatch.py", "if 0 not in labels.shape:", "if True:", ("test_empty_batches.py",)),
     Fault("parameters.py", "if n else 1 for extent", "for extent", ("test_empty_batches.py",)),
+    Fault("api.py", "maxsize=256, typed=True)(_checked_task)", "maxsize=256)(_checked_task)", BAD),
+    Fault("api.py", "_UNCHANGING.issuperset(map(type, (scale, *voxel_size)))", "True", BAD),
 ]
 
 # fmt: on
