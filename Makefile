@@ -19,8 +19,10 @@ ALIKE := benchmarks block_grid brute_force chunk_codec counts cpu_bits cpu_engin
 	device_packed device_weights distance_mask documentation earlier_objects file_systems fuzz golden gpu gpu_streams \
 	imports keyed kills label_traps leftovers levels levels_cli levels_errors levels_resume loader \
 	loader_like_a_dataloader loader_scripts loader_state loader_streams memory_layouts no_site ome_parts open_labels \
-	packaging precedence ranks remote_labels scale self_test site spatial suite_itself surroundings target_layouts \
-	targets tiff_places volume_cluster_ends volume_ome volume_ownership volume_resume volume_signals volume_sources zarr
+	packaging precedence ranks remote_labels scale scale_per_class self_test site spatial suite_itself \
+	surroundings target_layouts targets tiff_places volume_cluster_ends volume_forks volume_ome volume_ownership \
+	volume_resume volume_signals \
+	volume_sources zarr
 # One more than there are cores: some tests wait, for a process that ends or a server that does not answer.
 PROCESSES ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 # Tests of one file stay in one process while there is work for all: what a file compiles is compiled once.
@@ -34,9 +36,10 @@ SLOW := benchmarks blockwise blockwise_classes chunk_codec classes cli cli_class
 	cpu_envelope cpu_indices cpu_threads demo_and_figures device_classes device_compiler device_kernels device_packed \
 	device_weights distance_family documentation driver earlier_objects every_keyword file_systems gpu gpu_streams \
 	imports kills label_traps leftovers levels levels_cli levels_errors levels_resume loader loader_like_a_dataloader \
-	loader_scripts ome_parts open_labels operators operators_classes packaging precedence ranks remote_labels self_test \
-	self_test_runs site suite_itself surroundings target_layouts targets tiff_places volume_cli volume_cluster \
-	volume_cluster_ends volume_errors volume_labels volume_ownership volume_resume volume_signals volume_sources \
+	loader_scripts ome_parts open_labels operators operators_classes packaging precedence ranks remote_labels \
+	scale_per_class self_test self_test_runs site suite_itself surroundings target_layouts targets tiff_places \
+	volume_cli volume_cluster volume_cluster_ends volume_errors volume_forks volume_labels volume_ownership \
+	volume_resume volume_signals volume_sources \
 	volume_write workers zarr
 quick: .venv/ready
 	$(BIN)/ruff check --quiet .
@@ -51,7 +54,7 @@ check: .venv/ready
 	$(BIN)/clang-format --dry-run -Werror $(CPP)
 	$(BIN)/python tests/code_size.py
 
-# ARGS: --quick, --suite cpu|gpu|train|volume and what else benchmarks/run.py takes
+# ARGS: --quick, --suite cpu|gpu|train|volume|classes and what else benchmarks/run.py takes
 bench: .venv/peers
 	$(BIN)/python benchmarks/run.py $(ARGS)
 

@@ -32,6 +32,19 @@ def emptied(n: int, what: str) -> npt.NDArray[np.uint8]:
     return labels
 
 
+CLASS_IDS = 56  # ids of a class map, beside background
+
+
+def class_map(n: int, cells: int = 600) -> npt.NDArray[np.uint8]:
+    """A cube full of cells that touch, grown around random points; the ids 0 … CLASS_IDS in turn, all as frequent."""
+    from scipy.ndimage import distance_transform_edt
+
+    points = np.random.default_rng(0).permutation(n**3)[:cells]
+    empty, ids = np.ones((n, n, n), bool), np.zeros((n, n, n), np.uint8)
+    empty.flat[points], ids.flat[points] = False, np.arange(len(points)) % (CLASS_IDS + 1)
+    return ids[tuple(distance_transform_edt(empty, return_distances=False, return_indices=True))]
+
+
 FRACTIONS = ((-2, "98"), (0, "50"), (2, "2"))  # threshold, % foreground
 
 

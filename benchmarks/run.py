@@ -1,7 +1,7 @@
 """Time the engines and what else there is side by side: checked first, then interleaved rounds in one process.
 
     python benchmarks/run.py [--suite cpu] [--quick] [--em FILE.npz] [--prototype FILE.cpp] [--rounds 10] [--only TEXT]
-    python benchmarks/run.py --suite gpu|train|volume [--quick] [options of gpu_visit.py, train_step.py, volume.py]
+    python benchmarks/run.py --suite gpu|train|volume|classes [--quick] [options of that suite's program]
 
 Writes benchmarks/results/<date>-<commit>.json as schema.json describes it; benchmarks/report.py makes tables and
 figures from it.
@@ -26,7 +26,7 @@ from sections import Plan, time_against_size, time_growth, time_single_voxel, ti
 
 __all__ = ["as_text", "machine"]  # for the other suites
 
-SCRIPTS = {"gpu": "gpu_visit.py", "train": "train_step.py", "volume": "volume.py"}
+SCRIPTS = {"gpu": "gpu_visit.py", "train": "train_step.py", "volume": "volume.py", "classes": "classes.py"}
 QUICK = {"rounds": 3, "sizes": (64, 128), "slow": (64,), "growth": (48, 96), "memory": False}
 TINY = {"rounds": 1, "sizes": (17,), "volumes": (16, 17), "slow": (17,), "growth": (8, 16), "memory": False}
 
@@ -75,6 +75,8 @@ def run_script(suite: str, quick: bool, results: Path, rest: list[str]) -> int:
             rest = ["--rounds", "1", "--steps", "5", *rest]
         elif suite == "volume" and quick:
             rest = ["--size", "256", "--folder", str(Path(folder) / "volume"), *rest]
+        elif suite == "classes" and quick:
+            rest = ["--rounds", "3", *rest]
         before = {path: path.stat().st_mtime_ns for path in RESULTS.rglob("*.json")}
         code = subprocess.run([sys.executable, str(script), *rest], check=False).returncode
     for path in {*RESULTS.rglob("*.json"), *results.rglob("*.json")}:

@@ -27,7 +27,6 @@ import numpy as np
 HERE = Path(__file__).parent
 TILE, CHUNK = 256, 128
 VOXEL, SCALE = (8.0, 8.0, 8.0), 50.0
-READ_BLOCKS, READ_ROUNDS = 24, 3  # that each library reads, and how often
 CHECKED = 8  # random boxes that are compared with a computation of their own
 
 
@@ -128,41 +127,6 @@ def write(source: Path, target: Path, workers: int, blocks: tuple[int, ...] | No
     }
 
 
-def read(source: Path, target: Path, workers: int, blocks: tuple[int, ...] | None) -> dict[str, Any]:
-    """What threads need to read the same blocks with their halos by each library, in turn."""
-    import zarr
-
-    from inner_distance_gpu import blockwise, open_labels
-    from inner_distance_gpu.blockwise.source import LabelsSource
-
-    plan = blockwise.plan(source, target, VOXEL, scale=SCALE, dtype="int8", blocks=blocks)
-    chosen = np.unique(np.linspace(0, plan.blocks - 1, READ_BLOCKS).astype(int))
-    places = [plan.job.grid.place(int(number)) for number in chosen]
-    array = zarr.open_array(str(source), mode="r")
-    labels = LabelsSource(open_labels(source, voxel_size=VOXEL), "fill", "")
-    readers = {
-        "this package": plan.job.source.read,
-        "zarr-python": lambda place: np.asarray(array[place.around]),
-        "tensorstore": labels.read,
-    }
-    for reader in readers.values():
-        assert np.array_equal(reader(places[0]), plan.job.source.read(places[0]))
-    found: dict[str, Any] = {"blocks": len(places)}
-    found["voxels"] = sum(int(np.prod([axis.stop - axis.start for axis in place.around])) for place in places)
-    for number in range(1 + READ_ROUNDS):
-        for name, reader in readers.items():
-            timed, used, start = Timed(), resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-            with ThreadPoolExecutor(workers) as pool:
-                deque(pool.map(timed("read", reader), places), maxlen=0)
-            seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
-            cpu = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
-            rows = found.setdefault(name, {"thread seconds": [], "seconds": [], "CPU seconds": []})
-            if number:  # files are in memory from now on
-                for row, value in zip(rows.values(), (timed.seconds["read"], seconds, cpu), strict=True):
-                    row.append(value)
-    return found
-
-
 def overhead_in_time(source: Path, target: Path, size: int) -> dict[str, float]:
     """Seconds of computation per voxel of the output, as the halo makes it dearer: a large block and small ones."""
     from inner_distance_gpu.blockwise import plan
@@ -220,13 +184,12 @@ def main() -> None:
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--blocks", type=int, help="voxels per axis; default: the package's own choice")
-    for name in ("--write-only", "--read-only"):
-        parser.add_argument(name, action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--write-only", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     source, target = given.folder / "labels.zarr", given.folder / "target.zarr"
     blocks = (given.blocks,) * 3 if given.blocks else None
-    if given.write_only or given.read_only:
-        print(json.dumps((write if given.write_only else read)(source, target, given.workers, blocks)))
+    if given.write_only:
+        print(json.dumps(write(source, target, given.workers, blocks)))
         return
     from run import machine
 
@@ -246,7 +209,6 @@ def main() -> None:
         result |= in_a_process("--write-only")
         result["bytes of the target on disk"] = folder_bytes(target)
         result["voxels that differ"] = differing(source, target, given.size)
-        result["reading alone"] = in_a_process("--read-only")
         result["computation alone"] = overhead_in_time(source, given.folder / "other.zarr", given.size)
     finally:
         shutil.rmtree(given.folder)

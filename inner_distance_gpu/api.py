@@ -10,7 +10,7 @@ import torch
 from . import arrays, dispatch, operators
 from .counts import ClassCounts
 from .labels.classes import ClassMap
-from .parameters import CLIP, TargetParameters, Task, check_flag, check_threads
+from .parameters import CLIP, TargetParameters, Task, check_flag, check_scales, check_threads
 
 
 def inner_distance(
@@ -96,6 +96,8 @@ def inner_distance(
     """
     if arrays.is_traced(labels):
         several = isinstance(scale, (list, tuple))
+        if several and classes is None:
+            check_scales(scale, None)  # raises
         asked = (
             voxel_size,
             None if several else scale,

@@ -86,11 +86,17 @@ def _classes(text: str | None) -> Classes | None:
 
 
 def _at_each(
-    parameters: TargetParameters, labels: Tensor, samples: Tensor | None, scales: list[float] | None
+    parameters: TargetParameters,
+    labels: Tensor,
+    classes: Classes | None,
+    samples: Tensor | None,
+    scales: list[float] | None,
 ) -> TargetParameters:
-    """The parameters with voxel sizes per sample and scales per channel; `engines.groups` checks their number."""
+    """The parameters with voxel sizes per sample, and with a scale per class or per channel in front of space."""
     if scales is not None:
-        largest, several = check_scales(list(scales), len(scales))
+        leading = labels.shape[: max(labels.ndim - len(parameters.voxel_size), 0)]
+        channels = leading[-1:] if classes is None else (len(classes),)
+        largest, several = check_scales(list(map(_concrete, scales)), *channels or (None,))
         parameters = replace(parameters, scale=largest, scales=several)
     if samples is None:
         return parameters
@@ -118,19 +124,19 @@ def weights_of(labels: Tensor, mask: Any, counts: ClassCounts | None, *asked: An
 
 def _target(labels: Tensor, voxel_size: Any, *rest: Any) -> Tensor:
     *named, engine, threads, classes, samples, scales = _filled(rest, 11)
-    parameters = _at_each(_parameters(tuple(voxel_size), *named), labels, samples, scales)
+    parameters, chosen = _parameters(tuple(voxel_size), *named), _classes(classes)
     array = dispatch.accept_volumes(labels, parameters.voxel_size)
-    task = Task(parameters, classes=_classes(classes))
+    task = Task(_at_each(parameters, labels, chosen, samples, scales), classes=chosen)
     with notices.unsaid():
         result: Tensor = dispatch.run(array, task, engine=engine, threads=check_threads(threads))[0]
     return result
 
 
 def _fake_target(labels: Tensor, voxel_size: Any, *rest: Any) -> Tensor:
-    *named, engine, threads, classes, _, _ = map(_concrete, _filled(rest, 11))
-    parameters = _parameters(tuple(map(_concrete, voxel_size)), *named)
+    *named, engine, threads, classes, _, scales = map(_concrete, _filled(rest, 11))
+    parameters, chosen = _parameters(tuple(map(_concrete, voxel_size)), *named), _classes(classes)
     array = dispatch.accept_volumes(labels, parameters.voxel_size)
-    task = Task(parameters, classes=_classes(classes))
+    task = Task(_at_each(parameters, labels, chosen, None, scales), classes=chosen)
     dispatch.for_labels(task, array)
     _check_run(array, engine, threads)
     return _float32(labels, task)
@@ -145,8 +151,9 @@ def _target_and_weights(
     *rest: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     *named, channels, clip, border, engine, threads, classes, samples, scales = _filled(rest, 14)
-    parameters = _at_each(_parameters(tuple(voxel_size), *named), labels, samples, scales)
-    array, task = _per_channel(labels, parameters, channels, clip, border, _classes(classes))
+    parameters, chosen = _parameters(tuple(voxel_size), *named), _classes(classes)
+    parameters = _at_each(parameters, labels, chosen, samples, scales)
+    array, task = _per_channel(labels, parameters, channels, clip, border, chosen)
     before = _counts(numerators, denominators)
     with notices.unsaid():
         target, weight, after = dispatch.run(array, task, mask, before, engine=engine, threads=check_threads(threads))
@@ -161,9 +168,10 @@ def _fake_target_and_weights(
     voxel_size: Any,
     *rest: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    *named, channels, clip, border, engine, threads, classes, _, _ = map(_concrete, _filled(rest, 14))
-    parameters = _parameters(tuple(map(_concrete, voxel_size)), *named)
-    array, task = _per_channel(labels, parameters, channels, clip, border, _classes(classes))
+    *named, channels, clip, border, engine, threads, classes, _, scales = map(_concrete, _filled(rest, 14))
+    parameters, chosen = _parameters(tuple(map(_concrete, voxel_size)), *named), _classes(classes)
+    parameters = _at_each(parameters, labels, chosen, None, scales)
+    array, task = _per_channel(labels, parameters, channels, clip, border, chosen)
     assert task.weighing is not None
     dispatch.for_labels(task, array)
     check_choice("border", border, ("keep", "mask"))

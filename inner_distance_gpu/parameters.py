@@ -70,9 +70,13 @@ class TargetParameters:
         )
 
     def described(self) -> dict[str, Any]:
-        """By name, for metadata; without what only a batch or several channels have, where there is none."""
-        several = ("samples", "scales")
-        return {name: value for name, value in asdict(self).items() if value is not None or name not in several}
+        """By name, for metadata of an output; `scale` is a list where channels have their own."""
+        found = asdict(self) | {"scale": self.scales or self.scale}
+        return {name: value for name, value in found.items() if name not in ("samples", "scales")}
+
+    def of_channel(self, channel: int) -> TargetParameters:
+        """Those of one channel alone."""
+        return self if self.scales is None else replace(self, scale=self.scales[channel], scales=None)
 
     def at(self, voxel_size: tuple[float, ...]) -> TargetParameters:
         """The same with another voxel size for the same number of spatial axes."""

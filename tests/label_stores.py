@@ -1,6 +1,7 @@
 """Small stores of the same labels in every format, each written by another library than the one that reads it.
 
-HDF5 is the exception: h5py is the only library for it. PNG, MetaImage and precomputed are written by hand.
+The attributes in HDF5 are the exception: h5py is the only library for them. .npy, .npz, PNG, MetaImage and precomputed
+are written by hand, and so are the metadata of Zarr that zarr-python reads.
 """
 
 import json
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from zipped_stores import zipped
 
 SHAPE = (64, 128, 96)
 CHUNK = (16, 32, 32)
@@ -70,26 +72,26 @@ def ome(path, version=2, axes="zyx", scale=(40, 4, 4), translation=(400, 80, 80)
     return path
 
 
-def zipped(folder):
-    source = ome(folder / "inside.zarr")
-    with zipfile.ZipFile(folder / "labels.zarr.zip", "w") as archive:
-        for path in source.rglob("*"):
-            if path.is_file():
-                archive.write(path, path.relative_to(source))
-    return folder / "labels.zarr.zip"
-
-
 def cosem(folder):
     transform = {"axes": ["z", "y", "x"], "units": ["nm"] * 3, "scale": [40, 4, 4], "translate": [400, 80, 80]}
     return zarr_array(folder / "cosem.zarr", attributes={"transform": transform})
 
 
 def lz4(folder):
-    from numcodecs import LZ4
+    """Zarr 2 with a codec that numcodecs has and tensorstore has not; imagecodecs writes the same bytes."""
+    import imagecodecs
 
-    return zarr_array(
-        folder / "lz4.zarr", attributes={"resolution": [40, 4, 4], "offset": [400, 80, 80]}, compressors=LZ4()
-    )
+    path = folder / "lz4.zarr"
+    path.mkdir()
+    described = {"zarr_format": 2, "shape": SHAPE, "chunks": CHUNK, "dtype": "<u4", "order": "C", "fill_value": 0}
+    described |= {"compressor": {"id": "lz4", "acceleration": 1}, "filters": None, "dimension_separator": "."}
+    (path / ".zarray").write_text(json.dumps(described))
+    (path / ".zattrs").write_text(json.dumps(FUNLIB))
+    for corner in np.ndindex(*(n // c for n, c in zip(SHAPE, CHUNK, strict=True))):
+        part = LABELS[tuple(slice(i * c, (i + 1) * c) for i, c in zip(corner, CHUNK, strict=True))]
+        data = imagecodecs.lz4_encode(np.ascontiguousarray(part).tobytes(), header=True)
+        (path / ".".join(map(str, corner))).write_bytes(data)
+    return path
 
 
 def n5(folder, compression="gzip", **options):
@@ -190,6 +192,14 @@ def simple_itk(path, compress=False):
     return path
 
 
+def nrrd(folder):
+    """SimpleITK states no unit, so the line for it is written by hand."""
+    path = simple_itk(folder / "labels.nrrd")
+    stated = b'space units: "nm" "nm" "nm"\nspace origin:'
+    path.write_bytes(path.read_bytes().replace(b"space origin:", stated, 1))
+    return path
+
+
 def metaimage(folder):
     header = (
         "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nCompressedData = False\n"
@@ -217,14 +227,29 @@ def palette_png(folder):
     return folder / "labels.png"
 
 
-def npy(folder):
-    np.save(folder / "labels.npy", LABELS.astype(">u4"))
-    return folder / "labels.npy"
+def npy(folder, values=LABELS, name="labels.npy"):
+    """Version 1.0 of the format: its length, then a dictionary that ends at a multiple of 64 bytes."""
+    described = f"{{'descr': '>u4', 'fortran_order': False, 'shape': {values.shape}, }}"
+    described += " " * (-(len(described) + 11) % 64) + "\n"
+    (folder / name).write_bytes(
+        b"\x93NUMPY\1\0" + struct.pack("<H", len(described)) + described.encode() + values.astype(">u4").tobytes()
+    )
+    return folder / name
 
 
 def npz(folder):
-    np.savez_compressed(folder / "labels.npz", ids=LABELS, raw=LABELS[0])
+    with zipfile.ZipFile(folder / "labels.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, values in (("ids.npy", LABELS), ("raw.npy", LABELS[0])):
+            archive.write(npy(folder, values, name), name)
     return folder / "labels.npz"
+
+
+def itk_hdf5(folder):
+    import SimpleITK
+
+    image = SimpleITK.GetImageFromArray(LABELS)
+    SimpleITK.WriteImage(image, str(folder / "itk.h5"), True)
+    return folder / "itk.h5"
 
 
 NM = {"voxel_size": (40, 4, 4), "unit": "nm"}
@@ -245,11 +270,12 @@ STORES = [
     Store("hdf5", lambda f: hdf5(f, **FUNLIB), key="volumes/labels/neuron_ids", **SIZES, **CORNER, **UNNAMED),
     Store("hdf5-contiguous", lambda f: hdf5(f, None, voxel_size=[40, 4, 4], units=["nm"] * 3),
           key="volumes/labels/neuron_ids", **NM, **UNNAMED),
+    Store("hdf5-itk", itk_hdf5, key="ITKImage/0/VoxelData", **UNNAMED),
     Store("ilastik", ilastik, LABELS[None], axes=("c", "z", "y", "x"), **UM),
     Store("nifti", lambda f: simple_itk(f / "labels.nii"), SMALL, voxel_size=(40, 4, 4), unit="mm", **CENTRE),
     Store("nifti-gz", lambda f: simple_itk(f / "labels.nii.gz"), SMALL, voxel_size=(40, 4, 4), unit="mm",
           in_parts=False, **CENTRE),
-    Store("nrrd", lambda f: simple_itk(f / "labels.nrrd"), SMALL, **SIZES, **CENTRE),
+    Store("nrrd", nrrd, SMALL, **NM, **CENTRE),
     Store("nrrd-gz", lambda f: simple_itk(f / "labels.nrrd", True), SMALL, in_parts=False, **SIZES, **CENTRE),
     Store("mha", metaimage, SMALL, in_parts=False, **SIZES, **CENTRE),
     Store("zarr2", lambda f: zarr_array(f / "z.zarr"), remote=True, **UNNAMED),
@@ -261,7 +287,7 @@ STORES = [
     Store("ome-0.4", lambda f: ome(f / "o4.zarr"), remote=True, **NM, **CENTRE),
     Store("ome-0.5", lambda f: ome(f / "o5.zarr", 3), remote=True, **NM, **CENTRE),
     Store("ome-shards", lambda f: ome(f / "os.zarr", 3, shards=(32, 64, 96)), remote=True, **NM, **CENTRE),
-    Store("zip", zipped, **NM, **CENTRE),
+    Store("zip", lambda f: zipped(ome(f / "labels.zarr")), **NM, **CENTRE),
     Store("lz4", lz4, **SIZES, **CORNER, **UNNAMED),
     Store("n5", n5, key="s0", remote=True, **NM, translation=(20, 2, 2), axes=("", "", "")),
     Store("n5-blosc", lambda f: n5(f, "blosc", codec="lz4"), key="s0", **NM, translation=(20, 2, 2), axes=("", "", "")),

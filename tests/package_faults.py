@@ -22,6 +22,8 @@ from fault_list import (
     Fault,
 )
 
+SCALES = ("test_scale_per_class.py", "-k", "lazy or written")
+
 # fmt: off
 PACKAGE = [
     Fault("cpu.py", "(None, element) if mask is None else", "(None, element) if mask is None or not any(mask.strides) else", WEIGHTS),
@@ -95,6 +97,43 @@ PACKAGE = [
     Fault("parameters.py", "if n else 1 for extent", "for extent", ("test_empty_batches.py",)),
     Fault("api.py", "maxsize=256, typed=True)(_checked_task)", "maxsize=256)(_checked_task)", BAD),
     Fault("api.py", "_UNCHANGING.issuperset(map(type, (scale, *voxel_size)))", "True", BAD),
+    # labels from files and stores, and targets into them: one for each file of tests
+    Fault("placing.py", "(size / 2 for size in counts)", "(0.0 for size in counts)", ("test_open_labels.py", "-k", "states and hdf5")),
+    Fault("chunked.py", "np.asarray(volume.read_index(begin, end))", "np.asarray(volume.read_index((0,) * len(begin), meta.shape))[tuple(map(slice, begin, end))]", ("test_remote_labels.py", "test_open_labels.py", "-k", "(test_http or hundredth) and dacapo")),
+    Fault("placing.py", "counts = given or in_final", "counts = in_final or given", ("test_precedence.py", "-k", "given_voxel_size_counts")),
+    Fault("chunked.py", 'worldarray.store._admitted[("s3", bucket)] = 1', "pass", ("test_remote_labels.py", "-k", "buckets and 404")),
+    Fault("chunked.py", 'unset = meta.format in ("zarr2", "zarr3") and meta.fill_value is None', "unset = False", ("test_label_traps.py", "-k", "missing_chunk")),
+    Fault("disk.py", "_NO_LOCKS = _NOT_THERE | {errno.ENOLCK}", "_NO_LOCKS = _NOT_THERE", ("test_file_systems.py", "-k", "no_locks")),
+    Fault("zarr_arrays.py", "if place in {Path(os.path.realpath(folder / name)) for name in _named_parts(group)}:", "if False:", ("test_ome_parts.py", "-k", "plates")),
+    Fault("layouts.py", "matrix[:dims, 3] = place[::-1]", "matrix[:dims, 3] = place", ("test_target_layouts.py", "-k", "test_axes and nii and zyx")),
+    Fault("layouts.py", "[centre - size / 2 for centre, size in halves]", "[centre for centre, size in halves]", ("test_targets.py", "-k", "run_writes and hdf5")),
+    Fault("tiff.py", "-float(origins[name] or 0) * size", "float(origins[name] or 0) * size", ("test_tiff_places.py", "-k", "imagej")),
+    Fault("zarr_target.py", 'disk.put(new, path, old)', "pass", ("test_zarr.py", "-k", "target_out")),
+    # volumes block by block: likewise
+    Fault("journal.py", 'or checksum != b"%08x" % zlib.crc32(text)', "", ("test_volume_resume.py", "-k", "damaged_end")),
+    Fault("writing.py", "disk.remove_abandoned_folders(plan.destination)", "pass", ("test_kills.py",)),
+    Fault("averaging.py", "slice(size // factor))", "slice(None))", ("test_levels.py", "-k", "averages_of_floats")),
+    Fault("levels.py", "if there != files:", "if False:", ("test_levels_errors.py", "-k", "something_else")),
+    Fault("done.py", "self._blocks.get((level, grid.block), b\"\")", "next((marks for key, marks in self._blocks.items() if key[0] == level), b\"\")", ("test_levels_resume.py", "-k", "another_size")),
+    Fault("cluster.py", "if not results: raise", "raise", ("test_volume_cluster.py", "-k", "travel")),
+    Fault("cluster.py", 'raise OSError( f"{self._address}: the cluster has had no workers', 'raise RuntimeError( f"{self._address}: the cluster has had no workers', ("test_volume_cluster_ends.py", "-k", "no_workers_at_all")),
+    Fault("chunked.py", "its setting \" \"distributed.worker.multiprocessing-method)", "a cluster of processes)", ("test_volume_forks.py", "-k", "cluster")),
+    Fault("source.py", 'if self.missing == "error" or not files.has_fill_value:', 'if self.missing == "error":', ("test_volume_errors.py", "-k", "no_fill_value")),
+    Fault("source.py", 'if self.missing == "error" and (absent :=', "if False and (absent :=", ("test_volume_labels.py", "-k", "missing")),
+    Fault("chunk_files.py", 'raise MetadataError(f"{file}: Zarr', 'raise MetadataError(f"Zarr', ("test_volume_metadata.py", "-k", "of_the_labels")),
+    Fault("ome.py", "place = target.translation or (0.0,) * target.dims", "place = (0.0,) * target.dims", ("test_volume_ome.py", "-k", "scale_unit")),
+    Fault("run_folder.py", "if not self.path.is_dir():", "if False:", ("test_volume_ownership.py", "-k", "stays_removed")),
+    Fault("schedule.py", "pool.shutdown(wait=True, cancel_futures=True)", "pool.shutdown(wait=False, cancel_futures=True)", ("test_volume_signals.py", "-k", "finished_and_counted")),
+    Fault("source.py", 'raise ValueError(f"block {place}: {error}") from error', "raise", ("test_volume_sources.py", "-k", "cut_off and hdf5")),
+    Fault("task.py", "np.rint(values * np.float32(FACTOR))", "values * np.float32(FACTOR)", ("test_volume_write.py", "-k", "int8")),
+    # a scale per class or channel, a voxel size per sample
+    Fault("lazy.py", "parameters if classes is None else parameters.of_channel(volume[-1])", "parameters", SCALES),
+    Fault("task.py", "parameters = job.parameters.of_channel(channel)", "parameters = job.parameters", SCALES),
+    Fault("parameters.py", "return max(scales), scales if", "return min(scales), scales if", SCALES),
+    Fault("parameters.py", '{"scale": self.scales or self.scale}', '{"scale": self.scale}', SCALES),
+    Fault("run.py", "parameters.of_channel(channel), engine)", "parameters, engine)", ("test_cli_classes.py", "-k", "scale_each")),
+    Fault("operators.py", "*channels or (None,))", "len(scales))", ("test_scale_per_channel.py", "-k", "before_a_graph or operators")),
+    Fault("groups.py", "if list(range(places[0], places[-1] + 1, step)) == places else places", "", ("test_voxel_sizes_per_sample.py", "-k", "order")),
 ]
 
 # fmt: on

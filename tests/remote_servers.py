@@ -93,8 +93,9 @@ def s3_server(monkeypatch):
         server.stop()
 
 
-def upload(client, bucket, folder):
-    client.create_bucket(Bucket=bucket)
+def upload(client, bucket, folder, acl="private"):
+    client.create_bucket(Bucket=bucket, ACL=acl)
     for path in folder.rglob("*"):
         if path.is_file():
-            client.put_object(Bucket=bucket, Key=path.relative_to(folder).as_posix(), Body=path.read_bytes())
+            name = path.relative_to(folder).as_posix()
+            client.put_object(Bucket=bucket, Key=name, Body=path.read_bytes(), ACL=acl)

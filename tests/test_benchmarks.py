@@ -137,6 +137,19 @@ def test_a_wrong_peer_stops_the_run(name):
     assert re.search(r"AssertionError: blobs 17³ 50 %: a wrong peer is off by 0\.1", done.stderr)
 
 
+def test_classes_beside_masks(tmp_path):
+    done = python(FOLDER / "classes.py", "--edge", 17, "--rounds", 1, "--no-memory", "--results", tmp_path)
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.iterdir()
+    record = json.loads(path.read_text())
+    assert wrong(record) == []
+    assert len(record["rows"]) == 13
+    rows = {(row["group"], row["result"], row["row"]): row for row in record["rows"]}
+    seven, many = (rows[name, "target", "classes"] for name in ("7 unions", "48 unions"))
+    assert many["per class over 7"] == pytest.approx(many["ms"][0] / 48 / (seven["ms"][0] / 7), rel=0.01)
+    assert f"| 48 unions | target | {rows['48 unions', 'target', 'masks']['ms'][0]:.1f} ms |" in done.stdout
+
+
 def test_a_suite_that_is_not_there(tmp_path):
     code = "import sys; sys.path.insert(0, sys.argv[1]); import run, pathlib; run.HERE = pathlib.Path(sys.argv[2]); "
     done = python("-c", code + "sys.exit(run.run_script('volume', True, run.HERE, []))", FOLDER, tmp_path)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
 from inner_distance_gpu import InnerDistanceTransform, engines, inner_distance
 from inner_distance_gpu.engines import cpu
@@ -110,3 +111,37 @@ def test_in_a_compiled_graph():
     )
     assert torch.equal(function(LABELS), inner_distance(LABELS, (8, 4, 4), scale=[50, 20], classes=[1, 2]))
     assert "scale=(50.0, 20.0, 9.0, 9.0)" in repr(channels)
+
+
+def test_in_an_exported_graph():
+    transform = InnerDistanceTransform((8, 4, 4), [50, 20], classes=[1, (1, 2)], engine="cpu", weights=False)
+    exported = torch.export.export(transform, (LABELS[:, 0],))
+    assert "[50.0, 20.0])" in str(exported.graph)
+    assert torch.equal(exported.module()(LABELS[:, 0]), transform(LABELS[:, 0]))
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"scale": [50, 20, 9], "classes": [1, 2]}, "has 3 numbers: expected 2 numbers"),
+        ({"scale": [50, 50, 50], "classes": [1, 2]}, "has 3 numbers: expected 2 numbers"),
+        ({"scale": [50], "classes": [1, 2]}, "has 1 numbers: expected 2 numbers"),
+        ({"scale": [50, 20]}, "has 2 numbers: expected one number, or classes"),
+        ({"scale": [50, 20, 9, 7]}, "has 4 numbers: expected one number, or classes"),
+        ({"scale": [50, -20], "classes": [1, 2]}, "scale=-20"),
+    ],
+)
+def test_errors_are_found_before_a_graph_runs(keywords, message):
+    fake = FakeTensorMode(allow_non_fake_inputs=True).from_tensor(LABELS)
+    with pytest.raises(ValueError, match=message):
+        inner_distance(fake, (8, 4, 4), **keywords)
+
+
+def test_operators_take_a_scale_per_channel():
+    """As a graph holds them: without classes, of the axis in front of space."""
+    target = ([8.0, 4.0, 4.0], None, "zero", "extent", 0.0, None, False, "cpu", None)
+    found = torch.ops.inner_distance_gpu.target(LABELS, *target, None, None, [50.0, 20.0, 9.0, 7.0])
+    assert torch.equal(found, InnerDistanceTransform((8, 4, 4), [50, 20, 9, 7], channels=4, weights=False)(LABELS))
+    for scales in ([50.0, 20.0], [5.0, 5.0]):
+        with pytest.raises(ValueError, match="has 2 numbers: expected 4 numbers"):
+            torch.ops.inner_distance_gpu.target(LABELS, *target, None, None, scales)

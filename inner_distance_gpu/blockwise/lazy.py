@@ -21,7 +21,7 @@ def inner_distance(
     array: Any,
     voxel_size: Any,
     *,
-    scale: float,
+    scale: Any,
     halo: str | float = "exact",
     background: str = "zero",
     no_boundary: str = "extent",
@@ -40,8 +40,8 @@ def inner_distance(
         Labels, dtypes as in `inner_distance`. The axes before the spatial ones hold independent volumes.
     voxel_size : 2 or 3 positive numbers
         In array-axis order, world units.
-    scale : positive number
-        World units. None, distances without tanh, has no finite halo and is refused.
+    scale : positive number, or one number per class
+        World units. The halo is that of the largest. None, distances without tanh, has no finite halo and is refused.
     halo : "exact" or a number between 0 and 1
         "exact" reaches `9.02 × scale` and returns what the whole volume would; a number is the largest
         error that a target may have, for a halo of `atanh(1 − number) × scale`.
@@ -82,14 +82,15 @@ def inner_distance(
             "scale=None: distances without tanh have no finite halo; give a scale, or rechunk every volume into "
             "one block and map inner_distance_gpu.inner_distance over the blocks"
         )
-    parameters = TargetParameters.checked(voxel_size, scale, background, no_boundary, ignore_label, fill)
+    ids = None if classes is None else ClassMap.checked(classes, ignore_label).ids
+    scales = None if ids is None else len(ids)
+    parameters = TargetParameters.checked(voxel_size, scale, background, no_boundary, ignore_label, fill, scales)
     dims = len(parameters.voxel_size)
     if array.ndim < dims or any(math.isnan(n) or n == 0 for n in array.shape):
         raise ValueError(
             f"array has shape {array.shape}: expected known extents, no empty axis, and "
             f"{'(..., z, y, x)' if dims == 3 else '(..., y, x)'} for voxel_size={parameters.voxel_size}"
         )
-    ids = None if classes is None else ClassMap.checked(classes, ignore_label).ids
     task = dispatch.for_labels(Task(parameters, classes=ids), arrays.accept(array._meta, "array"))
     assert task.target is not None
     parameters = task.target
@@ -219,7 +220,7 @@ def _without_sites(
             of_labels = volume if classes is None else volume[:-1]
             flat = labels[of_labels].reshape(-1, *(1,) * dims)
             own = None if classes is None else [classes[volume[-1]]]
-            keywords = _keywords(parameters, engine)
+            keywords = _keywords(parameters if classes is None else parameters.of_channel(volume[-1]), engine)
             alone = api.inner_distance(flat, one_voxel, no_boundary="extent", classes=own, **keywords)
             targets[volume] = alone.reshape(targets[volume].shape)
     return targets

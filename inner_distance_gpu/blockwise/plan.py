@@ -96,7 +96,7 @@ def plan(
     destination: str | Path,
     voxel_size: Any = None,
     *,
-    scale: float,
+    scale: Any,
     halo: str | float = "exact",
     background: str = "zero",
     no_boundary: str = "extent",
@@ -141,7 +141,9 @@ def plan(
     if scale is None:
         raise ValueError("scale=None: distances without tanh have no finite halo, so no block can be computed alone")
     wanted, class_map = check_ids(ids, binary), check_classes(classes, ids, binary, ignore_label)
-    asked = TargetParameters.checked(sizes, scale, background, no_boundary, ignore_label, fill)
+    channels = wanted if class_map is None else class_map.ids
+    scales = None if channels is None else len(channels)
+    asked = TargetParameters.checked(sizes, scale, background, no_boundary, ignore_label, fill, scales)
     check_dtype(dtype, asked)
     dims = len(asked.voxel_size)
     shape = labels.shape

@@ -26,7 +26,8 @@ FACTOR = 127  # an int8 target is the float times this, rounded
 class Job:
     """Everything a worker has to know; it travels to the processes of a cluster.
 
-    `parameters` are those of the channels as an engine sees them, `ignore_label` is the label in the source.
+    `parameters` are those of the channels as an engine sees them, the halo is that of the largest scale;
+    `ignore_label` is the label in the source.
     `destination` is the array. With `ids` its first axis holds a channel per id, with `classes` the one in front of the
     spatial axes a channel per class. `leaves_out_zeros`: whether a chunk of
     zeros is not stored; asked once, since a worker would import zarr-python for it.
@@ -77,7 +78,8 @@ def write_block(job: Job, with_sites: npt.NDArray[np.bool_], number: int) -> dic
     counts: list[list[int]] = []
     written: set[Path] = set()
     for channel, (part, any_site) in enumerate(zip(job.volumes(labels), with_sites[place.volume], strict=True)):
-        target = block_target(part.labels, any_site, job.parameters, job.engine, whole_extent)[place.within]
+        parameters = job.parameters.of_channel(channel)
+        target = block_target(part.labels, any_site, parameters, job.engine, whole_extent)[place.within]
         counts.append(_class_voxels(part.labels[place.within], job.parameters.ignore_label))
         with naming(job.destination, place):
             written |= _store(job, channel, place, target)

@@ -69,7 +69,7 @@ def write(
     destination: str | Path,
     voxel_size: Any = None,
     *,
-    scale: float,
+    scale: Any,
     halo: str | float = "exact",
     background: str = "zero",
     no_boundary: str = "extent",
@@ -112,7 +112,7 @@ def write(
     voxel_size : 2 or 3 positive numbers, or None
         In array-axis order, world units. None takes it from the source, and the place of the output too.
     scale, halo, background, no_boundary, ignore_label, fill
-        As in `blockwise.inner_distance`.
+        As in `blockwise.inner_distance`; `ids` may have a scale each, too.
     engine : str
         "auto" is the fastest host engine. A name is used or raises.
     ids : sequence of int, or None

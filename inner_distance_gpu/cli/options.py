@@ -41,8 +41,12 @@ def choose_engine(engine: str) -> str:
     return name
 
 
-def scale_of(text: str) -> int | float | None:
-    return None if text == "none" else number("scale", text)
+def scale_of(text: str) -> int | float | list[int | float] | None:
+    """The text 50 as a number, 50,20 as a list with one per class or id, none as None."""
+    if text == "none":
+        return None
+    scales = [number("scale", part) for part in text.split(",")]
+    return scales if len(scales) > 1 else scales[0]
 
 
 def number(option: str, text: str) -> int | float:

@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from .. import __version__
+from .. import __version__, dispatch
 from ..api import balanced_weights
 from ..labels import UNANNOTATED, Volumes, check_ids, check_ignored
 from ..labels.classes import absent_classes, check_class_ids
+from ..parameters import TargetParameters, Task, check_threads
 from ..storage import files
 from ..storage.opening import READABLE
+from ..storage.placing import format_sizes
 from ..storage.target import Target
-from ..transform import InnerDistanceTransform
 from . import figures
 from .options import (
     CLASSES,
@@ -53,7 +54,12 @@ def run(
             help="Target to write: .npy, TIFF, HDF5 or NIfTI, described in a .json beside it, or OME-Zarr.",
         ),
     ],
-    scale: Annotated[str, typer.Option(help="Target = tanh(distance / scale), world units; none leaves distances.")],
+    scale: Annotated[
+        str,
+        typer.Option(
+            help="Target = tanh(distance / scale), world units; 50,20: one per class or id; none leaves distances."
+        ),
+    ],
     voxel_size: Annotated[str | None, typer.Option(help=VOXEL_SIZE)] = None,
     background: Annotated[str, typer.Option(help="zero, signed or times_label.")] = "zero",
     no_boundary: Annotated[str, typer.Option(help="Volumes without any boundary: extent or saturate.")] = "extent",
@@ -87,16 +93,13 @@ def run(
         raise ValueError(f"{' and '.join(given)} were both given: expected one of them")
     opened, sizes = labels_of(labels, key, voxel_size, unit, level, selection(select))
     inputs = local_inputs(labels)
-    transform = InnerDistanceTransform(
-        sizes,
-        scale_of(scale),
-        background=background,
-        no_boundary=no_boundary,
-        ignore_label=UNANNOTATED if given else ignored,
-        fill=fill,
-        weights=False,
-        engine=choose_engine(engine),
+    wanted = None if ids is None else [whole("ids", part) for part in ids.split(",")]
+    channels = wanted if class_map is None else class_map.ids
+    of_voxels = UNANNOTATED if given else ignored
+    parameters = TargetParameters.checked(
+        sizes, scale_of(scale), background, no_boundary, of_voxels, fill, None if channels is None else len(channels)
     )
+    engine = choose_engine(engine)
     files.check_target(out, overwrite, inputs, key)
     if weight is not None:
         files.check_target(weight, overwrite, inputs, key)
@@ -104,23 +107,22 @@ def run(
     mark = figures.mark("run", out)
     if preview is not None:
         files.check_writable(preview, (".png",), overwrite or figures.mark_of(preview) == mark, inputs)
-    parameters = transform.target_parameters
     array = opened.read((0,) * len(opened.shape), opened.shape)
     if ignored is not None:
         check_ignored(ignored, array.dtype)
-    wanted = None if ids is None else [whole("ids", part) for part in ids.split(",")]
     if wanted is not None:
         check_ids(wanted, array, ignored)
     if class_map is not None:
         check_class_ids(class_map.ids, array.dtype, ignored)
         print_absent(absent_classes(class_map, array, ignored))
     names = [f"id {chosen}" for chosen in wanted or ()] if class_map is None else class_map.titles()
-    channels = None if class_map is None else class_map.ids
-    parts = Volumes(array, len(parameters.voxel_size), wanted, binary, ignored, channels, names)
-    console.print(f"{labels}: {array.dtype} {array.shape}; engine {transform.engine}")
+    of_classes = None if class_map is None else class_map.ids
+    parts = Volumes(array, len(parameters.voxel_size), wanted, binary, ignored, of_classes, names)
+    stated = f"voxel size {format_sizes(sizes, opened.unit)}"
+    console.print(f"{labels}: {array.dtype} {array.shape}, {stated}; engine {engine}")
     described = files.describe(
         parameters,
-        transform.engine,
+        engine,
         __version__,
         labels,
         key=key,
@@ -142,9 +144,10 @@ def run(
     panels: list[figures.Panel] = []
     with files.writing_targets(outputs, opened) as opened_outputs, progress_bar() as progress:
         shown = [part.index for _, part in zip(range(PREVIEWED), parts, strict=False)] if preview is not None else []
-        weights = _weights(parts, transform.engine, opened_outputs[1] if weight is not None else None, shown)
+        weights = _weights(parts, engine, opened_outputs[1] if weight is not None else None, shown)
         for part in progress.track(parts, total=len(parts), description="targets"):
-            target = transform(part.labels)
+            channel = 0 if parts.channel_axis is None else part.index[parts.channel_axis]
+            target = _target(part.labels, parameters.of_channel(channel), engine)
             opened_outputs[0][part.index] = target
             if len(panels) < len(shown):
                 title = f"{Path(labels).name} {part.title}".strip()
@@ -158,6 +161,11 @@ def run(
     if preview is not None:
         more = f" (the first {PREVIEWED} of {len(parts)} volumes)" if len(parts) > PREVIEWED else ""
         console.print(f"preview: {preview}{more}")
+
+
+def _target(labels: npt.NDArray[Any], parameters: TargetParameters, engine: str) -> Any:
+    accepted = dispatch.accept_volumes(labels, parameters.voxel_size)
+    return dispatch.run(accepted, Task(parameters), engine=engine, threads=check_threads(None))[0]
 
 
 def _weights(

@@ -19,6 +19,7 @@ from .terminal import console, errors
 QUANTILES = (0.1, 0.5, 0.9)
 # Half-widths in scales: an object of the median width has tanh(1.5) = 0.905 in its middle.
 SCALES_PER_HALF_WIDTH = 1.5
+SCALES_OF_FLAT = 3  # half-widths beyond which the middle of an object is flat: tanh(3) = 0.995
 FEW_IDS = 16  # more are instances, which share one row
 
 Widths = npt.NDArray[np.float64]
@@ -44,23 +45,27 @@ def scale(
         print_absent(absent_classes(class_map, array, ignored))
     found = half_widths(array, sizes, class_map, ignored, choose_engine(engine))
     unit = f" [{opened.unit}]" if opened.unit else ""
-    table = Table("", "objects", *(f"{quantile:.0%}{unit}" for quantile in QUANTILES), f"scale{unit}")
+    table = Table("", "objects", *(f"{quantile:.0%}{unit}" for quantile in QUANTILES), f"scale{unit}", "flat")
     suggested = []
     for title, widths in found.items():
         if not widths.size:
-            table.add_row(title, "0", *("" for _ in QUANTILES), "")
+            table.add_row(title, "0", *("" for _ in QUANTILES), "", "")
             continue
         suggested.append(suggested_scale(widths, sizes))
         shown = (f"{width:.4g}" for width in np.quantile(widths, QUANTILES))
-        table.add_row(title, str(widths.size), *shown, _shown(suggested[-1]))
+        flat = np.count_nonzero(widths > SCALES_OF_FLAT * suggested[-1])
+        table.add_row(title, str(widths.size), *shown, _shown(suggested[-1]), str(flat))
     console.print(f"{labels}: {array.dtype} {array.shape}, voxel size {', '.join(f'{size:g}' for size in sizes)}{unit}")
     console.print("Half-widths: the largest distance to the boundary in each object.")
     console.print(table)
     if not suggested:
         errors.print("no object has a boundary, so nothing is suggested")
         return
-    console.print(f"Suggested: {', '.join(map(_shown, suggested))}. An object of the median half-width has")
-    console.print("0.9 in its middle then; no scale is below the largest voxel size.")
+    console.print(f"Suggested: {_option(suggested, [] if class_map is not None else list(found), len(found))}")
+    console.print(
+        "An object of the median half-width has 0.9 in its middle then; no scale is below the largest voxel size."
+    )
+    console.print(f"Flat: objects wider than {SCALES_OF_FLAT} scales, whose target is 0.995 and more inside.")
 
 
 def half_widths(
@@ -115,6 +120,14 @@ def half_widths(
 def suggested_scale(widths: Widths, voxel_size: tuple[float, ...]) -> float:
     """The median half-width over 1.5, but no less than the largest voxel size: docs/choosing-scale.md says why."""
     return max(float(np.median(widths)) / SCALES_PER_HALF_WIDTH, *voxel_size)
+
+
+def _option(scales: list[float], titles: list[str], count: int) -> str:
+    """Scales as `run` and `volume` take them; numbers alone where some of `count` rows have none."""
+    if len(scales) < count:
+        return ", ".join(map(_shown, scales))
+    ids = f" --ids {','.join(title.removeprefix('id ') for title in titles)}" if len(titles) > 1 else ""
+    return f"--scale {','.join(map(_shown, scales))}{ids}"
 
 
 def _shown(value: float) -> str:

@@ -10,12 +10,14 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from ..storage import files
 from ..storage.opening import READABLE
+from ..storage.placing import format_sizes
 from . import figures
 from .options import (
     CLASSES,
@@ -51,7 +53,9 @@ def volume(
             parser=path, metavar="DESTINATION", help="OME-Zarr to write: a new *.zarr, or a place in a group."
         ),
     ],
-    scale: Annotated[str, typer.Option(help="Target = tanh(distance / scale), world units.")],
+    scale: Annotated[
+        str, typer.Option(help="Target = tanh(distance / scale), world units; 50,20: one per class or id.")
+    ],
     voxel_size: Annotated[str | None, typer.Option(help=VOXEL_SIZE)] = None,
     ids: Annotated[str | None, typer.Option(help="One binary channel per id: 1,2,7.")] = None,
     binary: Annotated[bool, typer.Option("--binary", help="Every label ≠ 0 is the same object.")] = False,
@@ -90,7 +94,8 @@ def volume(
     from ..blockwise.levels import shapes_of_levels
     from . import previews
 
-    if scale_of(scale) is None:
+    scales = scale_of(scale)
+    if scales is None:
         raise ValueError(
             "--scale none: distances have no largest value, so the halo that a block needs has no end; give a scale, "
             "or use inner-distance-gpu run where the volume fits in memory"
@@ -100,7 +105,7 @@ def volume(
         source,
         destination,
         None if voxel_size is None else [number("voxel-size", part) for part in voxel_size.split(",")],
-        scale=float(number("scale", scale)),
+        scale=scales,
         halo=halo if halo == "exact" else float(number("halo", halo)),
         background=background,
         no_boundary=no_boundary,
@@ -132,7 +137,8 @@ def volume(
         previews.check_at(plan, where)
     if plan.notice:
         errors.print(plan.notice)
-    console.print(_described(plan, scheduler, workers))
+    spelt = source if key is None else f"{source}, {key}"
+    console.print(_described(plan, (spelt, destination), scheduler, workers))
     if len(shapes) > 1:
         console.print(f"levels   {levels_text(shapes)}")
     if dry_run:
@@ -143,7 +149,7 @@ def volume(
             made = blockwise.write_levels(
                 destination, wanted, workers=workers, scheduler=scheduler, progress=show_blocks(bar, "levels")
             )
-    _summarise(written)
+    _summarise(written, destination)
     if len(shapes) > 1:
         console.print(summary(made))
     if preview is not None:
@@ -152,8 +158,8 @@ def volume(
         console.print(f"preview: {preview}")
 
 
-def _described(plan: blockwise.Plan, scheduler: str | None, workers: int | None) -> str:
-    """What a run will do, in numbers."""
+def _described(plan: blockwise.Plan, places: tuple[str, Path], scheduler: str | None, workers: int | None) -> str:
+    """What a run will do, in numbers; `places` are labels and target as they were spelt."""
     from dask.system import CPU_COUNT
 
     threads = CPU_COUNT if workers is None else workers
@@ -161,8 +167,9 @@ def _described(plan: blockwise.Plan, scheduler: str | None, workers: int | None)
     if scheduler is None:
         memory += f", {_bytes(plan.memory * threads)} for {threads}"
     rows = (
-        ("labels", f"{plan.job.source.name}: {plan.source_dtype} {shape_text(plan.source_shape)}"),
-        ("target", f"{plan.destination}: {plan.job.dtype} {shape_text(plan.shape)}, Zarr format {plan.format}"),
+        ("labels", f"{places[0]}: {np.dtype(plan.source_dtype)} {shape_text(plan.source_shape)}"),
+        ("voxels", format_sizes(plan.job.parameters.voxel_size, plan.parameters["unit"])),
+        ("target", f"{places[1]}: {plan.job.dtype} {shape_text(plan.shape)}, Zarr format {plan.format}"),
         ("engine", plan.job.engine + ("" if scheduler is None else f" on {scheduler}")),
         ("blocks", f"{plan.blocks} of {shape_text(plan.block)} voxels, chunks {shape_text(plan.chunks)}"),
         ("halo", f"{shape_text(plan.halo)} voxels on each side"),
@@ -173,16 +180,15 @@ def _described(plan: blockwise.Plan, scheduler: str | None, workers: int | None)
     return "\n".join(f"{name:<9}{value}" for name, value in rows)
 
 
-def _summarise(written: blockwise.Written) -> None:
+def _summarise(written: blockwise.Written, destination: Path) -> None:
     plan = written.plan
     if not written.computed:
-        console.print(f"{plan.destination}: complete already, with the same parameters; nothing to do")
+        console.print(f"{destination}: complete already, with the same parameters; nothing to do")
         return
     rate = written.voxels / written.seconds / 1e6
     before = f", {written.resumed} were done before" if written.resumed else ""
     console.print(
-        f"{plan.destination}: complete. {written.computed} blocks in {written.seconds:.1f} s, "
-        f"{rate:.1f} Mvoxel/s{before}"
+        f"{destination}: complete. {written.computed} blocks in {written.seconds:.1f} s, {rate:.1f} Mvoxel/s{before}"
     )
     if written.missing_chunks:
         console.print(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from ..parameters import (
     check_count,
     check_flag,
     check_threads,
+    check_voxel_size,
 )
 
 try:
@@ -49,11 +51,11 @@ class AddInnerDistance(gp.BatchFilter):  # type: ignore[misc]
         Provided: float32, shape of the target. None makes no weights.
     mask : gp.ArrayKey or None
         Multiplies the weight, and only voxels inside are counted. Leading axes may be 1 or missing. None is ones.
-    scale : positive number or None
+    scale : positive number or None, or one number per channel or class
         The target is `tanh(±d / scale)`, world units; None leaves world units, and then `context` is needed.
     context : number, one number per spatial axis, or None
         How much more of the labels to ask for on each side, in world units; rounded up to voxels. None is
-        `9.02 * scale`: exactly the target of the whole volume. With less, targets beyond
+        `9.02 * scale`, of the largest scale: exactly the target of the whole volume. With less, targets beyond
         `tanh(context / scale)` may be too large. 0 treats each patch as a volume of its own.
     channels, classes, background, no_boundary, ignore_label, fill, moving, clip, engine
         As in `InnerDistanceTransform`; the axis of classes is inserted in front of the spatial ones. Labels that
@@ -90,7 +92,7 @@ class AddInnerDistance(gp.BatchFilter):  # type: ignore[misc]
         weight: Any = None,
         mask: Any = None,
         *,
-        scale: float | None,
+        scale: Any,
         context: Any = None,
         channels: int | None = None,
         classes: Any = None,
@@ -113,14 +115,16 @@ class AddInnerDistance(gp.BatchFilter):  # type: ignore[misc]
                 "context=None with scale=None: expected a context in world units, distances do not saturate"
             )
         self.labels, self.target, self.weight, self.mask = labels, target, weight, mask
-        # The voxel size is known in a running pipeline only.
-        self.parameters = TargetParameters.checked((1, 1), scale, background, no_boundary, ignore_label, fill)
-        self.context = SATURATION * float(scale or 0) if context is None else _check_context(context)
         self.classes = None if classes is None else ClassMap.checked(classes, ignore_label).ids
         wanted = 1 if self.classes is None else len(self.classes)
         self.channels = wanted if channels is None else check_count("channels", channels)
         if self.classes is not None and self.channels != wanted:
             raise ValueError(f"channels={channels} with {wanted} classes: expected None, or as many")
+        # The voxel size is known in a running pipeline only.
+        self.parameters = TargetParameters.checked(
+            (1, 1), scale, background, no_boundary, ignore_label, fill, self.channels
+        )
+        self.context = SATURATION * (self.parameters.scale or 0) if context is None else _check_context(context)
         self.moving = check_flag("moving", moving)
         self.clip = check_clip(clip)
         self.engine = engines.check_name(engine)
@@ -177,9 +181,7 @@ class AddInnerDistance(gp.BatchFilter):  # type: ignore[misc]
         return gp.Coordinate(math.ceil(world / size) * size for world, size in zip(given, voxel_size, strict=True))
 
     def _targets(self, labels: Any) -> Any:
-        p = self.parameters
-        sizes = tuple(labels.spec.voxel_size)
-        parameters = TargetParameters.checked(sizes, p.scale, p.background, p.no_boundary, p.ignore_label, p.fill)
+        parameters = replace(self.parameters, voxel_size=check_voxel_size(tuple(labels.spec.voxel_size)))
         array = dispatch.accept_volumes(labels.data, parameters.voxel_size)
         task = Task(parameters, classes=self.classes)
         return dispatch.run(array, task, engine=self.engine, threads=self.threads)[0]

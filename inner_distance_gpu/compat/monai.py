@@ -29,7 +29,7 @@ class InnerDistanced(MapTransform):  # type: ignore[misc]
     keys : str or sequence of str
         Entries with labels, channel first: (C, *spatial), or (B, C, *spatial) after collation. With `classes` there is
         one channel, and results have a channel per class in its place.
-    scale : positive number or None
+    scale : positive number or None, or one number per channel or class
         The target is `tanh(±d / scale)`, world units; None leaves world units.
     voxel_size : one positive number per spatial axis, or None
         In array-axis order. None takes the spacing of each MetaTensor, from its affine.
@@ -74,7 +74,7 @@ class InnerDistanced(MapTransform):  # type: ignore[misc]
     def __init__(
         self,
         keys: Any,
-        scale: float | None,
+        scale: Any,
         voxel_size: Any = None,
         *,
         target_keys: Any = None,

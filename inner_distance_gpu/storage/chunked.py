@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import by_zarr_python
-from .addresses import is_address
+from .addresses import has_aws_credentials, is_address
 from .placing import SAME
 from .stored import AnsweredError, Box, Stated, StoredArray, first_line, letter, missing_library, trailing
 
@@ -35,8 +35,8 @@ def _enter(place: str) -> None:
     if _process not in (None, os.getpid()):
         raise AnsweredError(
             f"{place}: cannot read it in this forked process: tensorstore was used before the fork. Start workers with "
-            "the method 'spawn' or 'forkserver' (a DataLoader: multiprocessing_context='spawn'; Dask: a cluster of "
-            "processes), or open such labels in the workers alone"
+            "the method 'spawn' or 'forkserver' (a DataLoader: multiprocessing_context='spawn'; Dask: its setting "
+            "distributed.worker.multiprocessing-method), or open such labels in the workers alone"
         )
     _process = os.getpid()
 
@@ -154,7 +154,8 @@ def _detect(worldarray: Any, place: str, path: str, key: str | None) -> Any:
     whole = path if key is None else worldarray.store.join(path, key)
     retries = worldarray.Retry(max_attempts=1)  # tensorstore itself tries five times, which takes 3 s where nobody is
     found = worldarray.detect(whole, missing_ok=True, retries=retries)
-    if found is None and whole.startswith("s3://"):
+    on_s3 = whole.startswith("s3://")
+    if found is None and on_s3 and has_aws_credentials():
         # A private bucket may answer that there is no such object to who may not list it, so ask with credentials.
         bucket = whole.removeprefix("s3://").split("/")[0]
         worldarray.store._admitted[("s3", bucket)] = 1
@@ -174,7 +175,10 @@ def _detect(worldarray: Any, place: str, path: str, key: str | None) -> Any:
     if local and os.path.exists(whole):
         raise AnsweredError(f"{named}: cannot read it: no metadata of Zarr, N5 or precomputed there")
     there = _below(path) if local and key is not None and os.path.isdir(path) else []
-    raise FileNotFoundError(f"{named}: no such file or store" + (f"; it holds {there}" if there else ""))
+    why = f"; it holds {there}" if there else ""
+    if on_s3 and not has_aws_credentials():
+        why = ", or it is private, and there are no credentials here (AWS_ACCESS_KEY_ID, AWS_PROFILE, ~/.aws)"
+    raise FileNotFoundError(f"{named}: no such file or store{why}")
 
 
 def _level(worldarray: Any, place: str, node: Any, level: int) -> tuple[str, int | None]:

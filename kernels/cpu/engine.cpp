@@ -110,12 +110,26 @@ PlaneTask part_of(const WorkerMemory& memory, const Volume& volume, i64 z, int w
   return {&volume, z, first, last, c, c + memory.bytes, memory.own(worker)};
 }
 
+// Stores a plane of a volume without a site, where its bits decide the targets; returns whether they do.
+bool fill_plane(const Call& call, const Volume& volume, i64 z) {
+  if (!volume.has_no_site || volume.background == TIMES_LABEL || volume.annotated || volume.keep ||
+      volume.out_stride[2] != 4)
+    return false;
+  const float inside = volume.plan->no_site_value, outside = volume.background == SIGNED ? -inside : 0.0f;
+  for (i64 y = 0; y < volume.ny; ++y)
+    call.task.level->weigh(volume.inside + (z * volume.ny + y) * volume.words, nullptr, nullptr, outside, inside,
+                           reinterpret_cast<float*>(volume.out + z * volume.out_stride[0] + y * volume.out_stride[1]),
+                           volume.nx);
+  return true;
+}
+
 // A plane of the volume with that number, by one worker. With a weigher, the weights are written right after the targets.
 void run_plane(const Call& call, const WorkerMemory& memory, const Volume& volume, i64 number, i64 z, int worker,
                const Weigher* weigher) {
   const i64 lanes = call.lanes(), ny = call.plan.n[1], panels = (call.plan.n[2] + lanes - 1) / lanes;
   if (!volume.has_no_site) call.level->panels(part_of(memory, volume, z, worker, 0, panels), call.whole);
-  call.level->bands(part_of(memory, volume, z, worker, 0, (ny + lanes - 1) / lanes), call.whole);
+  if (!fill_plane(call, volume, z))
+    call.level->bands(part_of(memory, volume, z, worker, 0, (ny + lanes - 1) / lanes), call.whole);
   if (weigher) weigher->write(volume, number, z * ny, (z + 1) * ny);
 }
 

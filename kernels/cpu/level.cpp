@@ -56,14 +56,17 @@ void weigh(const u32* inside, const u32* keep, const u32* annotated, float backg
     u32 real = ~0u;
     if (keep) real &= *keep++;
     if (annotated) real &= *annotated++;
-    float tail[32];
-    float* to = n - x < 32 ? tail : out + x;
-    for (int i = 0; i < 32; i += W) {
+    for (i64 i = 0; i < 32 && x + i < n; i += W) {
       FloatLanes w = FloatLanes::choose(*inside >> i, high, low);
       if (real != ~0u) w = FloatLanes::choose(real >> i, w, zero);
-      w.store(to + i);
+      if (x + i + W <= n) {
+        w.store(out + x + i);
+        continue;
+      }
+      float tail[W];
+      w.store(tail);
+      __builtin_memcpy(out + x + i, tail, size_t(n - x - i) * 4);
     }
-    if (n - x < 32) __builtin_memcpy(out + x, tail, size_t(n - x) * 4);
   }
 }
 

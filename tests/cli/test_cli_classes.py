@@ -62,8 +62,37 @@ def test_volume(call, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("options", "classes"), [(["--classes", "mito=3+8,nucleus=8"], CLASSES), (["--ids", "3,8"], {"a": 3, "b": 8})]
+)
+def test_a_scale_each(call, labels, tmp_path, options, classes):
+    """A list is the last --scale that is given; channels of ids are in front of all axes, those of classes are not."""
+    given = np.load(labels)
+    alone = [
+        inner_distance(given, (30, 4, 4.5), scale=scale, classes=[ids])[:, 0]
+        for ids, scale in zip(classes.values(), (20, 7.5), strict=True)
+    ]
+    together = np.stack(alone, axis=0 if "--ids" in options else 1)
+    code, _, error = call("run", labels, tmp_path / "t.npy", *VOXEL, *options, "--scale", "20,7.5")
+    assert code == 0, error
+    np.testing.assert_array_equal(np.load(tmp_path / "t.npy"), together)
+    assert json.loads((tmp_path / "t.json").read_text())["scale"] == [20.0, 7.5]
+    source = create(tmp_path / "labels.zarr", given)
+    code, _, error = call("volume", source, tmp_path / "t.zarr", *VOXEL, *options, "--scale", "20,7.5")
+    assert code == 0, error
+    np.testing.assert_array_equal(values(tmp_path / "t.zarr" / "0"), together)
+    assert attributes(tmp_path / "t.zarr" / "0")["scale"] == [20.0, 7.5]
+
+
+@pytest.mark.parametrize(
     ("options", "said"),
     [
+        (["--scale", "20,7"], "--scale 20,7 has 2 numbers: expected one number, or classes or channels"),
+        (["--scale", "20,7,5", "--classes", "3,8"], "--scale 20,7,5 has 3 numbers: expected 2 numbers"),
+        (["--scale", "20,7", "--ids", "3"], "--scale 20,7 has 2 numbers: expected 1 numbers"),
+        (["--scale", "20,7", "--binary"], "--scale 20,7 has 2 numbers: expected one number"),
+        (["--scale", "20,", "--classes", "3,8"], "--scale: '' is no number"),
+        (["--scale", "20,none", "--classes", "3,8"], "--scale: 'none' is no number"),
+        (["--scale", "20,0", "--classes", "3,8"], "--scale 0: expected a positive finite number"),
         (["--classes", "mito=3,mito=8"], "'mito' names several classes; a union is written mito=3+4"),
         (["--classes", "mito=3,8"], "expected a name for every class, or for none"),
         (["--classes", "mito=three"], "--classes: 'three' is no number"),

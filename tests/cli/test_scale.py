@@ -1,5 +1,7 @@
 """Are half-widths those of balls and rods of known radius, and is the scale of the command theirs?"""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -70,8 +72,22 @@ def test_the_command_prints_a_row_per_class(call, tmp_path):
         assert f"{np.median(widths_of_class):.4g}" in out
         assert f"{float(f'{suggested_scale(widths_of_class, SIZES):.2g}'):g}" in out
     assert "objects" in out
-    assert "Suggested: 1" in out
+    assert re.search(r"Suggested: 1\d0, \d\d\n", out), "no option: one class has no object"
     assert "e+02" not in out
+
+
+def test_options_and_objects_that_are_far_wider(call, tmp_path):
+    """Strips of 6 voxels, and one of 60: half of it is many times the scale that the others suggest."""
+    strips = [0, 1] * 6 + [0, 2, 0], [1, 6] * 5 + [1, 60, 1, 6, 1]
+    np.save(tmp_path / "labels.npy", np.repeat(*strips)[None].repeat(60, axis=0))
+    command = ["scale", tmp_path / "labels.npy", "--voxel-size", "1,1"]
+    code, out, _ = call(*command)
+    assert code == 0
+    rows = [re.findall(r"[\d.]+", line) for line in out.splitlines() if "id " in line and "1.7" in line]
+    assert rows == [["1", "6", "2.5", "2.5", "16", "1.7", "1"], ["2", "1", "2.5", "2.5", "2.5", "1.7", "0"]]
+    assert "Suggested: --scale 1.7,1.7 --ids 1,2\n" in out
+    _, out, _ = call(*command, "--classes", "wide=1,narrow=2")
+    assert "Suggested: --scale 1.7,1.7\n" in out
 
 
 def test_labels_without_a_boundary(call, tmp_path):

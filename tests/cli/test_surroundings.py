@@ -54,7 +54,7 @@ def test_names_are_printed_as_they_are(call, folder, name):
     target, picture = folder / "[dim]" / name, folder / "[dim]" / f"{name[:60]}.png"
     code, out, error = call("run", name, target, *OPTIONS, "--preview", picture, "--unit", "µm")
     assert (code, error) == (0, "")
-    assert out.startswith(f"{name}: uint16 (6, 20, 24)")
+    assert out.startswith(f"{name}: uint16 (6, 20, 24), voxel size (30, 4, 4.5) µm; engine ")
     assert f"[dim]/{name}\n" in out
     np.testing.assert_array_equal(np.load(target), inner_distance(LABELS, (30, 4, 4.5), scale=20))
     assert sorted(os.listdir(folder / "[dim]")) == sorted([name, f"{name[:-4]}.json", picture.name])

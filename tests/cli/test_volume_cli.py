@@ -54,7 +54,8 @@ def test_a_dry_run_does_nothing(call, tmp_path, source):
     code, out, error = call("volume", source, tmp_path / "t.zarr", *VOXEL, *options, "--dry-run")
     assert code == 0, error
     said = words(out)
-    assert "<u2 12 × 40 × 48" in said
+    assert "uint16 12 × 40 × 48" in said
+    assert "voxels (30.5, 4.25, 4.25) of no stated unit" in said
     assert "int8 2 × 12 × 40 × 48" in said
     assert "18 of 4 × 16 × 32 voxels, chunks 1 × 4 × 8 × 8" in said
     assert "halo 2 × 11 × 11 voxels" in said

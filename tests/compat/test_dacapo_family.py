@@ -3,8 +3,6 @@
 Recorded here, and nowhere else: kernel size 3, labels beyond the target's region, masks above 1.
 """
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -37,7 +35,6 @@ from dacapo.experiments.tasks import (  # noqa: E402
     HotDistanceTaskConfig,
     predictors,
 )
-from dacapo.experiments.trainers import GunpowderTrainerConfig  # noqa: E402
 from dacapo.gp import DaCapoTargetFilter  # noqa: E402
 from dacapo.tmp import np_to_funlib_array  # noqa: E402
 from funlib.geometry import Coordinate, Roi  # noqa: E402
@@ -236,24 +233,3 @@ def test_tasks_take_our_predictors(name):
     again = use_in_task(task)
     assert again.predictor.engine == "auto"
     assert again.predictor.channels == theirs.channels, "the first half of the channels is handed over"
-
-
-@pytest.mark.parametrize("distances", [False, True])
-@pytest.mark.parametrize("name", TASKS)
-def test_three_training_iterations(name, distances):
-    task = use_in_task(TASKS[name](mask_distances=distances))
-    config = GunpowderTrainerConfig(
-        name="trainer", batch_size=2, learning_rate=1e-3, num_data_fetchers=1, gt_min_reject=0.05
-    )
-    trainer, model = config.trainer_type(config), task.create_model(unet())
-    labels = blobs(2, 32, 48, 48)
-    raw = dacapo_array(labels[:1].astype(np.float32))
-    dataset = SimpleNamespace(raw=raw, gt=dacapo_array(labels), mask=None, weight=1, sample_points=None)
-    trainer.build_batch_provider([dataset], model, task)
-    optimizer = trainer.create_optimizer(model)
-    before = [weight.detach().clone() for weight in model.parameters()]
-    with trainer:
-        losses = [step.loss for step in trainer.iterate(3, model, optimizer, torch.device("cpu"))]
-    assert len(losses) == 3
-    assert np.isfinite(losses).all()
-    assert any((weight != old).any() for weight, old in zip(model.parameters(), before, strict=True))

@@ -131,6 +131,19 @@ def test_a_channel_per_class(stacked):
     assert node.counts.to_dicts() == transform.counts.to_dicts()
 
 
+@pytest.mark.parametrize("keywords", [{"classes": {"mito": (300, 600), "nucleus": 600}}, {"channels": 2}])
+def test_a_scale_each(keywords):
+    """The context is that of the largest, and each channel has the target of the whole volume at its own scale."""
+    labels = volume(24, 60, 60) if "classes" in keywords else volume(2, 24, 60, 60)
+    node = AddInnerDistance(LABELS, TARGET, WEIGHT, scale=[3, 5], **keywords)
+    assert node.context == 9.02 * 5
+    (batch,) = run(sources(labels, location=False) + node, TARGET, WEIGHT, offset=(80, 120, 100))
+    classes = keywords.get("classes")
+    for channel, scale in enumerate((3, 5)):
+        alone = inner_distance(labels, VOXEL_SIZE, scale=scale, classes=classes)[channel]
+        np.testing.assert_array_equal(batch[TARGET].data[channel], part(alone, batch[TARGET].spec.roi))
+
+
 @pytest.mark.parametrize("stacked", ["before", "after"])
 def test_stack_on_either_side(stacked):
     labels = volume(24, 60, 60)
@@ -212,6 +225,9 @@ def test_a_request_without_target_or_weight_passes_through():
         ((LABELS, TARGET), {"scale": 5, "context": "far"}, TypeError, "context='far'"),
         ((LABELS, TARGET), {"scale": 5, "engine": "gpu"}, ValueError, "engine='gpu'"),
         ((LABELS, TARGET), {"scale": -5}, ValueError, "scale=-5"),
+        ((LABELS, TARGET), {"scale": [5, 3]}, ValueError, r"scale=\[5, 3\] has 2 numbers: expected 1 numbers"),
+        ((LABELS, TARGET), {"scale": [5, 3], "channels": 3}, ValueError, "has 2 numbers: expected 3"),
+        ((LABELS, TARGET), {"scale": [5, None], "classes": [1, 2]}, TypeError, "none of them None"),
         ((LABELS, TARGET), {"scale": 5, "classes": []}, ValueError, r"classes=\[\] is empty"),
         ((LABELS, TARGET), {"scale": 5, "classes": [1, 2], "channels": 3}, ValueError, "channels=3 with 2 classes"),
     ],

@@ -81,6 +81,19 @@ def test_a_channel_per_class():
         named({"label": torch.cat([values, values])})
 
 
+def test_a_scale_each():
+    """Per class, and per channel."""
+    values, classes = labels(), {"mito": (1, 2), "nucleus": 2}
+    target = InnerDistanced("label", [10, 3], SPACING, classes=classes)({"label": values})["label"]
+    both = labels(shape=(2, 8, 9, 10))
+    channels = InnerDistanced("label", [10, 3], SPACING, channels=2)({"label": both})["label"]
+    for channel, scale in enumerate((10, 3)):
+        assert torch.equal(target[channel], inner_distance(values[0], SPACING, scale=scale, classes=classes)[channel])
+        assert torch.equal(channels[channel], inner_distance(both, SPACING, scale=scale)[channel])
+    with pytest.raises(ValueError, match=r"scale=\[10, 3\] has 2 numbers: expected 3"):
+        InnerDistanced("label", [10, 3], classes=[1, 2, 3])
+
+
 def test_several_keys_count_for_themselves():
     node = InnerDistanced(["a", "b"], 10, target_keys=["ta", "tb"], weight_keys=["wa", "wb"])
     first, second = labels(1), labels(2) * 0

@@ -113,6 +113,18 @@ def test_scratch_memory_beside_that_of_channels(on_host):
     ]
 
 
+def test_launches_and_labels_that_are_read_do_not_grow_with_the_classes(on_host):
+    """A warp of `classify` reads 32 labels along x in turns: as many turns whatever the number of classes."""
+    labels, calls = torch.ones(4, 9, 70, dtype=torch.uint8), []
+    for count in (1, 7, 48):
+        launcher = on_host(HostLauncher())
+        inner_distance(labels, (4, 4, 4), scale=20, engine="cuda", classes=[1] * count)
+        record = launcher.records[0]
+        turns = record.volumes // record.table.classes * 4 * 9 * record.words
+        calls.append(([launch.kernel.file for launch in launcher.launches], launcher.launches[0].grid, turns))
+    assert calls == [(["classify.cu", "scan.cu", "pairs.cu"], calls[0][1], 4 * 9 * 3)] * 3
+
+
 def test_the_table_is_on_the_device_once():
     device, classes = torch.device("cpu"), ((1, 2), (7,))
     first = plans.class_table(torch.int32, classes, device)

@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from label_stores import STORES
+from zipped_stores import zipped
 
 from inner_distance_gpu import open_labels
 
 pytest.importorskip("worldarray", reason="worldarray is not installed (extra 'volumes')")
 COUNTER = Path("/proc/self/io")
+HEADERS = 40_000  # bytes
+ZARRS = [store for store in STORES if store.remote and store.name not in ("n5", "precomputed")]
 
 
 @pytest.fixture(params=STORES, ids=lambda store: store.name)
@@ -83,8 +86,19 @@ def test_a_hundredth_reads_no_more_than_a_twentieth(case):
     before = bytes_read()
     labels.read(begin, end)
     cost = bytes_read() - before
-    headers = 40_000
-    assert cost <= headers + 0.05 * store.values.nbytes, f"{cost} bytes for {extents} of {whole}"
+    assert cost <= HEADERS + 0.05 * store.values.nbytes, f"{cost} bytes for {extents} of {whole}"
+
+
+@pytest.mark.parametrize("store", ZARRS, ids=lambda store: store.name)
+def test_zarr_in_a_zip_file(tmp_path, store):
+    labels = open_labels(zipped(store.write(tmp_path)))
+    stated = (store.voxel_size, store.unit, store.translation, store.axes)
+    assert (labels.voxel_size, labels.unit, labels.translation, labels.axes) == stated
+    np.testing.assert_array_equal(labels.read((0, 0, 0), labels.shape), store.values)
+    if COUNTER.exists():
+        before = bytes_read()
+        labels.read(labels.chunk, [2 * n for n in labels.chunk])
+        assert bytes_read() - before <= HEADERS + 0.05 * store.values.nbytes
 
 
 def bytes_read():

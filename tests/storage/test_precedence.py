@@ -86,6 +86,7 @@ def test_without_either_the_error_names_file_attributes_and_option(call, tmp_pat
     assert "give --voxel-size 40,4,4" in said
     looked_for = said.split("looked for ")[1]
     expected = {"zarr": "OME-Zarr multiscales, the attributes voxel_size, resolution", "slices": "slices state no"}
+    expected["hdf5-itk"] = "the attributes resolution, voxel_size and element_size_um"
     assert expected.get(store.name.rstrip("2"), "nothing: a file of this kind states none") in looked_for
 
 

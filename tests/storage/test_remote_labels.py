@@ -8,6 +8,7 @@ from label_stores import LABELS, STORES, ome, zarr_array
 from remote_servers import GoogleStorage, http_server, s3_server, upload
 
 from inner_distance_gpu import open_labels
+from inner_distance_gpu.storage import addresses
 
 pytest.importorskip("worldarray", reason="worldarray is not installed (extra 'volumes')")
 REMOTE = [store for store in STORES if store.remote]
@@ -20,17 +21,21 @@ def check(store, labels):
     np.testing.assert_array_equal(labels.read((0, 0, 0), labels.shape), store.values)
 
 
+def check_a_part(store, labels, server):
+    """Reads one chunk, which is less than 1 % of the labels, and counts what the server sends for it."""
+    before, chunk = server.sent, labels.chunk
+    part = labels.read(chunk, [2 * n for n in chunk])
+    assert server.sent - before <= 20_000 + 0.05 * store.values.nbytes
+    np.testing.assert_array_equal(part, store.values[tuple(slice(n, 2 * n) for n in chunk)])
+
+
 @pytest.mark.parametrize("store", REMOTE, ids=lambda store: store.name)
 def test_http(tmp_path, store):
     name = store.write(tmp_path).name
     with http_server(tmp_path) as (server, address):
         labels = open_labels(f"{address}/{name}", store.key)
         check(store, labels)
-        before = server.sent
-        chunk = labels.chunk
-        part = labels.read(chunk, [2 * n for n in chunk])
-        assert server.sent - before <= 20_000 + 0.05 * store.values.nbytes
-    np.testing.assert_array_equal(part, store.values[tuple(slice(n, 2 * n) for n in chunk)])
+        check_a_part(store, labels, server)
 
 
 def test_http_says_what_is_not_there(tmp_path):
@@ -65,35 +70,59 @@ def test_addresses_that_no_store_has(call, tmp_path, address, said):
     assert f"{address}: {said}" in error.replace("\n", "")
 
 
-def test_s3(tmp_path, monkeypatch):
+@pytest.mark.parametrize("acl", ["public-read", "private"])
+def test_s3(tmp_path, monkeypatch, acl):
+    """By moto, an S3 that is not of our making: with credentials where they are needed."""
     pytest.importorskip("moto", reason="moto is not installed (extra 'test')")
-    for store in REMOTE:
+    stores = [store for store in REMOTE if store.name in ("ome-shards", "n5")]
+    for store in stores:
         (tmp_path / store.name).mkdir()
         store.write(tmp_path / store.name)
     with s3_server(monkeypatch) as client:
-        upload(client, "volumes", tmp_path)
-        for store in REMOTE:
+        upload(client, acl, tmp_path, acl)
+        if acl == "public-read":
+            without_credentials(monkeypatch, tmp_path)
+        for store in stores:
             name = next((tmp_path / store.name).iterdir()).name
-            check(store, open_labels(f"s3://volumes/{store.name}/{name}", store.key))
-        with pytest.raises(FileNotFoundError, match=r"^s3://volumes/nothing\.zarr: "):
-            open_labels("s3://volumes/nothing.zarr")
+            check(store, open_labels(f"s3://{acl}/{store.name}/{name}", store.key))
+        with pytest.raises(FileNotFoundError, match=rf"^s3://{acl}/nothing\.zarr: no such file or store"):
+            open_labels(f"s3://{acl}/nothing.zarr")
 
 
-@pytest.mark.parametrize("refusal", [403, 404])
-def test_a_private_bucket(tmp_path, monkeypatch, refusal):
-    """S3 tells who may not list a bucket that its objects are not there. moto does not, so this server does."""
-    bucket = f"private{refusal}"
-    ome(tmp_path / bucket / "labels.zarr")
-    with http_server(tmp_path, refusal) as (_, address):
+def without_credentials(monkeypatch, home):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr(addresses, "_VENDOR", home / "none")
+
+
+@pytest.mark.parametrize("refusal", [None, 403, 404])
+def test_buckets(tmp_path, monkeypatch, refusal):
+    """Public ones, and private ones, of which S3 tells who may not list them that nothing is there.
+
+    moto always lets them list, and counts no bytes, so this server stands for S3.
+    """
+    bucket = f"bucket{refusal}"
+    places = {}
+    for store in REMOTE if refusal != 404 else REMOTE[:1]:
+        (tmp_path / bucket / store.name).mkdir(parents=True)
+        places[store.name] = store, store.write(tmp_path / bucket / store.name).name
+    with http_server(tmp_path, refusal) as (server, address):
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
         monkeypatch.setenv("AWS_REGION", "us-east-1")
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        labels = open_labels(f"s3://{bucket}/labels.zarr")
-        assert labels.voxel_size == (40, 4, 4)
-        np.testing.assert_array_equal(labels.read((0, 0, 0), labels.shape), LABELS)
+        for folder, (store, name) in places.items():
+            labels = open_labels(f"s3://{bucket}/{folder}/{name}", store.key)
+            check(store, labels)
+            check_a_part(store, labels, server)
         with pytest.raises(FileNotFoundError, match=rf"^s3://{bucket}/other\.zarr: no such file or store"):
             open_labels(f"s3://{bucket}/other.zarr")
+        if refusal == 404:
+            without_credentials(monkeypatch, tmp_path)
+            with pytest.raises(FileNotFoundError, match=r"l\.zarr: .*or it is private, and there are no credentials"):
+                open_labels("s3://another/l.zarr")
 
 
 def test_google_storage(tmp_path, monkeypatch):
@@ -108,9 +137,7 @@ def test_google_storage(tmp_path, monkeypatch):
             name = next((tmp_path / "volumes" / store.name).iterdir()).name
             labels = open_labels(f"gs://volumes/{store.name}/{name}", store.key)
             check(store, labels)
-            before = server.sent
-            labels.read(labels.chunk, [2 * n for n in labels.chunk])
-            assert server.sent - before <= 20_000 + 0.05 * store.values.nbytes
+            check_a_part(store, labels, server)
         with pytest.raises(FileNotFoundError, match=r"^gs://volumes/nothing\.zarr: no such file or store"):
             open_labels("gs://volumes/nothing.zarr")
         (tmp_path / "volumes" / "zarr2" / "z.zarr" / "1.1.1").write_bytes(b"?")
