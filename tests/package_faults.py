@@ -95,8 +95,8 @@ PACKAGE = [
     Fault("counts.py", "now = total + (self._stacked() - before)", "now = total", ("test_counts_threads.py", "-k", "reduced")),
     Fault("dispatch.py", "if 0 not in labels.shape:", "if True:", ("test_empty_batches.py",)),
     Fault("parameters.py", "if n else 1 for extent", "for extent", ("test_empty_batches.py",)),
-    Fault("api.py", "maxsize=256, typed=True)(_checked_task)", "maxsize=256)(_checked_task)", BAD),
-    Fault("api.py", "_UNCHANGING.issuperset(map(type, (scale, *voxel_size)))", "True", BAD),
+    Fault("api.py", "maxsize=256, typed=True)(_checked_task)", "maxsize=256)(_checked_task)", ("test_every_keyword.py", "-k", "earlier_ones")),
+    Fault("api.py", "_UNCHANGING.issuperset(map(type, (scale, *voxel_size)))", "True", ("test_every_keyword.py", "-k", "change_where")),
     # labels from files and stores, and targets into them: one for each file of tests
     Fault("placing.py", "(size / 2 for size in counts)", "(0.0 for size in counts)", ("test_open_labels.py", "-k", "states and hdf5")),
     Fault("chunked.py", "np.asarray(volume.read_index(begin, end))", "np.asarray(volume.read_index((0,) * len(begin), meta.shape))[tuple(map(slice, begin, end))]", ("test_remote_labels.py", "test_open_labels.py", "-k", "(test_http or hundredth) and dacapo")),

@@ -287,20 +287,3 @@ def test_a_mask_with_classes(shape, said):
     for labels in (np.zeros((2, 4, 5, 6), np.uint8), np.zeros((2, 1, 4, 5, 6), np.uint8)):
         assert_raises(ValueError, said, lambda labels=labels: transform(labels, np.ones(shape)))
     assert transform.counts.to_dicts() == [{0: (0, 1.0), 1: (0, 1.0)}] * 2
-
-
-def test_keywords_that_equal_earlier_ones_are_checked_all_the_same():
-    labels = np.array([[0, 1, 1]], np.uint8)
-    expected = inner_distance(labels, (1, 1), scale=1, fill=1, ignore_label=1)
-    for wrong in ({"scale": True}, {"fill": True}, {"ignore_label": True}):
-        with pytest.raises(TypeError, match="=True: expected"):
-            inner_distance(labels, (1, 1), **({"scale": 1, "fill": 1, "ignore_label": 1} | wrong))
-    np.testing.assert_array_equal(inner_distance(labels, (1, 1), scale=1, fill=1, ignore_label=1), expected)
-
-
-def test_voxel_sizes_that_change_where_they_lie():
-    sizes = (torch.tensor(1.0), torch.tensor(1.0))
-    labels = np.array([[0, 1, 1]], np.uint8)
-    assert inner_distance(labels, sizes).tolist() == [[0, 0.5, 1.5]]
-    sizes[1].mul_(4)
-    assert inner_distance(labels, sizes).tolist() == [[0, 2, 6]]
