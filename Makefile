@@ -17,10 +17,10 @@ demo: .venv/demo
 ALIKE := benchmarks block_grid brute_force chunk_codec counts cpu_bits cpu_engine cpu_envelope cpu_indices cpu_threads \
 	cucim_limits cupy_order device_cache device_classes device_compiler device_kernels device_launch device_limits \
 	device_packed device_weights distance_mask documentation earlier_objects file_systems fuzz golden gpu gpu_streams \
-	imports keyed kills label_traps leftovers levels levels_cli levels_errors levels_resume loader \
+	imports keyed kills label_traps leftovers levels levels_cli levels_errors levels_resume loader loader_in_one_process \
 	loader_like_a_dataloader loader_scripts loader_state loader_streams memory_layouts no_site ome_parts open_labels \
 	packaging precedence ranks remote_labels scale scale_per_class self_test site spatial suite_itself \
-	surroundings target_layouts targets tiff_places volume_cluster_ends volume_forks volume_ome volume_ownership \
+	surroundings target_layouts targets tiff_places tutorial volume_cluster_ends volume_forks volume_ome volume_ownership \
 	volume_resume volume_signals \
 	volume_sources zarr
 # One more than there are cores: some tests wait, for a process that ends or a server that does not answer.
@@ -37,7 +37,7 @@ SLOW := benchmarks blockwise blockwise_classes chunk_codec classes cli cli_class
 	device_weights distance_family documentation driver earlier_objects every_keyword file_systems gpu gpu_streams \
 	imports kills label_traps leftovers levels levels_cli levels_errors levels_resume loader loader_like_a_dataloader \
 	loader_scripts ome_parts open_labels operators operators_classes packaging precedence ranks remote_labels \
-	scale_per_class self_test self_test_runs site suite_itself surroundings target_layouts targets tiff_places \
+	scale_per_class self_test self_test_runs site suite_itself surroundings target_layouts targets tiff_places tutorial \
 	volume_cli volume_cluster volume_cluster_ends volume_errors volume_forks volume_labels volume_ownership \
 	volume_resume volume_signals volume_sources \
 	volume_write workers zarr

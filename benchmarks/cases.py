@@ -32,6 +32,34 @@ def emptied(n: int, what: str) -> npt.NDArray[np.uint8]:
     return labels
 
 
+def instances(em: str) -> npt.NDArray[np.uint8]:
+    """The labels of an .npz file, which has them as its first array."""
+    with np.load(em) as archive:
+        return np.asarray(archive[archive.files[0]].astype(np.uint8))
+
+
+def cells(
+    shape: tuple[int, int, int], voxel_size: tuple[float, float, float], mean: float, seed: int
+) -> npt.NDArray[np.uint8]:
+    """Voronoi cells whose voxels lie about `mean` of the smallest voxels from the nearest face; no label is 0.
+
+    A stand-in for a dense instance segmentation. The points lie around the volume, too, and a face goes through the
+    middle of its first side along x, so that there is one however large the cells are.
+    """
+    from scipy.spatial import cKDTree
+
+    rng = np.random.default_rng(seed)
+    extent = np.multiply(shape, voxel_size)
+    edge = 7.2 * mean * min(voxel_size)  # of the cube that has as much volume as a cell
+    around = extent + 2 * edge
+    points = rng.random((max(2, round(float(np.prod(around / edge)))), 3)) * around - edge
+    _, which = cKDTree(points).query(points[0], 2)
+    points += extent * (0.5, 0.5, 0) - (points[0] + points[which[1]]) / 2
+    axes = [(np.arange(n) + 0.5) * size for n, size in zip(shape, voxel_size, strict=True)]
+    voxels = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+    return (1 + cKDTree(points).query(voxels)[1] % 255).astype(np.uint8)
+
+
 CLASS_IDS = 56  # ids of a class map, beside background
 
 
@@ -58,11 +86,17 @@ def speed(em: str | None, sizes: Sequence[int] = (64, 128), slow: Sequence[int] 
             if n == 128:
                 yield Case(f"blobs {n}³ {share} % 40×4×4", labels, (40, 4, 4), 50)
                 yield Case(f"blobs {n}³ {share} % 5.24×4×4.1", labels, (5.24, 4, 4.1), 50)
+    if 128 in sizes:
+        for mean in (8, 32):
+            labels = cells((64, 128, 128), (40, 32, 32), mean, 1)
+            for scale in (50, None):
+                said = f"scale {scale}" if scale else "no scale"
+                yield Case(f"cells {mean}, {said}", labels, (40, 32, 32), scale)
     if em is not None:
-        with np.load(em) as archive:
-            instances = archive[archive.files[0]].astype(np.uint8)
-        for scale in (50, 200):
-            yield Case(f"EM instances, scale {scale}", instances, (40, 32, 32), scale)
+        labels = instances(em)
+        for scale in (50, 200, None):
+            said = f"scale {scale}" if scale else "no scale"
+            yield Case(f"EM instances, {said}", labels, (40, 32, 32), scale)
 
 
 def against_size(sizes: Sequence[int]) -> Iterator[Case]:

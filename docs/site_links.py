@@ -16,6 +16,7 @@ _BROUGHT = {
     "benchmarks/README.md": "benchmarks.md",
     "benchmarks/GPU.md": "benchmarks-gpu.md",
 }
+_MADE = {"docs/tutorial/nuclei.py": "nuclei.md"}  # by docs/tutorial/cells.py
 _LINK = re.compile(r"(?P<picture>!?)\[(?P<text>[^\]]*)\]\((?P<path>[^)\s:#]+)(?P<anchor>#[^)\s]*)?\)")
 
 
@@ -32,15 +33,16 @@ def on_files(files: Files, config: Any, **_: Any) -> None:
 
 def on_page_markdown(markdown: str, page: Page, config: Any, **_: Any) -> str:
     root = Path(config.config_file_path).parent
-    names = {name: source for source, name in _BROUGHT.items()}
+    brought = {**_BROUGHT, **_MADE}
+    names = {name: source for source, name in brought.items()}
     repository = config.extra.get("repository")
     folder = posixpath.dirname(names.get(page.file.src_uri, "docs/"))
 
     def led(link: re.Match[str]) -> str:
         text, anchor = link["text"], link["anchor"] or ""
         path = posixpath.normpath(posixpath.join(folder, link["path"]))
-        if path in _BROUGHT:
-            return f"[{text}]({_BROUGHT[path]}{anchor})"
+        if path in brought:
+            return f"[{text}]({brought[path]}{anchor})"
         if path.startswith("docs/"):
             return f"{link['picture']}[{text}]({path.removeprefix('docs/')}{anchor})"
         if link["picture"] or not (root / path).exists():  # brought along; or no link, but code that looks like one

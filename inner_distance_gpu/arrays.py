@@ -83,7 +83,7 @@ def _accept_torch(value: torch.Tensor, name: str) -> Array:
 
 
 def _refused_tensor(value: torch.Tensor, name: str) -> Exception:
-    shape = tuple(value.shape)
+    shape = () if value.is_nested else tuple(value.shape)  # a nested one has none
     if value.is_meta or value.layout != torch.strided or value.is_nested or value._is_zerotensor():
         what = "meta" if value.is_meta else "nested" if value.is_nested else str(value.layout)
         what = "zero (torch's forward-mode AD has no data for it)" if value._is_zerotensor() else what
@@ -127,9 +127,9 @@ def _accept_dlpack(value: Any, name: str) -> Array:
 
 def is_traced(value: Any) -> bool:
     """Whether `value` is a torch tensor that has no data yet: in torch.compile, torch.export, a FakeTensorMode."""
-    return isinstance(value, torch.Tensor) and (
-        torch.compiler.is_compiling() or type(value).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__
-    )
+    if not isinstance(value, torch.Tensor) or torch.compiler.is_compiling():
+        return isinstance(value, torch.Tensor)
+    return type(value).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__ and not value.is_nested
 
 
 def why_no_cuda() -> str | None:

@@ -88,8 +88,9 @@ class TargetLoader:
         return len(self.loader)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "loader":  # not set yet, as in unpickling
-            raise AttributeError(name)
+        # `loader` is not set yet in unpickling; how to copy or pickle `loader` says nothing about this object.
+        if name == "loader" or (name.startswith("__") and name.endswith("__")):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         if name in ("state_dict", "load_state_dict"):
             return self._stateful(name)
         return getattr(self.loader, name)

@@ -121,9 +121,10 @@ class WeightParameters:
         leading = shape[:-dims]
         if channels > 1:
             if leading[-1:] != (channels,):
+                last = f"; numpy.moveaxis(labels, -1, {-dims - 1}) moves them there" if shape[-1] == channels else ""
                 raise ValueError(
                     f"labels have shape {shape}: expected channels={channels} on axis {-dims - 1}, "
-                    f"in front of {dims} spatial axes"
+                    f"in front of {dims} spatial axes{last}"
                 )
             leading = (*leading[:-1], 1)
         return cls(2, True, (*leading, *shape[-dims:]), clip, ignore_label, dims)
@@ -215,7 +216,7 @@ def check_scale(scale: Any) -> float | None:
         raise TypeError(f"scale={scale!r}: {expected}")
     if not (math.isfinite(_as_float(scale)) and scale > 0):
         raise ValueError(f"scale={scale!r}: {expected}")
-    if not SMALLEST <= scale <= LARGEST:
+    if not SMALLEST <= float(scale) <= LARGEST:  # a float32 would be compared as such
         raise ValueError(f"scale={scale!r}: expected a scale between {SMALLEST:.0e} and {LARGEST:.0e}")
     return float(scale)
 
@@ -226,9 +227,8 @@ def check_scales(scale: Any, channels: int | None) -> tuple[float | None, tuple[
         return check_scale(scale), None
     given = scale.tolist() if hasattr(scale, "tolist") else list(scale)
     if not isinstance(given, list) or None in given:
-        raise TypeError(
-            f"scale={scale!r}: expected a number, None, or one number per class or channel, none of them None"
-        )
+        expected = "expected a number, None, or one number per class or channel, none of them None"
+        raise TypeError(f"scale={scale!r}: {expected}")
     if len(given) != channels:
         expected = "one number, or classes or channels to have one each" if channels is None else f"{channels} numbers"
         raise ValueError(f"scale={given} has {len(given)} numbers: expected {expected}")
@@ -249,11 +249,9 @@ def check_ignore_label(ignore_label: Any) -> int | float | None:
     expected = "expected a number that a label can have, or None"
     if not is_real(ignore_label):
         raise TypeError(f"ignore_label={ignore_label!r}: {expected}")
-    if not is_integer(ignore_label):
-        return _as_float(ignore_label)
-    if not -(2**63) <= ignore_label < 2**64:
+    if is_integer(ignore_label) and not -(2**63) <= ignore_label < 2**64:
         raise ValueError(f"ignore_label={ignore_label!r}: {expected}")
-    return int(ignore_label)
+    return int(ignore_label) if is_integer(ignore_label) else _as_float(ignore_label)
 
 
 def check_fill(fill: Any) -> float:

@@ -79,7 +79,8 @@ class InnerDistanceTransform(torch.nn.Module):
     -----
     In torch.compile and torch.export a call on torch tensors is one operator of the graph, whatever the engine;
     the counts move there too. Engine `cuda` can be captured in a CUDA graph after one call outside it with labels
-    of that type and shape; with `moving=True` every replay counts.
+    of that type and shape; with `moving=True` every replay counts. Calls of the module itself may come from several
+    threads; a compiled or exported graph counts without a lock, so one thread at a time may call it.
 
     Examples
     --------
@@ -268,10 +269,18 @@ class InnerDistanceTransform(torch.nn.Module):
         return self
 
     def extra_repr(self) -> str:
+        """Voxel size, scale, and whatever else changes the results and is not at its default."""
         p = self.target_parameters
-        shown = f"voxel_size={p.voxel_size}, scale={p.scales or p.scale}, channels={self.channels}"
-        classes = "" if self.classes is None else f", classes={self.classes.shown()}"
-        return f"{shown}, background={p.background!r}{classes}"
+        shown = [f"voxel_size={p.voxel_size}", f"scale={p.scales or p.scale}"]
+        shown += [] if self.classes is None else [f"classes={self.classes.shown()}"]
+        channels = 1 if self.classes is None else len(self.classes.ids)
+        own: dict[str, Any] = {"channels": channels, "weights": True, "moving": True, "clip": CLIP}
+        own |= {"border": "keep", "engine": "auto"}
+        of_target: dict[str, Any] = {"background": "zero", "no_boundary": "extent", "ignore_label": None, "fill": 0.0}
+        for owner, defaults in ((self, own), (p, of_target)):
+            values = {name: getattr(owner, name) for name in defaults}
+            shown += [f"{name}={value!r}" for name, value in values.items() if value != defaults[name]]
+        return ", ".join(shown)
 
 
 @functools.lru_cache(maxsize=256)

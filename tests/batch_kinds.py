@@ -68,8 +68,25 @@ class FrozenAttrs:
     weight: Any = None
 
 
+@dataclasses.dataclass
+class Indexed:
+    """Has keys, and is indexed along its samples alone, as tensordict's tensorclass."""
+
+    labels: Any
+    target: Any = None
+    weight: Any = None
+
+    def keys(self):
+        return vars(self).keys()
+
+    def __getitem__(self, index):
+        if isinstance(index, str):
+            raise ValueError(f"{index!r} is no index of samples")
+        return self.labels[index]
+
+
 class Named(collections.namedtuple("Named", "labels target weight", defaults=(None, None))):
     pass
 
 
-FIELDS = [Plain, Frozen, Slots, Attrs, FrozenAttrs, Named]
+FIELDS = [Plain, Frozen, Slots, Attrs, FrozenAttrs, Indexed, Named]

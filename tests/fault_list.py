@@ -24,6 +24,7 @@ ENGINE = ("test_cpu_engine.py",)
 BITS = ("test_cpu_bits.py", "-k", "not more_volumes")
 TARGETS = ("test_cpu_engine.py", "test_cpu_bits.py", "-k", "not more_volumes and not weights")
 ENVELOPE = ("test_cpu_envelope.py", *TARGETS)
+LINES = ("test_cpu_lines.py", *TARGETS)
 WEIGHTS = ("test_cpu_engine.py", "-k", "transform or weights or exact")
 BORDER = ("test_border.py",)
 THREADS = (
@@ -109,17 +110,10 @@ KERNELS = [
     Fault("plane.hpp", "const u32 real = lanes_below<V>(v.nx - 1 - x);", "const u32 real = lanes_below<V>(v.nx - x);", TARGETS, "behind the last voxel no pair has a sample: it finds the cap at best"),
     Fault("plane.hpp", "(c < 65535 ? u32(c) : 65535u) * 65537u;", "(u32(c) & 65535u) * 65537u;", TARGETS),
     Fault("plane.hpp", "most = WholeLanes::all(u16(last));", "most = WholeLanes::all(u16(last + 1));", TARGETS),
-    Fault("plane.hpp", "const V start = max(V::load(p.c + y * p.s.gap)", "const V start = min(V::load(p.c + y * p.s.gap)", TARGETS),
-    Fault("plane.hpp", "p.c[y * p.s.gap + N] = p.right[y];", "p.c[y * p.s.gap + N] = 0;", TARGETS),
+    Fault("plane.hpp", "p.c[y * p.s.gap + N] = p.edge[y];", "p.c[y * p.s.gap + N] = 0;", TARGETS),
     Fault("plane.hpp", "if (!(p.some_voxels[at] | (y1 < v.ny ? p.voxels[y1] : 0))) {", "if (!p.some_voxels[at]) {", TARGETS),
     Fault("plane.hpp", "here |= p.some_voxels[at] | p.some_pairs[at];", "here |= p.some_voxels[at];", TARGETS),
-    Fault("plane.hpp", "if (far_lanes) search_flagged(far_lanes, whole, half, v.nx, N, v.plan->square[2], found, N, hull);", "", TARGETS),
-    Fault("plane.hpp", "if (far_lanes) search_flagged(far_lanes, p.whole, p.half, p.v.ny, N, square, p.c, p.s.gap, p.hull);", "", TARGETS),
-    Fault("plane.hpp", "if (far_lanes) search_flagged(far_lanes, p.whole, nullptr, p.v.ny, N, square, p.d, N, p.hull);", "", TARGETS),
-    Fault("plane.hpp", "may_be_far = !v.near_only && s.chunks > FAR_CHUNKS + 1;", "may_be_far = !v.near_only && s.chunks > FAR_CHUNKS + 12;", ENVELOPE),
-    Fault("plane.hpp", "const bool may_be_far = !v.near_only && chunks > FAR_CHUNKS + 1;", "const bool may_be_far = !v.near_only && chunks > FAR_CHUNKS + 12;", ENVELOPE),
     Fault("plane.hpp", "b[i] = none_to_zero(V::load(whole + (at * ROWS_PER_CHUNK + i) * N));", "b[i] = V::load(whole + (at * ROWS_PER_CHUNK + i) * N);", TARGETS, "saves the search for voxels that nobody asks for"),
-    Fault("plane.hpp", "reach = v.near_only ? s.chunks : FAR_CHUNKS;", "reach = FAR_CHUNKS;", TARGETS),
     Fault("plane.hpp", "b[i] = V::choose(p.pairs[y], min(min(start, V::load(p.whole + y * N)), p.cap), V::all(0));", "b[i] = V::choose(p.pairs[y], min(start, p.cap), V::all(0));", TARGETS),
     Fault("plane.hpp", "no_column_to_the_right();\n  }\n  void", "}\n  void", TARGETS, "only a pair beyond the end of the row reads it, and that is idle"),
     # search: costs, chunks, when to end
@@ -131,6 +125,28 @@ KERNELS = [
     Fault("search.hpp", "floor + V::at(cost + (HALF ? 1 : 2))", "floor + V::at(cost + 2)", TARGETS),
     Fault("search.hpp", "for (int r = 1; r < ROWS_PER_CHUNK; ++r) m = min(m, V::load(whole", "for (int r = 2; r < ROWS_PER_CHUNK; ++r) m = min(m, V::load(whole", TARGETS),
     Fault("search.hpp", "floor = min(floor, m);", "floor = m;", TARGETS),
+    # lines: what is far away
+    Fault("panels.hpp", "V start = max(left, right);", "V start = min(left, right);", TARGETS),
+    Fault("panels.hpp", "skips_equal = p.v.near_only && !p.v.annotated;", "skips_equal = p.v.near_only;", LINES),
+    Fault("panels.hpp", "skips_equal = p.v.near_only && !p.v.annotated;", "skips_equal = !p.v.annotated;", LINES),
+    Fault("panels.hpp", "if (skips_equal) b[i] = V::where_greater(b[i], V::all(0), b[i], V::load(p.whole + y * N));", "", LINES),
+    Fault("panels.hpp", "best = min(best, max(V::load(c), V::load(k + 1 < N ? c + N : t.edge + band * N)));", "best = min(best, V::load(c));", LINES),
+    Fault("panels.hpp", "V::where_greater(p.none, V::load(at), best, p.none).store(at);", "best.store(at);", LINES),
+    Fault("panels.hpp", "lines.improve_far(lines.outputs, k, p.v.ny, IS_C);", "", LINES),
+    Fault("bands.hpp", "lines.improve_far(rows + i * lines.rows, i, nx, true);", "", LINES),
+    Fault("bands.hpp", "lines.template improve<true>(open, x);", "", LINES),
+    Fault("lines.hpp", "else found(at, greater_bits(greatest(b), s.floor + V::at(s.cost + (HALF ? 1 : 2))));", "else found(at, 0);", LINES),
+    Fault("lines.hpp", "i < at + GROUP && i < chunks; ++i) all |= lanes[i];", "i < at + 1 && i < chunks; ++i) all |= lanes[i];", LINES),
+    Fault("lines.hpp", "odd[m] = E(cost[m > 0 ? 2 * m - 1 : 1 - 2 * m]);", "odd[m] = E(cost[m > 0 ? 2 * m + 1 : 1 - 2 * m]);", LINES),
+    Fault("lines.hpp", "E(cost[2 * (m - ROWS_PER_CHUNK) + 1]);", "E(cost[2 * m]);", LINES),
+    Fault("lines.hpp", "m < Outputs<V>::CHUNKS ? E(0) :", "m < 0 ? E(0) :", LINES),
+    Fault("lines.hpp", "if (line.least[seeds[k]] < V::NONE) {", "{", LINES),
+    Fault("lines.hpp", "* 1.0001f;", "* 0.5f;", LINES),
+    Fault("lines.hpp", "w.high = first + 64 < highest ? first + 64 : highest;", "w.high = highest;", LINES),
+    Fault("lines.hpp", "w.low = last - 64 > lowest ? last - 64 : lowest;", "w.low = lowest;", LINES),
+    Fault("lines.hpp", "if (!is_all) search_beyond", "if (false) search_beyond", LINES),
+    Fault("lines.hpp", "may_be_far(line_chunks > FAR_CHUNKS + 1)", "may_be_far(line_chunks > FAR_CHUNKS + 60)", LINES),
+    Fault("finish.hpp", "saturated = FloatLanes::all(float(v.plan->cap));", "saturated = FloatLanes::all(float(v.plan->cap) * 0.5f);", LINES),
     # envelope
     Fault("envelope.hpp", "0.5 * double(position + t.position);", "0.5 * double(position + t.position + 1);", ENVELOPE),
     Fault("envelope.hpp", "for (i64 n = k - 1; n <= k + 1; n += 2)", "for (i64 n = k - 1; n <= k - 1; n += 2)", ENVELOPE),

@@ -108,6 +108,15 @@ TARGET = [  # name, labels, keywords, error, what the message has to say
 ]
 
 
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_nested_tensors(layout):
+    """A list of volumes of different shapes, which have no shape together."""
+    labels = torch.nested.nested_tensor([torch.eye(4), torch.ones(5, 4)], layout=layout)
+    for call in (lambda: inner_distance(labels, (4, 4)), lambda: InnerDistanceTransform((4, 4), 10)(labels)):
+        assert_raises(TypeError, ["expected a dense tensor with data"], call)
+
+
 @pytest.mark.parametrize(
     ("labels", "keywords", "error", "said"), [case[1:] for case in TARGET], ids=[c[0] for c in TARGET]
 )
@@ -222,6 +231,7 @@ CALL = [
     ("channel axis", {"labels": np.zeros((3, 4, 5, 6))}, ["(3, 4, 5, 6)", "channels=2", "axis -4"]),
     ("empty channel axis", {"labels": np.zeros((3, 0, 4, 5, 6))}, ["(3, 0, 4, 5, 6)", "channels=2", "axis -4"]),
     ("no channel axis", {"labels": LABELS}, ["(4, 5, 6)", "channels=2"]),
+    ("channels last", {"labels": np.zeros((4, 5, 6, 2))}, ["(4, 5, 6, 2)", "numpy.moveaxis(labels, -1, -4)"]),
     ("mask on a spatial axis", {"mask": np.ones((2, 1, 5, 6))}, ["(2, 1, 5, 6)", "(2, 4, 5, 6)"]),
     ("mask negative", {"mask": -np.ones((4, 5, 6))}, ["-1.0", ">= 0"]),
     ("voxel size", {"voxel_size": (4, 4)}, ["(4.0, 4.0)", "expected 3"]),

@@ -16,7 +16,8 @@ from mkdocs.commands.build import build  # noqa: E402
 
 DOCS = pages.ROOT / "docs"
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
-BROUGHT = {"benchmarks.md", "benchmarks-gpu.md", "changelog.md"}  # by docs/site_links.py, from elsewhere
+# By docs/site_links.py, from elsewhere, and by docs/tutorial/cells.py.
+BROUGHT = {"benchmarks.md", "benchmarks-gpu.md", "changelog.md", "nuclei.md"}
 FETCHED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "object": "data"}
 
 
@@ -111,6 +112,15 @@ def test_pages_from_elsewhere_hold_their_text_and_pictures(site):
     assert "in the repository)" in benchmarks  # schema.json, which is no page
     pictures = re.findall(r'<img[^>]* src="(results/[^"]*)"', benchmarks)
     assert len(pictures) == text_of(pages.ROOT / "benchmarks" / "README.md").count("![")
+
+
+def test_the_tutorial_shows_pictures_and_can_be_downloaded(site):
+    tutorial = article_of(site / "nuclei.html")
+    assert re.search(r'<img[^>]* src="tutorial/nuclei-\d+-0.png"', tutorial)
+    assert 'href="tutorial/nuclei.ipynb"' in tutorial
+    assert 'href="objects.html#measured"' in tutorial
+    assert 'href="nuclei.html"' in article_of(site / "objects.html")
+    assert json.loads(text_of(site / "tutorial" / "nuclei.ipynb"))["nbformat"] == 4
 
 
 def test_formulas_are_drawn_without_a_script(site):

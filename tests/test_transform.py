@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import inspect
 import pickle
 from multiprocessing.reduction import ForkingPickler
 
@@ -229,6 +230,44 @@ def test_copies_count_on_their_own(make):
 
 def test_repr_says_what_it_does():
     assert "voxel_size=(40.0, 4.0, 4.5), scale=50.0, channels=2" in repr(counted())
+    # Defaults are left out, and so is what changes no result.
+    assert repr(InnerDistanceTransform((4, 4), None, threads=2)) == (
+        "InnerDistanceTransform(voxel_size=(4.0, 4.0), scale=None)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("background", "signed"),
+        ("no_boundary", "saturate"),
+        ("ignore_label", 255),
+        ("fill", -1.0),
+        ("weights", False),
+        ("moving", False),
+        ("clip", (0.1, 0.9)),
+        ("border", "mask"),
+        ("engine", "reference"),
+    ],
+)
+def test_repr_says_what_is_no_default(keyword, value):
+    shown = repr(InnerDistanceTransform((4, 4), 10, **{keyword: value}))
+    assert shown == f"InnerDistanceTransform(voxel_size=(4.0, 4.0), scale=10.0, {keyword}={value!r})"
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.int8])
+def test_a_scale_of_numpy(kind):
+    """Such as a median of half-widths, which is float32: accepted without a warning of an overflow."""
+    assert InnerDistanceTransform((4, 4), kind(7)).target_parameters.scale == 7
+
+
+def test_repr_knows_every_keyword():
+    """A keyword that is new is shown, or named here as one that changes no result."""
+    keywords = set(inspect.signature(InnerDistanceTransform).parameters) - {"threads"}
+    words = {"background": "signed", "no_boundary": "saturate", "border": "mask", "engine": "reference"}
+    everything = {**words, "moving": False, "ignore_label": 9, "fill": 2.0, "clip": (0.1, 0.9), "classes": [1, 2]}
+    shown = repr(InnerDistanceTransform((4, 4), 10, **everything))
+    assert {name for name in keywords if f"{name}=" in shown} == keywords - {"channels", "weights"}
 
 
 class Crops(Dataset):

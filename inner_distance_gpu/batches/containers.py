@@ -29,8 +29,13 @@ def path_of(key: Key) -> tuple[str | int, ...]:
 
 
 def is_mapping(batch: Any) -> bool:
-    """Also what is no `Mapping` but has keys; a TensorDict is one that iterates over its samples."""
-    return isinstance(batch, Mapping) or (hasattr(batch, "keys") and hasattr(batch, "__getitem__"))
+    """Also what is no `Mapping` but has keys; a TensorDict is one that iterates over its samples.
+
+    A class with fields is none, even with both methods: a tensorclass takes no names in square brackets.
+    """
+    if isinstance(batch, Mapping):
+        return True
+    return callable(getattr(batch, "keys", None)) and hasattr(batch, "__getitem__") and _fields(batch) is None
 
 
 def _fields(batch: Any) -> list[str] | None:
@@ -61,7 +66,7 @@ def keys(batch: Any) -> list[Any]:
         return list(batch.keys())
     fields = _fields(batch)
     if fields is not None:
-        return fields
+        return [name for name in fields if hasattr(batch, name)]  # a field may have no value yet
     if isinstance(batch, Sequence) and not isinstance(batch, (str, bytes)):
         return list(range(len(batch)))
     raise TypeError(

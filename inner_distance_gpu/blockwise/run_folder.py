@@ -32,6 +32,9 @@ from ..storage.chunk_files import ChunkFiles
 STATE = ".unfinished"  # the folder with the journals, in the array's folder: gone when the output is complete
 RUNS = "runs"  # its folder with a folder for the run that is under way
 _TRIES = 20  # to put a file into a folder that other tasks create at the same time
+_PATIENT = 5  # tries to replace a file that another program may have open, as Windows and CIFS refuse
+_MOMENT = 0.02  # s, and twice as long each time
+_MAY_END = disk.IN_USE | {errno.ESTALE}  # NFS: another machine has just changed the folder
 _REMOVALS = 50  # tries to remove the folder of a run whose tasks still put files there
 
 
@@ -86,6 +89,7 @@ class RunFolder:
         return self.path / secrets.token_hex(12)
 
     def _rename(self, temporary: Path, path: Path) -> None:
+        refused = 0
         for _ in range(_TRIES):
             try:
                 os.replace(temporary, path)
@@ -93,6 +97,11 @@ class RunFolder:
             except FileNotFoundError:
                 self.check()
                 self._make_folder(path.parent)
+            except OSError as error:
+                refused += 1
+                if error.errno not in _MAY_END or refused == _PATIENT:
+                    raise
+                time.sleep(_MOMENT * 2**refused)
         os.replace(temporary, path)
 
     def _make_folder(self, folder: Path) -> None:

@@ -119,7 +119,7 @@ def _built(plan: Plan) -> Iterator[tuple[Path, Path]]:
     except OSError as error:
         if error.filename is not None and str(path) in (str(error.filename), str(error.filename2)):
             raise
-        raise OSError(error.errno, f"the output cannot be created: {error.strerror or error}", str(path)) from error
+        raise OSError(error.errno, f"the output cannot be created: {disk.reason(error)}", str(path)) from error
 
 
 @contextlib.contextmanager
@@ -151,6 +151,8 @@ def owned(folder: Path, take: Callable[[dict[str, Any]], None] = lambda record: 
         opened.__exit__(*sys.exc_info())
         raise
     opened.__exit__(None, None, None)
+    with contextlib.suppress(OSError):  # NFS keeps a file that was removed until it is closed, and its folder with it
+        state.rmdir()
 
 
 def end_other_runs(array: Path) -> None:

@@ -20,7 +20,9 @@ from rich.console import Console, ConsoleOptions
 # Symbols in what the commands print, for terminals that do not have them.
 _SPELLED = {"×": "x", "≠": "!=", "±": "+-", "…": "...", "–": "-", "−": "-", "Δ": "D", "³": "^3", "ⁿ": "^n"}
 _ERRORS = "inner_distance_gpu"  # the name of `_spell` among Python's ways to deal with what an encoding does not have
-_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+# The last three are what batch systems send before they kill: at a limit of CPU time, or as a note that was asked for.
+_ENDS = ("SIGTERM", "SIGHUP", "SIGBREAK", "SIGXCPU", "SIGUSR1", "SIGUSR2")
+_ENDING = [getattr(signal, name) for name in _ENDS if hasattr(signal, name)]
 _VALUE = r"""'(?P<quoted>[^']*)'|[(\[](?P<several>[^)\]]*)[)\]]|(?P<plain>[^\s,;:()]*)"""
 
 
@@ -36,6 +38,15 @@ class Terminal(Console):
         """Wide enough for numbers in tables: the lines of a narrow terminal go on below, rich would leave words out."""
         options = super().options
         return options.update(width=max(options.max_width, self._narrowest))
+
+    def print(self, *objects: Any, **keywords: Any) -> None:
+        """Where it cannot be written, as on a full disk, the work goes on all the same."""
+        try:
+            super().print(*objects, **keywords)
+        except OSError as error:
+            self.on_broken_pipe()
+            if not self.stderr:
+                errors.print(f"Warning: what is printed is lost from here on: {error.strerror or error}")
 
     def on_broken_pipe(self) -> None:
         """Nobody reads on, as behind `| head`: the work goes on, what it prints goes nowhere."""
@@ -85,7 +96,7 @@ codecs.register_error(_ERRORS, _spell)
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block with SystemExit, so that it tidies up; exit code 128 and the signal's number.
+    """SIGTERM and the like end the block with SystemExit, so that it tidies up; exit code 128 and the signal's number.
 
     A signal that is ignored, as under nohup, or that something else handles stays with that.
     """

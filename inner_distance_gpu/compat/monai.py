@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
+from ..engines import notices
 from ..parameters import check_voxel_size
 from ..transform import InnerDistanceTransform
 
@@ -60,7 +62,8 @@ class InnerDistanced(MapTransform):  # type: ignore[misc]
     Notes
     -----
     A MetaTensor stays one, with the meta data of the labels. Place it after `Spacingd`, flips, rotations and crops:
-    the spacing is then that of the labels as they are.
+    the spacing is then that of the labels as they are. A sheared affine warns once: distances are those of
+    voxels with right angles.
 
     Examples
     --------
@@ -149,6 +152,9 @@ class InnerDistanced(MapTransform):  # type: ignore[misc]
         affines = labels.affine if labels.affine.ndim == 3 else labels.affine[None]
         # Of the whole affine, also for 2D: the axes of an image that was cut out of a volume can lie in any plane.
         spacings = [affine_to_spacing(affine, affine.shape[-1] - 1)[: self.spatial_dims] for affine in affines]
+        for affine, spacing in zip(affines, spacings, strict=True):
+            edges = np.asarray(affine[:-1, : self.spatial_dims].cpu(), np.float64)
+            notices.shear(edges / np.asarray(spacing, np.float64), key)
         found = {tuple(map(float, spacing)) for spacing in spacings}
         if len(found) != 1:
             raise ValueError(f"{key!r} of shape {tuple(labels.shape)} has the spacings {sorted(found)}: expected one")

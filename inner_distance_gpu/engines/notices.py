@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 _INSIDE = (f"{Path(__file__).parents[1]}{os.sep}", f"{Path(torch.nn.modules.__file__).parent}{os.sep}")
+SHEAR = 0.01  # a cosine: half a degree off the right angle
 _lock = threading.RLock()  # a handler of warnings may compute a target
 _said: set[str] = set()
 _thread = threading.local()
@@ -23,6 +24,10 @@ _thread = threading.local()
 
 class LabelWarning(UserWarning):
     """Labels or a mask that probably mean something else than their values say. Once per process and kind."""
+
+
+class EngineWarning(RuntimeWarning):
+    """`auto` takes a slow engine. Once per process."""
 
 
 @contextlib.contextmanager
@@ -86,6 +91,21 @@ def look_at_mask(mask: npt.NDArray[Any], annotated: npt.NDArray[np.bool_] | bool
         mask_above_one(mask, clip)
 
 
+def shear(directions: npt.NDArray[np.float64], key: Any) -> None:
+    """Warn of voxels whose edges, unit vectors in the columns, are not at right angles."""
+    if not wanted("shear"):
+        return
+    cosines = np.abs(directions.T @ directions - np.eye(directions.shape[1]))
+    if cosines.max() > SHEAR:
+        _say(
+            "shear",
+            f"{key!r} has a sheared affine: edges of its voxels are {np.degrees(np.arccos(cosines.max())):.0f}° apart, "
+            "while distances are computed as if they were at right angles. Give voxel_size= where that is meant, as "
+            "after a shear that augments, or resample the labels",
+            LabelWarning,
+        )
+
+
 def slow_engine(reason: str | None) -> None:
     """Warn that `auto` takes the engine `reference`."""
     if "slow engine" not in _said:
@@ -93,7 +113,7 @@ def slow_engine(reason: str | None) -> None:
             "slow engine",
             "engine='auto' takes 'reference' for host arrays, which is hundreds of times slower than 'cpu': 'cpu' "
             f"cannot run here ({reason}). engine='reference' does the same without this warning",
-            RuntimeWarning,
+            EngineWarning,
         )
 
 

@@ -25,7 +25,7 @@ from ..parameters import (
     check_voxel_size,
 )
 from .contract import DistanceArray, Predictor, register_with_dacapo
-from .spatial import SpatialArray, default_axis_names, materialised
+from .spatial import SpatialArray, default_axis_names, materialised, stated_axis_names
 
 _HOST_ENGINES, _DEVICE_ENGINES = ("cpu", "reference"), ("cuda", "cucim")
 
@@ -131,6 +131,7 @@ class DistancesToBoundaries(Predictor):
             Labels of another rank, empty axes, dtypes that are no labels.
         """
         sizes = check_voxel_size(gt.voxel_size)
+        stated_axis_names(gt, tuple(gt.data.shape), len(sizes))
         values = self._targets(gt.data, sizes, check_scale(self.dt_scale_factor), leading=(1, 2))
         return SpatialArray(values, gt.voxel_size, gt.roi)
 
@@ -191,9 +192,7 @@ class DistancesToBoundaries(Predictor):
         sizes = check_voxel_size(gt.voxel_size)
         labels = dispatch.accept_volumes(materialised(gt[target.roi]), sizes)
         given = None if mask is None else materialised(mask[target.roi])
-        names = getattr(gt, "axis_names", None) or default_axis_names(labels.shape, len(sizes))
-        if len(names) != len(labels.shape):
-            raise ValueError(f"gt.axis_names={list(names)}: expected one name per axis of labels {labels.shape}")
+        names = stated_axis_names(gt, labels.shape, len(sizes)) or default_axis_names(labels.shape, len(sizes))
         slab = tuple(1 if name == "c^" else n for name, n in zip(names, labels.shape, strict=True))
         return Weighed(labels, self._fitting_mask(given, labels, len(sizes), check), slab, sizes)
 

@@ -119,6 +119,25 @@ def default_axis_names(shape: Sequence[int], dims: int) -> list[str]:
     return ["b^", "c^"][2 - leading :] + ["z", "y", "x"][3 - dims :]
 
 
+def stated_axis_names(array: Any, shape: tuple[int, ...], dims: int) -> list[str]:
+    """The names that an array has for its axes; [] where it has none.
+
+    Raises
+    ------
+    ValueError
+        Not one per axis, or an axis of channels or samples is among the last `dims`, which are spatial.
+    """
+    names = list(getattr(array, "axis_names", None) or ())
+    if names and len(names) != len(shape):
+        raise ValueError(f"gt.axis_names={names}: expected one name per axis of labels {shape}")
+    if any(str(name).endswith("^") or name in ("b", "c") for name in names[len(names) - dims :]):
+        raise ValueError(
+            f"gt.axis_names={names} for labels {shape}: expected the {dims} spatial axes last; "
+            f"numpy.moveaxis(labels, -1, {-dims - 1}) moves another in front"
+        )
+    return names
+
+
 def voxel_slices(roi: Any, own: Any, voxel_size: tuple[float, ...], shape: Sequence[int]) -> tuple[slice, ...]:
     """The voxels of `roi` in an array of `shape` (its last axes are spatial) that fills `own`.
 

@@ -152,6 +152,8 @@ def _detect(worldarray: Any, place: str, path: str, key: str | None) -> Any:
         Nothing that can be read.
     """
     whole = path if key is None else worldarray.store.join(path, key)
+    if not whole.isascii() and any("\udc80" <= letter <= "\udcff" for letter in whole):  # bytes that are no UTF-8
+        raise AnsweredError(f"{place}: cannot read it: its name is not UTF-8; rename it")
     retries = worldarray.Retry(max_attempts=1)  # tensorstore itself tries five times, which takes 3 s where nobody is
     found = worldarray.detect(whole, missing_ok=True, retries=retries)
     on_s3 = whole.startswith("s3://")

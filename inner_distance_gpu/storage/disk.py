@@ -26,6 +26,8 @@ _NO_LOCKS = _NOT_THERE | {errno.ENOLCK}
 _NO_FOLDERS = _NOT_THERE | {errno.EACCES, errno.EPERM, errno.EBADF, errno.EISDIR}
 _LOCKED = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
 _LOCKED_BYTE = 2**31 - 2  # on Windows a lock keeps others from reading the byte, so it lies behind the contents
+_NO_RENAMES = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EXDEV}
+IN_USE = {errno.EACCES, errno.EPERM, errno.EBUSY}  # also of a file that another program has open
 _CHECKS = 4  # that a folder stays removed
 WORKING = "working"  # the file that a process locks in the temporary folder in which it creates an output
 _NAME_LETTERS = 40  # of a name that go into a temporary one: file systems allow 255 bytes in all, 4 a letter
@@ -246,6 +248,16 @@ def _remove(path: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
+def reason(error: OSError) -> str:
+    """What the operating system says, with a way out where the file system is the cause."""
+    if error.errno in _NO_RENAMES:
+        return (
+            f"{error.strerror}; this file system cannot rename, like some mounts of object stores and layers of "
+            "containers: write to another one"
+        )
+    return error.strerror or str(error)
+
+
 def put(temporary: Path, path: Path, aside: Path | None = None) -> None:
     """Let a file or folder take the name `path`; a file that has it is replaced, a folder is moved to `aside`.
 
@@ -266,11 +278,8 @@ def put(temporary: Path, path: Path, aside: Path | None = None) -> None:
     except BaseException as error:
         if aside is not None and aside.exists() and not path.exists():
             aside.rename(path)
-        if not isinstance(error, PermissionError):
+        if not isinstance(error, OSError) or error.errno not in IN_USE | _NO_RENAMES:
             raise
-        raise PermissionError(
-            error.errno,
-            f"cannot be created or replaced ({error.strerror}). Is it open in another program, or its folder "
-            "read-only? Close it there, or choose another name",
-            str(path),
-        ) from error
+        way_out = " Is it open in another program, or its folder read-only? Close it there, or choose another name"
+        message = f"cannot be created or replaced ({reason(error)})." + way_out * (error.errno in IN_USE)
+        raise OSError(error.errno, message, str(path)) from error

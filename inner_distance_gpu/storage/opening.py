@@ -18,6 +18,16 @@ READABLE = (
     ".npy, .npz, .png, TIFF, HDF5, NIfTI, NRRD, MetaImage, Zarr, N5 or precomputed; stores also at s3://, gs:// and "
     "https://"
 )
+# Libraries for label files that are not read here, by suffix, for the error that names one.
+_READ_BY = {
+    "bioio": (".czi", ".lif", ".nd2", ".oib", ".oif", ".vsi"),
+    "h5py": (".ims",),
+    "imageio": (".bmp", ".gif", ".jp2", ".tga", ".webp"),
+    "mrcfile": (".map", ".mrc", ".rec"),
+    "scipy.io": (".mat",),
+    "SimpleITK": (".dcm",),
+    "tifffile": (".lsm", ".qptiff", ".scn", ".svs"),
+}
 _HDF5 = (".h5", ".hdf5", ".hdf")
 _WITH_KEY = (".npz", *_HDF5)
 
@@ -255,7 +265,7 @@ def _stored(where: str, folder: str, key: str | None, level: int, given: bool) -
         return chunked.open_chunked(where, str(path), key, level, given)
     if not named:
         what = suffix or "a file without suffix"
-        raise AnsweredError(f"{where}: cannot read {what}; expected {READABLE}")
+        raise AnsweredError(f"{where}: cannot read {what}; expected {READABLE}. {_how_to_load(suffix)}")
     if not path.is_file():
         raise FileNotFoundError(f"{where}: is no file; expected {READABLE}")
     if level:
@@ -271,3 +281,12 @@ def _stored(where: str, folder: str, key: str | None, level: int, given: bool) -
     families = {".npy": plain.open_npy, ".png": plain.open_png, ".nrrd": medical.open_nrrd, ".nhdr": medical.open_nrrd}
     families |= {".mha": medical.open_metaimage, ".mhd": medical.open_metaimage}
     return families.get(suffix, tiff.open_tiff)(where, path)
+
+
+def _how_to_load(suffix: str) -> str:
+    """What to do with labels in a format that is not read here, in one sentence."""
+    if suffix in (".jpg", ".jpeg"):
+        return "JPEG changes label ids when it compresses: export the labels anew, as TIFF or PNG"
+    known = next((library for library, suffixes in _READ_BY.items() if suffix in suffixes), None)
+    library = known or "the library of their format"
+    return f"Load the labels with {library}, then numpy.save('labels.npy', array)"

@@ -101,6 +101,9 @@ def opening(place: str) -> Iterator[None]:
         message = f"{place}: cannot read it ({said})"
         if isinstance(error, PermissionError):
             raise PermissionError(error.errno, "cannot read it: permission denied", place) from error
+        if isinstance(error, BlockingIOError):  # HDF5 locks its files
+            said = "cannot read it: another program has it open for writing; close it there"
+            raise BlockingIOError(error.errno, said, place) from error
         if isinstance(error, OSError) and error.errno is not None:
             raise OSError(error.errno, f"cannot read it ({error.strerror or said})", place) from error
         raise ValueError(message) from error

@@ -6,7 +6,7 @@
 //   best         [i/o]  (rows) with `best_stride`: replaced where it is above what the search could vouch for
 //   hull         [buf]  2 × rows + 2 parabolas
 
-static constexpr i64 FAR_CHUNKS = 16;
+static constexpr i64 FAR_CHUNKS = 64;
 
 struct Parabola {
   double from;   // the half step from which on this parabola is the lowest

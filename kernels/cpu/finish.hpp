@@ -33,7 +33,8 @@ static inline u32 beyond_border(const Volume& v, const Finish& f, FloatLanes squ
 template <class V>
 static inline i64 finish_usual(const Volume& v, const Finish& f, i64 z, i64 y, const typename V::E* squares) {
   constexpr int W = FloatLanes::N;
-  const FloatLanes zero = FloatLanes::all(0.0f), factor = FloatLanes::all(f.factor);
+  const FloatLanes zero = FloatLanes::all(0.0f), one = FloatLanes::all(1.0f), factor = FloatLanes::all(f.factor);
+  const FloatLanes saturated = FloatLanes::all(float(v.plan->cap));
   float* out = (float*)(v.out + z * v.out_stride[0] + y * v.out_stride[1]);
   const u32* inside = v.inside + (z * v.ny + y) * v.words;
   const u32 lanes = lanes_below<V>(V::N);
@@ -45,7 +46,8 @@ static inline i64 finish_usual(const Volume& v, const Finish& f, i64 z, i64 y, c
       continue;
     }
     for (int i = 0; i < V::N; i += W) {
-      const FloatLanes t = saturating_tanh(root(squares_at(squares + x + i)) * factor);
+      const FloatLanes square = squares_at(squares + x + i);
+      const FloatLanes t = any_greater(saturated, square) ? saturating_tanh(root(square) * factor) : one;
       FloatLanes::choose(bits >> i, t, zero).store(out + x + i);
     }
   }

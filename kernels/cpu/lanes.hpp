@@ -4,6 +4,7 @@
 //   load, store   N elements at any address        any_greater(a, b)   whether a > b in any lane
 //   at(cost)      one cost in all lanes             choose(bits, a, b)  lane i of a where bit i is set, else of b
 //   scanned(p, …) squares of N scan distances       none_to_zero(a)     NONE, the mark of idle lanes, becomes 0
+//   greater_bits(a, b)  bit i is set where a > b    greatest_lane(a)    the greatest of a's lanes
 //
 // Every width does the same operations in the same order, so all return the same bits. This file is included once per
 // SIMD level, inside that level's namespace.
@@ -58,6 +59,7 @@ struct FloatLanes {
   friend FloatLanes root(FloatLanes a) { return {_mm512_sqrt_ps(a.v)}; }
   friend bool any_greater(FloatLanes a, FloatLanes b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ) != 0; }
   friend u32 greater_bits(FloatLanes a, FloatLanes b) { return u32(_mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ)); }
+  friend float greatest_lane(FloatLanes a) { return _mm512_reduce_max_ps(a.v); }
   static FloatLanes choose(u32 bits, FloatLanes a, FloatLanes b) {
     return {_mm512_mask_mov_ps(b.v, __mmask16(bits), a.v)};
   }
@@ -136,6 +138,11 @@ struct FloatLanes {
     return u32(_mm256_movemask_ps(_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ)));
   }
   friend bool any_greater(FloatLanes a, FloatLanes b) { return greater_bits(a, b) != 0; }
+  friend float greatest_lane(FloatLanes a) {
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1)),
+                 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
+  }
   static FloatLanes choose(u32 bits, FloatLanes a, FloatLanes b) {
     const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
     const __m256i set = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(int(bits)), lane), lane);

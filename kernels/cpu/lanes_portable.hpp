@@ -76,6 +76,10 @@ struct FloatLanes {
     const Signed32 over = a.v > b.v;
     return u32(over[0] & 1) | u32(over[1] & 2) | u32(over[2] & 4) | u32(over[3] & 8);
   }
+  friend float greatest_lane(FloatLanes a) {
+    const float low = a.v[0] > a.v[1] ? a.v[0] : a.v[1], high = a.v[2] > a.v[3] ? a.v[2] : a.v[3];
+    return low > high ? low : high;
+  }
   friend bool any_greater(FloatLanes a, FloatLanes b) { return any_set(Vector64(a.v > b.v)); }
   static FloatLanes choose(u32 bits, FloatLanes a, FloatLanes b) {
     const Signed32 lane = {1, 2, 4, 8}, all_bits = {int(bits), int(bits), int(bits), int(bits)};

@@ -15,8 +15,10 @@ namespace {
 #include "search.hpp"
 #include "envelope.hpp"
 #include "transpose.hpp"
+#include "lines.hpp"
 #include "finish.hpp"
 #include "plane.hpp"
+#include "panel.hpp"
 #include "panels.hpp"
 #include "bands.hpp"
 

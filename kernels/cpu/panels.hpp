@@ -6,219 +6,126 @@
 // D starts at max(C(x), C(x + 1)). A larger value is never needed: then one of the two C's is nearer for every voxel of
 // the row. So a panel needs the first column of C of the panel to its right, which is why panels run from right to left.
 
-// From scan distances to squares: k stands for 2k half voxels, or for 2k + 1 where `is_odd`.
-template <class V, class K> struct Squares;
-template <class K> struct Squares<FloatLanes, K> {
-  FloatLanes q, odd, most;
-  Squares(double square, int is_odd)
-      : q(FloatLanes::all(float(square))), odd(FloatLanes::all(float(is_odd))),
-        most(FloatLanes::all(sizeof(K) == 4 ? 4.29e9f : float(Scan<K>::none - 1))) {}
-  FloatLanes at(const K* p) const {
-    const FloatLanes k = FloatLanes::scanned(p), steps = (k + k) + odd;
-    return FloatLanes::where_greater(k, most, FloatLanes::all(FloatLanes::NONE), steps * steps * q);
-  }
-};
-template <> struct Squares<WholeLanes, u8> {
-  WholeLanes q, odd, most;
-  Squares(double square, int is_odd)
-      : q(WholeLanes::all(u16(square < 65535 ? square : 65535))), odd(WholeLanes::all(u16(is_odd))), most(q) {
-    int last = 0;  // the last distance whose square fits; the very first may not: then none does
-    while (last < 253 && (2.0 * (last + 1) + is_odd) * (2.0 * (last + 1) + is_odd) * square < 65535) ++last;
-    most = WholeLanes::all(u16(last));
-  }
-  WholeLanes at(const u8* p) const {
-    const WholeLanes k = WholeLanes::scanned(p), steps = (k + k) + odd;
-    return WholeLanes::where_greater(k, most, WholeLanes::all(WholeLanes::NONE), steps * steps * q);
-  }
-};
-
-template <class V> static inline u32 active_voxels(const Volume& v, const u32* bits, i64 x) {
-  if (v.everywhere) return lanes_below<V>(v.nx - x);
-  return (bits[x >> 5] >> (x & 31)) & lanes_below<V>(V::N);
-}
-template <class V> static inline u32 active_pairs(const Volume& v, const u32* bits, i64 x) {
-  const u32 real = lanes_below<V>(v.nx - 1 - x);
-  if (v.everywhere) return real;
-  const u32 word = bits[x >> 5], next = (x >> 5) + 1 < v.words ? bits[(x >> 5) + 1] & 1 : 0;
-  return ((word | word >> 1 | next << 31) >> (x & 31)) & real;
-}
-
-// The memory of a worker and what stays the same from panel to panel. Rows beyond ny are padding and hold NONE.
-template <class V, class K> struct Panels {
-  typedef typename V::E E;
-  const Volume& v;
-  const PlaneShape<V> s;
-  typename V::Cost* cost;   // of half steps along y
-  E *whole, *half, *least;  // samples of the panel and the least of each chunk, as search.hpp reads them
-  E *c, *d;                 // the results: rows of C are `gap` apart and hold N columns and the next panel's first one
-  E* right;                 // that column of C, for every row
-  u32 *voxels, *pairs;      // per row, one bit for each lane that is not idle in C, in D
-  u32 *some_voxels, *some_pairs;  // the same for each chunk: all its rows together
-  Parabola* hull;
-  const u32* bits;  // of this plane: foreground
-  const u8* swept;  // of this plane: rows that hold scan distances
-  i64 plane;        // elements from the start of a family to this plane
-  i64 reach;        // chunks that the bounded search may go to either side
-  bool may_be_far;  // it may end too early: then the envelope takes over
-  Squares<V, K> from_z, from_pairs;
-  V cap, none, vouched;  // `vouched`: the cost that the bounded search covers
-
-  Panels(const PlaneTask& task, Arena arena)
-      : v(*task.volume), s(v), from_z(v.plan->square[0], 1), from_pairs(v.plan->square[0], 0) {
-    constexpr int N = V::N;
-    cost = arena.take<typename V::Cost>(2 * s.rows + 64);
-    whole = arena.take<E>(s.rows * N), half = arena.take<E>(s.rows * N);
-    d = arena.take<E>(s.rows * N), least = arena.take<E>(s.chunks * N);
-    c = arena.take<E>(s.rows * s.gap), right = arena.take<E>(s.rows);
-    voxels = arena.take<u32>(s.rows), pairs = arena.take<u32>(s.rows);
-    const i64 chunks = s.rows / ROWS_PER_CHUNK + 1;
-    some_voxels = arena.take<u32>(chunks), some_pairs = arena.take<u32>(chunks);
-    hull = arena.take<Parabola>(0);  // all that is left
-    bits = v.inside + task.z * v.ny * v.words, swept = v.swept + task.z * v.ny, plane = task.z * v.ny * v.nx;
-    reach = v.near_only ? s.chunks : FAR_CHUNKS;
-    may_be_far = !v.near_only && s.chunks > FAR_CHUNKS + 1;
-    fill_cost(cost, 2 * s.rows + 64, v.plan->square[1]);
-    cap = V::all(E(v.plan->cap)), none = V::all(V::NONE), vouched = V::at(cost + (may_be_far ? 8 * FAR_CHUNKS : 0));
-    for (i64 y = v.ny; y < s.rows; ++y) {
-      voxels[y] = pairs[y] = 0;
-      none.store(whole + y * N);
-      none.store(half + y * N);
-      none.store(c + y * s.gap);
-      none.store(d + y * N);
-    }
-    no_column_to_the_right();
-  }
-  void no_column_to_the_right() {
-    for (i64 y = 0; y < s.rows; ++y) right[y] = V::NONE;
-  }
-};
-
-// Which lanes are not idle, per row and per chunk; returns whether any is.
-template <class V, class K> ALWAYS_INLINE bool find_active(const Panels<V, K>& p, i64 x) {
-  u32 some = 0;
-  for (i64 at = 0; at < p.s.rows / ROWS_PER_CHUNK; ++at) {
-    u32 voxel = 0, pair = 0;
-    for (i64 y = at * ROWS_PER_CHUNK, end = y + ROWS_PER_CHUNK < p.v.ny ? y + ROWS_PER_CHUNK : p.v.ny; y < end; ++y) {
-      voxel |= p.voxels[y] = p.swept[y] ? active_voxels<V>(p.v, p.bits + y * p.v.words, x) : 0;
-      pair |= p.pairs[y] = p.swept[y] ? active_pairs<V>(p.v, p.bits + y * p.v.words, x) : 0;
-    }
-    p.some_voxels[at] = voxel, p.some_pairs[at] = pair;
-    some |= voxel | pair;
-  }
-  return some != 0;
-}
-
-// Samples of C: families z and a. A chunk is not even converted where all is idle in it and in the row behind it: none of
-// its samples is the best one of a voxel. Returns the least sample of the panel.
-template <class V, class K> ALWAYS_INLINE V load_voxels(const Panels<V, K>& p, i64 x) {
+// C, as far as search.hpp goes. Returns whether there may be something better beyond that.
+template <class V, class K> ALWAYS_INLINE bool fill_c(Panels<V, K>& p, V floor) {
   constexpr int N = V::N;
-  const Volume& v = p.v;
-  V floor = p.none;
-  for (i64 at = 0; at < p.s.chunks; ++at) {
-    const i64 y0 = at * ROWS_PER_CHUNK, y1 = y0 + ROWS_PER_CHUNK < v.ny ? y0 + ROWS_PER_CHUNK : v.ny;
-    if (!(p.some_voxels[at] | (y1 < v.ny ? p.voxels[y1] : 0))) {
-      p.none.store(p.least + at * N);
-      if (p.may_be_far) clear_chunk(p.none, p.whole + y0 * N, p.half + y0 * N);
-      continue;
-    }
-    V low = p.none;
-    for (i64 y = y0; y < y1; ++y) {
-      if (!p.swept[y]) {
-        p.none.store(p.whole + y * N);
-        p.none.store(p.half + y * N);
-        continue;
-      }
-      const i64 at_row = p.plane + y * v.nx + x;
-      const V z_square = p.from_z.at((const K*)v.z + at_row), a_square = p.from_pairs.at((const K*)v.a + at_row);
-      z_square.store(p.whole + y * N);
-      a_square.store(p.half + y * N);
-      low = min(low, min(z_square, a_square));
-    }
-    low.store(p.least + at * N);
-    floor = min(floor, low);
-  }
-  return floor;
-}
-
-template <class V, class K> ALWAYS_INLINE void fill_c(const Panels<V, K>& p, V floor) {
-  constexpr int N = V::N;
-  u32 far_lanes = 0;
+  const Samples<V> samples = {p.whole, p.half, p.least, floor, p.s.chunks, p.v.near_only, p.cost};
+  OpenLanes open(p.open);
   for (i64 at = 0; at < p.s.chunks; ++at) {
     const i64 y0 = at * ROWS_PER_CHUNK;
     if (!p.some_voxels[at]) {
+      open.found(at, 0);
       for (int i = 0; i < ROWS_PER_CHUNK; ++i) p.none.store(p.c + (y0 + i) * p.s.gap);
       continue;
     }
     V b[ROWS_PER_CHUNK];
     for (int i = 0; i < ROWS_PER_CHUNK; ++i)
       b[i] = V::choose(p.voxels[y0 + i], min(V::load(p.whole + (y0 + i) * N), p.cap), V::all(0));
-    search_outputs<V, true>(b, p.whole, p.half, p.least, floor, at, p.s.chunks, p.reach, p.cost);
-    if (p.may_be_far) far_lanes |= flagged(greatest(b), floor + p.vouched);
+    open.template search<V, true>(b, samples, at);
     for (int i = 0; i < ROWS_PER_CHUNK; ++i) V::choose(p.voxels[y0 + i], b[i], p.none).store(p.c + (y0 + i) * p.s.gap);
   }
-  const double square = p.v.plan->square[1];
-  if (far_lanes) search_flagged(far_lanes, p.whole, p.half, p.v.ny, N, square, p.c, p.s.gap, p.hull);
+  typename V::E* const other = p.edge;
+  p.edge = p.right, p.right = other;
   for (i64 y = 0; y < p.v.ny; ++y) {
-    p.c[y * p.s.gap + N] = p.right[y];
+    p.c[y * p.s.gap + N] = p.edge[y];
     p.right[y] = p.c[y * p.s.gap];
   }
+  return open.any;
 }
 
-// Samples of D: family b. Returns the least sample of the panel.
-template <class V, class K> ALWAYS_INLINE V load_pairs(const Panels<V, K>& p, i64 x) {
+// D, in the same way.
+//
+// Between two voxels of the same label D is greater than the lesser C: on the way to the face between two labels there is
+// another one, in the column of one of the voxels. So there is nothing to search for where both C are equal. With long
+// reaches rounding could show that, and unannotated voxels break the argument.
+template <class V, class K> ALWAYS_INLINE bool fill_d(const Panels<V, K>& p, V floor) {
   constexpr int N = V::N;
-  const Volume& v = p.v;
-  V floor = p.none;
-  for (i64 at = 0; at < p.s.chunks; ++at) {
-    const i64 y0 = at * ROWS_PER_CHUNK, y1 = y0 + ROWS_PER_CHUNK < v.ny ? y0 + ROWS_PER_CHUNK : v.ny;
-    V low = p.none;
-    if (p.some_pairs[at]) {
-      for (i64 y = y0; y < y1; ++y) {
-        if (!p.swept[y]) {
-          p.none.store(p.whole + y * N);
-          continue;
-        }
-        const V square = p.from_pairs.at((const K*)v.b + p.plane + y * v.nx + x);
-        square.store(p.whole + y * N);
-        low = min(low, square);
-      }
-    } else if (p.may_be_far) {
-      clear_chunk(p.none, p.whole + y0 * N, p.whole + y0 * N);
-    }
-    low.store(p.least + at * N);
-    floor = min(floor, low);
-  }
-  return floor;
-}
-
-template <class V, class K> ALWAYS_INLINE void fill_d(const Panels<V, K>& p, V floor) {
-  constexpr int N = V::N;
-  u32 far_lanes = 0;
+  const bool skips_equal = p.v.near_only && !p.v.annotated;
+  const Samples<V> samples = {p.whole, p.whole, p.least, floor, p.s.chunks, p.v.near_only, p.cost};
+  OpenLanes open(p.open);
   for (i64 at = 0; at < p.s.chunks; ++at) {
     const i64 y0 = at * ROWS_PER_CHUNK;
     if (!p.some_pairs[at]) {
+      open.found(at, 0);
       for (int i = 0; i < ROWS_PER_CHUNK; ++i) p.none.store(p.d + (y0 + i) * N);
       continue;
     }
     V b[ROWS_PER_CHUNK];
     for (int i = 0; i < ROWS_PER_CHUNK; ++i) {
       const i64 y = y0 + i;
-      const V start = max(V::load(p.c + y * p.s.gap), V::load(p.c + y * p.s.gap + 1));
+      const V left = V::load(p.c + y * p.s.gap), right = V::load(p.c + y * p.s.gap + 1);
+      V start = max(left, right);
+      if (skips_equal) start = V::where_greater(start, min(left, right), start, V::all(0));
       b[i] = V::choose(p.pairs[y], min(min(start, V::load(p.whole + y * N)), p.cap), V::all(0));
     }
-    search_outputs<V, false>(b, p.whole, p.whole, p.least, floor, at, p.s.chunks, p.reach, p.cost);
-    if (p.may_be_far) far_lanes |= flagged(greatest(b), floor + p.vouched);
-    for (int i = 0; i < ROWS_PER_CHUNK; ++i) V::choose(p.pairs[y0 + i], b[i], p.none).store(p.d + (y0 + i) * N);
+    open.template search<V, false>(b, samples, at);
+    for (int i = 0; i < ROWS_PER_CHUNK; ++i) {
+      const i64 y = y0 + i;
+      if (skips_equal) b[i] = V::where_greater(b[i], V::all(0), b[i], V::load(p.whole + y * N));
+      V::choose(p.pairs[y], b[i], p.none).store(p.d + y * N);
+    }
   }
-  const double square = p.v.plan->square[1];
-  if (far_lanes) search_flagged(far_lanes, p.whole, nullptr, p.v.ny, N, square, p.d, N, p.hull);
+  return open.any;
+}
+
+// The C or D of a panel as bands hold it, and the C beside it on the right.
+template <class V> struct Transposed {
+  typename V::E* at;              // of the first band; the panel's columns, N elements each
+  i64 step;                       // elements from band to band
+  const typename V::E *c, *edge;  // for D: C of the same panel, and of the column to the right of it
+};
+
+// Improves the outputs of a panel that search.hpp could not settle.
+template <class V, class K, bool IS_C>
+static void improve(Panels<V, K>& p, Lines<V>& lines, V floor, const u8* filled, const Transposed<V>& t) {
+  typedef typename V::E E;
+  constexpr int N = V::N, BANDS = Outputs<V>::REGISTERS;
+  lines.begin(floor);
+  u32 far_lanes = 0;
+  for (i64 first = 0; first < p.s.bands; first += BANDS) {
+    const u32 open = OpenLanes::of(p.open, first * N / ROWS_PER_CHUNK, p.s.chunks);
+    if (!open) continue;
+    for (i64 band = first; band < first + BANDS; ++band) {
+      E* outputs = lines.outputs + (band - first) * N;
+      const bool here = band < p.s.bands && filled[band * p.s.panels()];
+      for (int k = 0; k < N; ++k, outputs += Outputs<V>::N) {
+        V best = V::all(0);
+        if (here) best = none_to_zero(V::load(t.at + band * t.step + k * N));
+        if (here && !IS_C) {
+          const E* const c = t.c + band * t.step + k * N;
+          best = min(best, max(V::load(c), V::load(k + 1 < N ? c + N : t.edge + band * N)));
+        }
+        best.store(outputs);
+      }
+    }
+    lines.transpose_samples(p.whole, IS_C ? p.half : nullptr, p.least);
+    lines.template improve<IS_C>(open, first * N);
+    for (i64 band = first; band < first + BANDS && band < p.s.bands; ++band)
+      for (u32 left = filled[band * p.s.panels()] ? open : 0; left; left &= left - 1) {
+        const int k = __builtin_ctz(left);
+        E* const at = t.at + band * t.step + k * N;
+        const V best = V::load(lines.outputs_of(k) + (band - first) * N);
+        if (lines.is_far(best, k)) far_lanes |= 1u << k;
+        V::where_greater(p.none, V::load(at), best, p.none).store(at);
+      }
+  }
+  for (; far_lanes; far_lanes &= far_lanes - 1) {
+    const int k = __builtin_ctz(far_lanes);
+    for (i64 y = 0; y < p.s.rows; ++y) lines.outputs[y] = t.at[y / N * t.step + k * N + y % N];
+    lines.improve_far(lines.outputs, k, p.v.ny, IS_C);
+    for (i64 y = 0; y < p.s.rows; ++y)
+      if (filled[y / N * p.s.panels()]) t.at[y / N * t.step + k * N + y % N] = lines.outputs[y];
+  }
 }
 
 template <class V, class K> static void panels(const PlaneTask& task) {
   typedef typename V::E E;
   constexpr int N = V::N;
-  Panels<V, K> p(task, Arena{task.scratch});
+  Arena arena{task.scratch};
+  Panels<V, K> p(task, arena);
   const PlaneShape<V>& s = p.s;
+  Lines<V> lines(p.cost, s.rows, s.chunks, p.v.plan->square[1], [&arena](i64 n) { return arena.take<E>(n); });
+  lines.hull = arena.take<Parabola>(0);  // all that is left
   u8* filled = task.c + filled_at<V>(p.v);
   // Of the panel to the right of the last one only the first column of C is needed.
   const i64 begin = task.last * N < p.v.nx ? task.last : task.last - 1;
@@ -236,14 +143,26 @@ template <class V, class K> static void panels(const PlaneTask& task) {
       p.no_column_to_the_right();
       continue;
     }
-    fill_c(p, load_voxels(p, x));
+    const V floor_c = load_voxels(p, x);
+    const bool far_c = fill_c(p, floor_c);
     if (panel == task.last) continue;
-    fill_d(p, load_pairs(p, x));
-    for (i64 band = 0; band < s.bands; ++band) {
-      if (!filled[band * s.panels() + panel]) continue;
-      const i64 to = (band * s.width + x) * N;
-      transpose<V>(p.c + band * N * s.gap, s.gap, (E*)task.c + to, N);
-      transpose<V>(p.d + band * N * N, N, (E*)task.d + to, N);
+    const u8* filled_here = filled + panel;
+    E *const c = (E*)task.c + x * N, *const d = (E*)task.d + x * N;
+    const i64 step = s.width * N;
+    for (i64 band = 0; band < s.bands; ++band)
+      if (filled_here[band * s.panels()]) transpose<V>(p.c + band * N * s.gap, s.gap, c + band * step, N);
+    if constexpr (reaches_far<V>) {
+      if (far_c) {
+        improve<V, K, true>(p, lines, floor_c, filled_here, {c, step, nullptr, nullptr});
+        for (i64 band = 0; band < s.bands; ++band)
+          if (filled_here[band * s.panels()]) V::load(c + band * step).store(p.right + band * N);
+      }
     }
+    const V floor_d = load_pairs(p, x);
+    const bool far_d = fill_d(p, floor_d);
+    for (i64 band = 0; band < s.bands; ++band)
+      if (filled_here[band * s.panels()]) transpose<V>(p.d + band * N * N, N, d + band * step, N);
+    if constexpr (reaches_far<V>)
+      if (far_d) improve<V, K, false>(p, lines, floor_d, filled_here, {d, step, c, p.edge});
   }
 }

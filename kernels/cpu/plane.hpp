@@ -12,6 +12,9 @@
 // D between two background voxels is idle in the same way. With `everywhere` (signed targets, unannotated voxels, a
 // border) only the lanes beyond the edge of the plane are idle.
 
+// Costs beyond twice the length of a line, which the searches may read.
+static constexpr i64 COST_PADDING = 128;
+
 template <class V> struct PlaneShape {
   i64 rows;  // ny, padded to whole bands
   i64 chunks, bands;
@@ -35,18 +38,6 @@ static inline void fill_cost(float* cost, i64 n, double square) {
   for (i64 i = 0; i < n; ++i) cost[i] = float(i) * float(i) * q;
 }
 
-static inline u32 flagged(FloatLanes a, FloatLanes limit) { return greater_bits(a, limit); }
-static inline u32 flagged(WholeLanes, WholeLanes) { return 0; }
-static inline void search_flagged(u32 lanes, const float* whole, const float* half, i64 rows, i64 stride, double q,
-                                  float* best, i64 best_stride, Parabola* hull) {
-  const float square = float(q), vouched = float(8 * FAR_CHUNKS) * float(8 * FAR_CHUNKS) * square;
-  for (; lanes; lanes &= lanes - 1) {
-    const int lane = __builtin_ctz(lanes);
-    search_far(whole + lane, half ? half + lane : half, rows, stride, square, vouched, best + lane, best_stride, hull);
-  }
-}
-static inline void search_flagged(u32, const u16*, const u16*, i64, i64, double, u16*, i64, Parabola*) {}
-
 template <class V> static inline void clear_chunk(V none, typename V::E* whole, typename V::E* half) {
   for (int r = 0; r < ROWS_PER_CHUNK; ++r) {
     none.store(whole + r * V::N);
@@ -59,9 +50,10 @@ static inline i64 up64(i64 bytes) { return (bytes + 63) / 64 * 64; }
 template <class V> static i64 plane_scratch_of(const Volume& v) {
   const PlaneShape<V> s(v);
   const i64 E = sizeof(typename V::E), longest = s.rows > s.width ? s.rows : s.width;
-  return up64(2 * (2 * longest + 64) * 4) + up64(4 * longest * V::N * E) + up64(s.rows * (s.gap + 1) * E) +
-         2 * up64(4 * s.rows) + 2 * up64(4 * (s.rows / ROWS_PER_CHUNK + 1)) + up64(s.width * V::N * E) +
-         up64((2 * longest + 2) * i64(sizeof(Parabola))) + 512;
+  return up64(2 * (2 * longest + COST_PADDING) * 4) + up64(4 * longest * V::N * E) + up64(s.rows * (s.gap + 1) * E) +
+         2 * up64(4 * s.rows) + 3 * up64(4 * (longest / ROWS_PER_CHUNK + 1)) + up64(s.width * V::N * E) +
+         up64(s.rows * E) + up64(Lines<V>::elements(longest) * E) + up64((2 * longest + 2) * i64(sizeof(Parabola))) +
+         2048;
 }
 
 // Behind C lie flags, one per band and panel: whether anything was written there.

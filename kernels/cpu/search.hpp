@@ -49,32 +49,55 @@ static inline void search_chunk(V (&b)[ROWS_PER_CHUNK], const typename V::E* who
     }
 }
 
-// Searches for the outputs of chunk `at` of `chunks`, up to `reach` chunks away on either side.
+// Squares of 16 bits are for short reaches only.
+template <class V> constexpr bool reaches_far = sizeof(typename V::E) == 4;
+
+// The samples of N lines, as above.
+template <class V> struct Samples {
+  const typename V::E *whole, *half, *least;
+  V floor;
+  i64 chunks;
+  bool near_only;  // the reach is short
+  const typename V::Cost* cost;
+};
+
+// Searches for the outputs of chunk `at`. Unless the reach is short, it gives up when it has searched SEARCHES chunks,
+// because the search of lines.hpp is then faster. Returns the lanes that something farther away may still improve.
+static constexpr int SEARCHES = 10;
+
 template <class V, bool HALF>
-static inline void search_outputs(V (&b)[ROWS_PER_CHUNK], const typename V::E* whole, const typename V::E* half,
-                                  const typename V::E* least, V floor, i64 at, i64 chunks, i64 reach,
-                                  const typename V::Cost* cost) {
+ALWAYS_INLINE u32 search_outputs(V (&b)[ROWS_PER_CHUNK], const Samples<V>& samples, i64 at) {
+  const typename V::E *const whole = samples.whole, *const half = samples.half, *const least = samples.least;
+  const typename V::Cost* const cost = samples.cost;
+  const V floor = samples.floor;
+  const i64 chunks = samples.chunks;
+  int searches = 0;
   constexpr int N = V::N, STEP = 2 * ROWS_PER_CHUNK;
   V worst = greatest(b);
-  if (!any_greater(worst, floor + V::at(cost + (HALF ? 1 : 2)))) return;
+  if (!any_greater(worst, floor + V::at(cost + (HALF ? 1 : 2)))) return 0;
   search_own<V, HALF>(b, whole + at * ROWS_PER_CHUNK * N, half + at * ROWS_PER_CHUNK * N, cost);
   worst = greatest(b);
   const i64 last = at > chunks - 1 - at ? at : chunks - 1 - at;
-  for (i64 j = 1; j <= last && j <= reach; ++j) {
+  for (i64 j = 1; j <= last; ++j) {
     const typename V::Cost* way = cost + STEP * j;
     // The last half sample of the chunk before is the nearest sample.
     const V nearest = V::at(way - (STEP - (HALF ? 1 : 2)));
-    if (!any_greater(worst, floor + nearest)) return;
+    if (!any_greater(worst, floor + nearest)) return 0;
+    if constexpr (reaches_far<V>)
+      if (!samples.near_only && searches >= SEARCHES) return greater_bits(worst, floor + nearest);
     const i64 before = at - j, behind = at + j;
     if (before >= 0 && any_greater(worst, V::load(least + before * N) + nearest)) {
       search_chunk<V, HALF, -1>(b, whole + before * ROWS_PER_CHUNK * N, half + before * ROWS_PER_CHUNK * N, way);
       worst = greatest(b);
+      ++searches;
     }
     if (behind < chunks && any_greater(worst, V::load(least + behind * N) + V::at(way - (STEP - 2)))) {
       search_chunk<V, HALF, 1>(b, whole + behind * ROWS_PER_CHUNK * N, half + behind * ROWS_PER_CHUNK * N, way);
       worst = greatest(b);
+      ++searches;
     }
   }
+  return 0;
 }
 
 // Stores the least sample of each chunk, of both kinds; returns the least of them and `floor`.

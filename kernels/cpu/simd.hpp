@@ -16,3 +16,4 @@
 
 // For the parts of a loop that pass their variables on in registers.
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
+#define ALWAYS_INLINE_MEMBER inline __attribute__((always_inline))

@@ -24,6 +24,31 @@ static inline void transpose_block(const u16* in, i64 in_stride, u16* out, i64 o
 }
 static constexpr int BLOCK_WHOLE = 8;
 
+#if defined(HALF_GRID_AVX2) || defined(HALF_GRID_AVX512)
+
+static inline __m256 two_quarters(const float* low, const float* high) {
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high), 1);
+}
+// Four rows out of the four columns from `in` on, of eight rows.
+static inline void transpose_half(const float* in, i64 in_stride, float* out, i64 out_stride) {
+  const __m256 a = two_quarters(in, in + 4 * in_stride), b = two_quarters(in + in_stride, in + 5 * in_stride),
+               c = two_quarters(in + 2 * in_stride, in + 6 * in_stride),
+               d = two_quarters(in + 3 * in_stride, in + 7 * in_stride);
+  const __m256 ab = _mm256_unpacklo_ps(a, b), ab_high = _mm256_unpackhi_ps(a, b);
+  const __m256 cd = _mm256_unpacklo_ps(c, d), cd_high = _mm256_unpackhi_ps(c, d);
+  _mm256_storeu_ps(out, _mm256_shuffle_ps(ab, cd, 0x44));
+  _mm256_storeu_ps(out + out_stride, _mm256_shuffle_ps(ab, cd, 0xEE));
+  _mm256_storeu_ps(out + 2 * out_stride, _mm256_shuffle_ps(ab_high, cd_high, 0x44));
+  _mm256_storeu_ps(out + 3 * out_stride, _mm256_shuffle_ps(ab_high, cd_high, 0xEE));
+}
+static inline void transpose_block(const float* in, i64 in_stride, float* out, i64 out_stride) {  // 8 × 8
+  transpose_half(in, in_stride, out, out_stride);
+  transpose_half(in + 4, in_stride, out + 4 * out_stride, out_stride);
+}
+static constexpr int BLOCK_FLOAT = 8;
+
+#else
+
 static inline void transpose_block(const float* in, i64 in_stride, float* out, i64 out_stride) {  // 4 × 4
   __m128 a = _mm_loadu_ps(in), b = _mm_loadu_ps(in + in_stride);
   __m128 c = _mm_loadu_ps(in + 2 * in_stride), d = _mm_loadu_ps(in + 3 * in_stride);
@@ -34,6 +59,8 @@ static inline void transpose_block(const float* in, i64 in_stride, float* out, i
   _mm_storeu_ps(out + 3 * out_stride, d);
 }
 static constexpr int BLOCK_FLOAT = 4;
+
+#endif
 
 #else
 

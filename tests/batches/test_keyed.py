@@ -115,6 +115,16 @@ def test_a_class_without_the_field():
         TRANSFORM.keyed()(collections.namedtuple("Point", "labels")(LABELS))
 
 
+def test_fields_without_a_value():
+    late = {"init": False}
+    kind = dataclasses.make_dataclass(
+        "Late", ["labels", ("target", object, dataclasses.field(**late)), ("weight", object, dataclasses.field(**late))]
+    )
+    assert is_pair((made := TRANSFORM.keyed()(kind(LABELS))).target, made.weight)
+    with pytest.raises(KeyError, match=r"'target' is not in the batch; it has \['labels'\]"):
+        TRANSFORM.keyed("target", target="labels")(kind(LABELS))
+
+
 @pytest.mark.parametrize("kind", [dict, *FIELDS, Growing])
 @pytest.mark.parametrize("sequence", [list, tuple])
 def test_samples(kind, sequence):
@@ -235,6 +245,9 @@ def test_bad_keys_and_batches():
         TRANSFORM.keyed(target="x", weight="x")
     with pytest.raises(TypeError, match="batch is a Tensor"):
         TRANSFORM.keyed()(LABELS)
+    listed = type("Listed", (), {"keys": ["labels"], "__getitem__": lambda self, key: LABELS})
+    with pytest.raises(TypeError, match="batch is a Listed: expected a mapping"):
+        TRANSFORM.keyed()(listed())
 
 
 def test_pickles():

@@ -1,6 +1,7 @@
 """Does TargetLoader give what the plain loop gives, and does it always leave cleanly?"""
 
 import collections
+import copy
 import gc
 import itertools
 import os
@@ -262,6 +263,8 @@ def test_pickles():
     ahead = pickle.loads(pickle.dumps(TargetLoader(DataLoader(Map(), batch_size=5), transform(), depth=4)))
     assert ahead.depth == 4
     assert len(list(ahead)) == 2
+    own = type("Own", (list,), {"__deepcopy__": lambda self, memo: self})  # says how to copy itself, and nothing else
+    assert isinstance(copy.deepcopy(TargetLoader(own(), transform())), TargetLoader)
 
 
 @pytest.mark.parametrize(

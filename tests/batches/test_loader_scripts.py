@@ -40,19 +40,35 @@ def test_a_script_that_ends_with_a_live_iterator(workers, ending):
 
 
 KILLED = """
-    import gc, json, multiprocessing, os, signal, sys, time
+    import gc, json, multiprocessing, os, signal, sys, threading, time
     import torch
     from torch.utils.data import DataLoader
     from inner_distance_gpu import InnerDistanceTransform, TargetLoader
 
     samples = [{"id": i, "labels": torch.eye(64).long()} for i in range(60)]
+    torch.utils.data.dataloader._MultiProcessingDataLoaderIter._try_get_data.__defaults__ = (0.1,)  # s, instead of 5
+
+    def gone(workers):
+        # Torch's handler of SIGCHLD raises for each worker. Here it does no harm; while a loader is taken down, a plain
+        # one too, it leaves pipes open.
+        dead = False
+        while not dead:
+            try:
+                for worker in workers:
+                    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+                dead = True
+                time.sleep(0.01)  # the handler runs
+            except RuntimeError:
+                pass
 
     def one_pass(targets, workers):
         loader = DataLoader(samples, batch_size=2, num_workers=workers)
         batches = iter(TargetLoader(loader, InnerDistanceTransform((4, 4), 10)) if targets else loader)
         next(batches)
-        for worker in multiprocessing.active_children():
+        workers = multiprocessing.active_children()
+        for worker in workers:
             os.kill(worker.pid, signal.SIGKILL)
+        gone(workers)
         while True:
             next(batches)
 
@@ -66,10 +82,13 @@ KILLED = """
         except ends:
             pass  # torch's handler of SIGCHLD raised for a second worker while the first error was caught
 
+    def feeders():
+        return [thread for thread in threading.enumerate() if thread.name.startswith("QueueFeeder")]
+
     def opened():
-        # Those of workers that have ended are closed when multiprocessing looks at them.
+        # Those of workers that have ended are closed when multiprocessing looks at them, a queue's by its thread.
         late = time.monotonic() + 10
-        while multiprocessing.active_children() and time.monotonic() < late:
+        while (multiprocessing.active_children() or feeders()) and time.monotonic() < late:
             time.sleep(0.01)
         folder = "/proc/self/fd"
         return [os.readlink(f"{folder}/{name}") for name in os.listdir(folder) if os.path.islink(f"{folder}/{name}")]

@@ -19,6 +19,7 @@ from zarr_stores import FORMATS, attributes, create, digests, values
 from inner_distance_gpu import blockwise, inner_distance
 from inner_distance_gpu.blockwise import sites, store
 from inner_distance_gpu.blockwise.journal import Journal
+from inner_distance_gpu.storage import disk
 
 KILLS = int(os.environ.get("KILLS", "2"))
 SMALL = {"chunks": (2, 5, 5), "blocks": (2, 5, 5), "workers": 2}
@@ -128,6 +129,30 @@ def test_a_block_that_was_not_marked_is_written_again(tmp_path, monkeypatch, sou
     assert digests(target) == undisturbed
 
 
+def test_a_block_is_on_the_disk_before_it_is_marked(tmp_path, monkeypatch, source):
+    """Whatever a mark names is written, its chunk and its folder are put on the disk, and then the mark is."""
+    target, synced, marks = tmp_path / "target.zarr", [], []
+    grid = blockwise.plan(source, target, **{k: v for k, v in OPTIONS.items() if k != "workers"}).job.grid
+    expected = inner_distance(VOLUMES["instances"], VOXEL, scale=SCALE, background="signed")
+    append = Journal.append
+    for name in ("sync", "sync_folder"):
+        real = getattr(disk, name)
+        monkeypatch.setattr(disk, name, lambda *given, real=real: (synced.append(given[-1]), real(*given)))
+
+    def mark(journal, record):
+        inner = grid.place(record["block"]).inner
+        np.testing.assert_array_equal(values(target / "0")[inner], expected[inner])
+        chunk = target.joinpath("0", *(str(axis.start // size) for axis, size in zip(inner, (2, 5, 5), strict=True)))
+        assert chunk.parent in synced[synced.index(chunk) :]
+        append(journal, record)
+        assert synced[-1] == journal.path
+        marks.append(record["block"])
+
+    monkeypatch.setattr(Journal, "append", mark)
+    blockwise.write(source, target, **OPTIONS | {"workers": 1})
+    assert marks == list(range(len(grid)))
+
+
 @pytest.mark.parametrize("harm", ["a torn line", "a damaged line", "zeros"])
 def test_a_damaged_end_of_the_journal_does_not_count(tmp_path, monkeypatch, source, undisturbed, harm):
     target = tmp_path / "target.zarr"
@@ -142,8 +167,10 @@ def test_a_damaged_end_of_the_journal_does_not_count(tmp_path, monkeypatch, sour
             "zeros": before + bytes(100),
         }[harm]
     )
-    written = blockwise.write(source, target, **OPTIONS)
-    assert written.resumed == len(lines) - (harm != "zeros")
+    counted = len(lines) - (harm != "zeros")
+    interrupted(monkeypatch, source, target, 2)  # marks blocks behind the damage
+    assert journal.read_bytes().count(b"\n") == counted + 2
+    assert blockwise.write(source, target, **OPTIONS).resumed == counted + 2
     assert digests(target) == undisturbed
 
 

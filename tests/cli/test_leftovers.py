@@ -185,16 +185,22 @@ def test_a_disk_that_fills_up_leaves_what_was_there(call, tmp_path, output):
     assert digests(tmp_path) == before
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2"])
+def test_signals_that_end_a_command(name):
+    number = getattr(signal, name)
+    with pytest.raises(SystemExit) as left, terminal.surroundings():
+        os.kill(os.getpid(), number)
+    assert left.value.code == 128 + number
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
 def test_a_signal_that_is_ignored_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with terminal.surroundings():
             os.kill(os.getpid(), signal.SIGHUP)
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-        with pytest.raises(SystemExit) as left, terminal.surroundings():
-            os.kill(os.getpid(), signal.SIGTERM)
-        assert left.value.code == 143
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     finally:
         signal.signal(signal.SIGHUP, before)
 

@@ -15,6 +15,7 @@ from zarr_stores import create
 from inner_distance_gpu import inner_distance
 from inner_distance_gpu.cli import program as cli
 from inner_distance_gpu.cli import terminal
+from inner_distance_gpu.engines import native
 
 PROGRAM = str(Path(sysconfig.get_path("scripts"), "inner-distance-gpu"))
 LABELS = np.zeros((6, 20, 24), np.uint16)
@@ -131,6 +132,16 @@ def test_a_terminal_without_utf_8(folder, settings):
     assert (folder / "t µ.npy").exists()
 
 
+@pytest.mark.filterwarnings("always")
+def test_the_slow_engine_is_said_in_a_line(call, folder, monkeypatch, no_gpu):
+    monkeypatch.setattr(native, "module", None)
+    monkeypatch.setattr(native, "_missing", ModuleNotFoundError("gone"), raising=False)
+    code, _, error = call("run", "labels.npy", "t.npy", *OPTIONS)
+    assert code == 0
+    assert error.startswith("Warning: engine='auto' takes 'reference'")
+    assert error.count("\n") == 1
+
+
 def test_symbols_have_a_spelling():
     text = "6 × 2 ≠ 1 … \udcff 漢"
     assert text.encode("ascii", terminal._ERRORS) == b"6 x 2 != 1 ... \xff \\u6f22"
@@ -153,7 +164,7 @@ def test_the_work_goes_on_when_the_reader_leaves(folder):
     np.testing.assert_array_equal(np.load("t.npy"), inner_distance(LABELS, (30, 4, 4.5), scale=20))
 
 
-@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-", "> /dev/full"])
 def test_closed_streams(folder, closed):
     line = f"{PROGRAM} run labels.npy t.npy {' '.join(OPTIONS)} {closed}"
     assert subprocess.run(["sh", "-c", line], capture_output=True, check=False).returncode == 0
@@ -215,6 +226,7 @@ def test_addresses_keep_their_spelling(call, folder, monkeypatch, address, reads
         ("labels.h5", b"x", "cannot read it"),
         ("labels.n5", b"x", "cannot read .n5"),
         ("labels", b"x", "cannot read a file without suffix"),
+        ("labels.nd2", b"x", "cannot read .nd2"),
         ("labls.h5", None, "no such file"),
         ("labls.zarr", None, "no such file or store"),
     ],

@@ -68,6 +68,26 @@ def test_tensordicts_through_a_target_loader():
     assert [sorted(batch.keys()) for batch in made] == [["labels", "target", "weight"]] * 4
 
 
+@tensordict.tensorclass
+class Typed:
+    labels: torch.Tensor
+    target: torch.Tensor = None
+    weight: torch.Tensor = None
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_a_tensorclass_is_read_by_its_fields(locked):
+    batch = Typed(labels=LABELS, batch_size=[3])
+    if locked:
+        batch.lock_()
+    target, weight = transform()(LABELS)
+    for made in (transform().keyed()(batch), transform().keyed()([batch])[0]):
+        assert isinstance(made, Typed)
+        assert torch.equal(made.target, target)
+        assert torch.equal(made.weight, weight)
+    assert batch.target is None
+
+
 class Samples(torch.utils.data.Dataset):
     def __len__(self):
         return 10
@@ -95,6 +115,33 @@ def test_training_goes_on_behind_the_batch_handed_out_last(workers, seen):
     after = [batch["id"].tolist() for batch in again]
     assert before + after == [[i, i + 1] for i in range(0, 10, 2)]
     assert again.transform.counts.denominators[0, 0] == 360 + 1
+
+
+def before_the_first_batch(loader):
+    iter(loader)
+
+
+def left_early(loader):
+    for i, _ in enumerate(loader):
+        if i == 1:
+            break
+
+
+def in_the_second_epoch(loader):
+    list(loader)
+    next(iter(loader))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("begin", [before_the_first_batch, left_early, in_the_second_epoch, list])
+def test_two_epochs_behind_a_state_are_those_of_the_loader(begin, workers):
+    def seen(make):
+        first, again = make(workers), make(workers)
+        begin(first)
+        again.load_state_dict(first.state_dict())
+        return [[batch["id"].tolist() for batch in again] for _ in range(2)]
+
+    assert seen(resumable) == seen(lambda workers: resumable(workers).loader)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -14,7 +14,7 @@ adapter = real("inner_distance_gpu.compat.monai")
 from monai.data import CacheDataset, DataLoader, MetaTensor  # noqa: E402
 from monai.transforms import Compose, EnsureChannelFirstd, Flipd, RandSpatialCropd, Spacingd  # noqa: E402
 
-from inner_distance_gpu import InnerDistanceTransform, inner_distance  # noqa: E402
+from inner_distance_gpu import InnerDistanceTransform, LabelWarning, inner_distance  # noqa: E402
 from inner_distance_gpu.compat.monai import InnerDistanced  # noqa: E402
 
 SPACING = (4.0, 1.5, 2.0)
@@ -41,6 +41,16 @@ def test_the_spacing_is_that_of_the_image():
         assert made[name].meta["name"] == "cell 7"
         torch.testing.assert_close(made[name].pixdim, torch.tensor(SPACING, dtype=torch.float64))
         assert torch.equal(made[name].as_tensor(), expected)
+
+
+def test_a_sheared_affine_is_said_once():
+    affine = torch.eye(4, dtype=torch.float64)
+    affine[0, 1] = 0.5
+    transform = InnerDistanced("label", 10)
+    with pytest.warns(LabelWarning, match="'label' has a sheared affine"):
+        transform({"label": MetaTensor(labels(), affine=affine)})
+    transform({"label": MetaTensor(labels(), affine=affine)})
+    InnerDistanced("label", 10, (1, 1, 1))({"label": MetaTensor(labels(), affine=affine)})
 
 
 def test_a_named_voxel_size_wins_and_plain_arrays_need_one():

@@ -38,6 +38,28 @@ def test_counts_are_exact(engine, masked):
         assert transform.counts.to_dicts() == [{0: (voxels - inside, denominator), 1: (inside, denominator)}]
 
 
+VARIANTS = {
+    "classes": ({"classes": [[1, 2], 3]}, {}),
+    "channels and their scales": ({"scale": [10, 20], "channels": 2}, {}),
+    "sizes per sample": ({}, {"voxel_size": [(4, 4), (4, 8), (4, 4)]}),
+    "border": ({"border": "mask"}, {"voxel_size": [(4, 4), (4, 8), (4, 4)]}),
+    "ignored": ({"ignore_label": 3}, {"mask": np.full((3, 2, 7, 9), 0.5, np.float32)}),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_kind_of_call_counts_exactly(name):
+    keywords, of_call = VARIANTS[name]
+    labels = np.random.default_rng(0).integers(0, 5, (3, 2, 7, 9))
+    alone, together = (InnerDistanceTransform((4, 4), **{"scale": 10} | keywords, threads=1) for _ in range(2))
+    for _ in range(100):
+        alone(labels, **of_call)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: together(labels, **of_call), range(100)))
+    assert together.counts.to_dicts() == alone.counts.to_dicts()
+    assert (alone.counts.denominators > labels.size).all()
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_weights_belong_to_an_order_of_the_calls(engine):
     """Each call has one label, and the other class a voxel less each time: its weight says how many were before it."""

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from inner_distance_gpu import InnerDistanceTransform, LabelWarning, balanced_weights, engines, inner_distance
-from inner_distance_gpu.engines import native
+from inner_distance_gpu.engines import native, notices
 
 RUNS = [name for name in ("cpu", "reference") if engines.available()[name] is None]
 SOFT = np.clip((np.arange(24.0)[None] - 8) / 8, 0, 1)  # an edge that was resampled: 7 of 24 are fractions
@@ -117,6 +117,15 @@ def test_other_masks_say_nothing(call, engine):
     assert len(said(lambda: call(LABELS, one, engine=engine))) == 1
 
 
+def test_sheared_voxels_are_said_once():
+    turned = np.array([[0.6, -0.8, 0], [0.8, 0.6, 0], [0, 0, 1]])
+    assert said(lambda: notices.shear(turned, "label")) == []
+    sheared = turned @ np.array([[1, 0.6, 0], [0, 0.8, 0], [0, 0, 1]])
+    with pytest.warns(LabelWarning, match=r"'label' has a sheared affine.* 53° apart"):
+        notices.shear(sheared, "label")
+    assert said(lambda: notices.shear(sheared, "label")) == []
+
+
 @pytest.mark.filterwarnings("error")
 def test_where_warnings_are_errors_each_call_is_one():
     transform = InnerDistanceTransform((4, 4), 9)
@@ -214,5 +223,5 @@ def test_the_slow_engine_is_said_once_and_not_where_it_was_named():
     printed = subprocess.run([sys.executable, "-c", SLOW], capture_output=True, text=True, check=True).stderr
     before, after = printed.split("so far nothing")
     assert before == ""
-    assert after.count("RuntimeWarning: engine='auto' takes 'reference'") == 1
+    assert after.count("EngineWarning: engine='auto' takes 'reference'") == 1
     assert "pip install" in after

@@ -9,6 +9,7 @@ from funlib.geometry import Roi
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inner_distance_gpu import InnerDistancePredictor
 from inner_distance_gpu.predictors.spatial import Region, SpatialArray
 
 DATA = np.arange(2 * 6 * 7 * 8).reshape(2, 6, 7, 8)
@@ -95,3 +96,16 @@ def test_arrays_that_do_not_fit_their_region(arguments, message):
 def test_a_region_has_as_many_offsets_as_extents():
     with pytest.raises(ValueError, match="as many numbers"):
         Region((0, 0), (1, 1, 1))
+
+
+@pytest.mark.parametrize("names", [["z", "y", "x", "c^"], ["c^", "z", "y", "c"], ["z", "y", "x", "b^"]])
+def test_channels_that_are_last_are_refused(names):
+    """Names say which axis is which, and a short last axis would be taken for x."""
+    gt = SpatialArray(np.zeros((4, 5, 6, 2), np.uint8), (4, 4, 4), axis_names=names)
+    for create in (InnerDistancePredictor(["a", "b"], 10).create_target, lambda gt: weighed(gt)):
+        with pytest.raises(ValueError, match=r"expected the 3 spatial axes last; .*numpy\.moveaxis\(labels, -1, -4\)"):
+            create(gt)
+
+
+def weighed(gt):
+    return InnerDistancePredictor(["a", "b"], 10).create_weight(gt, gt, None)

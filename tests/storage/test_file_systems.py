@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 import zarr
 
-from inner_distance_gpu import blockwise, inner_distance
+from inner_distance_gpu import blockwise, inner_distance, open_labels
+from inner_distance_gpu.blockwise import run_folder
 from inner_distance_gpu.storage import disk
 
 LABELS = np.zeros((8, 16, 16), np.uint16)
@@ -168,6 +169,74 @@ def test_an_output_that_is_open_elsewhere(monkeypatch, tmp_path):
     with pytest.raises(PermissionError, match=r"open in another program.*another name") as raised:
         disk.put(tmp_path / "new", tmp_path / "t.npy")
     assert raised.value.filename == str(tmp_path / "t.npy")
+
+
+def of_chunks(source, *rest, **keywords):
+    return run_folder.RUNS in Path(source).parts
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EBUSY, errno.ESTALE])
+def test_a_file_that_is_in_use_for_a_moment(monkeypatch, source, tmp_path, code):
+    """A viewer that reads it on CIFS or Windows, or another machine's change on NFS."""
+    monkeypatch.setattr(run_folder, "_MOMENT", 0)
+    times = iter(range(3))
+    refused = failing(code, lambda *paths: of_chunks(*paths) and next(times, None) is not None, os.replace)
+    monkeypatch.setattr(os, "replace", refused)
+    blockwise.write(source, tmp_path / "t.zarr", VOXEL, scale=50)
+    assert next(times, None) is None, "it was refused"
+    check(tmp_path / "t.zarr")
+    monkeypatch.setattr(os, "replace", failing(code, of_chunks, os.replace))
+    with pytest.raises(OSError, match=r"block .* cannot be written") as raised:
+        blockwise.write(source, tmp_path / "u.zarr", VOXEL, scale=50)
+    assert raised.value.errno == code
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.EXDEV])
+def test_a_file_system_that_cannot_rename(monkeypatch, source, tmp_path, code):
+    monkeypatch.setattr(os, "rename", failing(code))
+    with pytest.raises(OSError, match=r"the output cannot be created.*cannot rename.*write to another") as raised:
+        blockwise.write(source, tmp_path / "t.zarr", VOXEL, scale=50)
+    assert raised.value.filename == str(tmp_path / "t.zarr")
+    monkeypatch.setattr(os, "replace", failing(code))
+    (tmp_path / "new").write_bytes(b"")
+    with pytest.raises(OSError, match=r"cannot be created or replaced.*cannot rename.*write to another"):
+        disk.put(tmp_path / "new", tmp_path / "t.npy")
+    assert sorted(os.listdir(tmp_path)) == ["l.zarr", "new"]
+
+
+def is_open(path):
+    return any(os.path.realpath(handle) == str(path) for handle in Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="looks for open files in /proc")
+def test_an_open_file_that_is_removed_stays_on_nfs(monkeypatch, source, tmp_path):
+    """There it has another name until it is closed, and its folder cannot be removed before."""
+    unlink, rmdir = Path.unlink, Path.rmdir
+
+    def renamed(path, *rest, **keywords):
+        return path.rename(path.with_name(".nfs01")) if is_open(path) else unlink(path, *rest, **keywords)
+
+    def without_closed(folder):
+        for left in folder.glob(".nfs*"):
+            if not is_open(left):
+                unlink(left)
+        rmdir(folder)
+
+    monkeypatch.setattr(Path, "unlink", renamed)
+    monkeypatch.setattr(Path, "rmdir", without_closed)
+    blockwise.write(source, tmp_path / "t.zarr", VOXEL, scale=50)
+    assert not (tmp_path / "t.zarr" / "0" / ".unfinished").exists()
+
+
+def test_hdf5_that_another_program_writes(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "l.h5", "w") as file:
+        file["labels"] = LABELS
+    with (tmp_path / "l.h5").open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(BlockingIOError, match="cannot read it: another program has it open for writing; close it"):
+            open_labels(tmp_path / "l.h5")
+    assert open_labels(tmp_path / "l.h5").shape == LABELS.shape
 
 
 def test_nothing_is_said_where_all_is_there(source, tmp_path):

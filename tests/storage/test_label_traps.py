@@ -251,6 +251,13 @@ def test_several_data_sets(tmp_path):
         open_labels(where, "volumes")
 
 
+def test_a_name_that_is_not_utf_8(tmp_path):
+    name = tmp_path / os.fsdecode(b"\xfe.zarr")
+    zarr_array(tmp_path / "z.zarr").rename(name)
+    with pytest.raises(ValueError, match="cannot read it: its name is not UTF-8; rename it"):
+        open_labels(name)
+
+
 @pytest.mark.parametrize(
     "name",
     ["l.npy", "l.npz", "l.png", "l.tif", "l.h5", "l.nii", "l.nii.gz", "l.nrrd", "l.mha", "l.zip", "l.n5", "l.xyz", "l"],

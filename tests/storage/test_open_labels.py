@@ -111,3 +111,19 @@ def test_relative_places_survive_another_working_directory(tmp_path, monkeypatch
     data = pickle.dumps(open_labels("labels.npy"))
     monkeypatch.chdir("/")
     assert pickle.loads(data).read((0, 0), (3, 3)).sum() == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("labels.czi", "Load the labels with bioio, then numpy.save('labels.npy', array)"),
+        ("labels.mat", "Load the labels with scipy.io, then numpy.save"),
+        ("labels.xyz", "Load the labels with the library of their format, then numpy.save"),
+        ("labels.JPG", "JPEG changes label ids when it compresses: export the labels anew, as TIFF or PNG"),
+    ],
+)
+def test_what_is_not_read_says_how_to_load_it(tmp_path, name, said):
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(ValueError, match="cannot read") as caught:
+        open_labels(tmp_path / name)
+    assert said in str(caught.value)
