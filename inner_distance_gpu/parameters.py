@@ -143,16 +143,13 @@ class Task:
     border: Border = field(default="keep", hash=False)
     validate: bool | None = field(default=None, hash=False)
     classes: tuple[tuple[int, ...], ...] | None = None  # the ids of each class; see labels/classes.py
+    # What engine `cpu` made of this task for each type of labels: it is found without a hash of the whole task.
+    prepared: dict[Any, Any] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     @functools.cached_property
     def dims(self) -> int:
         """How many axes are spatial."""
         return len(self.target.voxel_size) if self.target else self.weighing.spatial if self.weighing else 0
-
-    @functools.cached_property
-    def prepared(self) -> dict[Any, Any]:
-        """What a host engine made of this task for each type of labels: found without a hash of the whole task."""
-        return {}
 
     def shape_of(self, labels: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the results: that of the labels, with an axis of classes in front of the spatial ones."""

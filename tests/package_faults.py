@@ -95,6 +95,8 @@ PACKAGE = [
     Fault("counts.py", "now = total + (self._stacked() - before)", "now = total", ("test_counts_threads.py", "-k", "reduced")),
     Fault("dispatch.py", "if 0 not in labels.shape:", "if True:", ("test_empty_batches.py",)),
     Fault("parameters.py", "if n else 1 for extent", "for extent", ("test_empty_batches.py",)),
+    Fault("api.py", "maxsize=256, typed=True)(_checked_task)", "maxsize=256)(_checked_task)", ("test_every_keyword.py", "-k", "earlier_ones")),
+    Fault("api.py", "_UNCHANGING.issuperset(map(type, (scale, *voxel_size)))", "True", ("test_every_keyword.py", "-k", "change_where")),
     Fault("counting.py", "os.register_at_fork(after_in_child=_host.renew_counts_lock)", "pass", ("test_counts_threads.py", "-k", "fork")),
     Fault("counts.py", "last is not None and last != stream and not", "last is not None and not", ("test_counts_threads.py", "-k", "streams")),
     Fault("transform.py", "counts, engine=self.engine, threads=threads, in_place=True)", "counts, engine=self.engine, threads=threads)", ("test_counts_threads.py", "-k", "kind_of_call")),

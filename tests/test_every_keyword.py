@@ -221,3 +221,20 @@ def test_every_keyword_is_heeded(on_host, name, key, engine):
         assert same(result_of(name, engine, {key: SAME[key]}), before)
     else:
         assert not same(result_of(name, engine, {key: CHANGES[name][key]}), before)
+
+
+def test_keywords_that_equal_earlier_ones_are_checked_all_the_same():
+    labels = np.array([[0, 1, 1]], np.uint8)
+    expected = inner_distance(labels, (1, 1), scale=1, fill=1, ignore_label=1)
+    for wrong in ({"scale": True}, {"fill": True}, {"ignore_label": True}):
+        with pytest.raises(TypeError, match="=True: expected"):
+            inner_distance(labels, (1, 1), **({"scale": 1, "fill": 1, "ignore_label": 1} | wrong))
+    np.testing.assert_array_equal(inner_distance(labels, (1, 1), scale=1, fill=1, ignore_label=1), expected)
+
+
+def test_voxel_sizes_that_change_where_they_lie():
+    sizes = (torch.tensor(1.0), torch.tensor(1.0))
+    labels = np.array([[0, 1, 1]], np.uint8)
+    assert inner_distance(labels, sizes).tolist() == [[0, 0.5, 1.5]]
+    sizes[1].mul_(4)
+    assert inner_distance(labels, sizes).tolist() == [[0, 2, 6]]
