@@ -26,7 +26,7 @@ def cells(seed, shape, points):
 def on(level, labels, parameters):
     out = np.full(labels.shape, np.nan, np.float32)
     element = native.element_format(labels.dtype, parameters.ignore_label)
-    native.module.targets(cpu._task(parameters, level), cpu._bits(labels), element, out, 1)
+    native.module.targets(cpu._task(parameters, level), labels, element, out, 1)
     return out
 
 
