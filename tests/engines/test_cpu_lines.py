@@ -26,7 +26,7 @@ def cells(seed, shape, points):
 def on(level, labels, parameters):
     out = np.full(labels.shape, np.nan, np.float32)
     element = native.element_format(labels.dtype, parameters.ignore_label)
-    native.module.targets(cpu._task(parameters, level), cpu._bits(labels), element, out, 1)
+    native.module.targets(cpu._task(parameters, level), labels, element, out, 1)
     return out
 
 
@@ -58,3 +58,15 @@ def test_saturated_targets_and_equal_neighbours(scale, ignored):
         result = inner_distance(labels, voxel_size, engine="cpu", **keywords)
         expected = inner_distance(labels, voxel_size, engine="reference", **keywords)
         np.testing.assert_allclose(result, expected, rtol=3e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize("voxel_size", [(8.0, 8.0), (5.24, 4.1)])
+def test_a_disc_whose_samples_all_tie(voxel_size):
+    """At its middle every chunk of every line may be the best one, along both axes and beyond the first window."""
+    y, x = np.mgrid[:330, :700]
+    labels = ((x - 350) ** 2 + (2 * y - 330) ** 2 < 320**2).astype(np.uint8)
+    expected = inner_distance(labels, voxel_size, engine="reference")
+    parameters = TargetParameters.checked(voxel_size, None, "zero", "extent", None, 0)
+    results = [on(level, labels, parameters) for level in native.module.levels()]
+    np.testing.assert_allclose(results[0], expected, rtol=3e-7)
+    assert all(result.tobytes() == results[0].tobytes() for result in results)
