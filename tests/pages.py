@@ -34,7 +34,7 @@ COMPAT = {
 }
 MARK = "<!-- make compat -->"
 
-_FENCE = re.compile(r"^(?P<mark><!--.*-->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^(?P<mark><!--[^\n]*-->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
