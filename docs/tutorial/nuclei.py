@@ -25,14 +25,18 @@ import torch
 from scipy import ndimage
 from skimage.color import label2rgb
 from skimage.segmentation import watershed
+from torch.nn import functional
+from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 
 from inner_distance_gpu import InnerDistanceTransform, TargetLoader, inner_distance
 
 torch.set_num_threads(1)
-where = {file.name: file.locate() for file in files("stardist") if "images" in file.parts}
-image = np.log1p(tifffile.imread(where["img2d.tif"]).astype(np.float32))  # a few nuclei are very bright
-labels = tifffile.imread(where["mask2d.tif"]).astype(np.int64)  # 0 is background, each nucleus has an id
+where = {file.name: file.locate() for file in files("stardist")}
+# A few nuclei are very bright.
+image = np.log1p(tifffile.imread(where["img2d.tif"]).astype(np.float32))
+# 0 is background, each nucleus has an id.
+labels = tifffile.imread(where["mask2d.tif"]).astype(np.int64)
 image = (image - image.mean()) / image.std()
 
 # %% [markdown]
@@ -48,7 +52,8 @@ def count(objects):
 
 
 for half, truth in (("training", train_labels), ("held out", test_labels)):
-    print(f"{half}: {count(truth)} nuclei, {ndimage.label(truth > 0)[1]} connected parts of the foreground")
+    parts = ndimage.label(truth > 0)[1]
+    print(f"{half}: {count(truth)} nuclei, {parts} connected parts of the foreground")
 
 # %% [markdown]
 # ## Scale and depth
@@ -60,7 +65,8 @@ for half, truth in (("training", train_labels), ("held out", test_labels)):
 # %%
 voxel_size = (1, 1)
 distance = inner_distance(train_labels, voxel_size)
-half_width = np.median(ndimage.maximum(distance, train_labels, np.unique(train_labels)[1:]))
+ids = np.unique(train_labels)[1:]
+half_width = np.median(ndimage.maximum(distance, train_labels, ids))
 scale = half_width / 1.5
 print(f"median half-width {half_width:.1f}, scale {scale:.1f}")
 
@@ -74,17 +80,22 @@ target = inner_distance(train_labels, voxel_size, scale=scale, background="signe
 
 
 def objects_of(prediction, depth):
-    """Seeds are deeper than `depth`; the watershed gives them the rest of the foreground."""
+    """Seeds are deeper than `depth`; the watershed gives them the other foreground."""
     seeds, _ = ndimage.label(prediction > np.tanh(depth / scale))
     return watershed(-prediction, seeds, mask=prediction > 0)
 
 
 def average_precision(truth, objects, overlap=0.5):
-    """Matches over matches and objects without one; a match has more intersection over union than `overlap` >= 0.5."""
+    """Matches over matches and objects without one.
+
+    A match has more intersection over union than `overlap`, which is at least 0.5.
+    """
     # A background pixel is added to both, so that number 0 is the background.
-    (_, true), (_, found) = (np.unique(np.append(ids, 0), return_inverse=True) for ids in (truth, objects))
-    columns = found.max() + 1
-    both = np.bincount(true * columns + found, minlength=(true.max() + 1) * columns).reshape(-1, columns)
+    true = np.unique(np.append(truth, 0), return_inverse=True)[1]
+    found = np.unique(np.append(objects, 0), return_inverse=True)[1]
+    rows, columns = true.max() + 1, found.max() + 1
+    both = np.bincount(true * columns + found, minlength=rows * columns)
+    both = both.reshape(rows, columns)
     union = both.sum(axis=0, keepdims=True) + both.sum(axis=1, keepdims=True) - both
     matched = int((both / union > overlap)[1:, 1:].sum())
     return matched / (sum(both.shape) - 2 - matched)
@@ -92,9 +103,10 @@ def average_precision(truth, objects, overlap=0.5):
 
 for depth in (0, 2, 3, 4, 5, 6):
     objects = objects_of(target, depth)
+    threshold = np.tanh(depth / scale)
     found = f"{count(objects)} objects of {count(train_labels)}"
-    precision = average_precision(train_labels, objects)
-    print(f"depth {depth}, threshold {np.tanh(depth / scale):.2f}: {found}, average precision {precision:.2f}")
+    precision = f"average precision {average_precision(train_labels, objects):.2f}"
+    print(f"depth {depth}, threshold {threshold:.2f}: {found}, {precision}")
 
 # %% [markdown]
 # Three pixels, a third of the median half-width, is the deepest that loses next to nothing.
@@ -116,7 +128,8 @@ class Patches(Dataset):
     """Random patches of an image, turned, flipped, brighter or darker, with noise."""
 
     def __init__(self, image, labels, length, seed):
-        self.image, self.labels, self.length, self.seed = image, labels, length, seed
+        self.image, self.labels = image, labels
+        self.length, self.seed = length, seed
 
     def __len__(self):
         return self.length
@@ -132,13 +145,18 @@ class Patches(Dataset):
 
         raw = cut(self.image) * random.uniform(0.8, 1.25) + random.uniform(-0.3, 0.3)
         raw = raw + random.normal(0, 0.1, raw.shape)
-        return {"raw": torch.from_numpy(raw).float(), "labels": torch.from_numpy(cut(self.labels))}
+        labels = torch.from_numpy(cut(self.labels))
+        return {"raw": torch.from_numpy(raw).float(), "labels": labels}
 
 
 def convolutions(channels_in, channels):
     layers = []
     for first in (channels_in, channels):
-        layers += [torch.nn.Conv2d(first, channels, 3, padding=1), torch.nn.BatchNorm2d(channels), torch.nn.ReLU()]
+        layers += [
+            torch.nn.Conv2d(first, channels, 3, padding=1),
+            torch.nn.BatchNorm2d(channels),
+            torch.nn.ReLU(),
+        ]
     return torch.nn.Sequential(*layers)
 
 
@@ -149,16 +167,17 @@ class UNet(torch.nn.Module):
         super().__init__()
         self.down = torch.nn.ModuleList(map(convolutions, (1, *widths), widths))
         pairs = zip(widths[:0:-1], widths[-2::-1], strict=True)
-        self.up = torch.nn.ModuleList(convolutions(deep + shallow, shallow) for deep, shallow in pairs)
+        ups = (convolutions(deep + shallow, shallow) for deep, shallow in pairs)
+        self.up = torch.nn.ModuleList(ups)
         self.last = torch.nn.Conv2d(widths[0], 1, 1)
 
     def forward(self, x):
         kept = []
         for level, block in enumerate(self.down):
-            x = block(torch.nn.functional.max_pool2d(x, 2) if level else x)
+            x = block(functional.max_pool2d(x, 2) if level else x)
             kept.append(x)
         for block, skipped in zip(self.up, kept[-2::-1], strict=True):
-            larger = torch.nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
+            larger = functional.interpolate(x, scale_factor=2, mode="bilinear")
             x = block(torch.cat([larger, skipped], dim=1))
         return self.last(x)
 
@@ -176,11 +195,13 @@ SEED = 0
 
 
 def squared_error(output, batch):
-    return (batch["weight"] * (torch.tanh(output) - batch["target"]) ** 2).mean()  # every pixel is annotated
+    error = torch.tanh(output) - batch["target"]
+    return (batch["weight"] * error**2).mean()  # every pixel is annotated
 
 
 def cross_entropy(output, batch):
-    return torch.nn.functional.binary_cross_entropy_with_logits(output, (batch["labels"] != 0).float())
+    foreground = (batch["labels"] != 0).float()
+    return functional.binary_cross_entropy_with_logits(output, foreground)
 
 
 def train(image, labels, loss_of, seed, steps):
@@ -189,10 +210,11 @@ def train(image, labels, loss_of, seed, steps):
     start = time.process_time()
     network = UNet().to(memory_format=torch.channels_last)  # faster on a CPU
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=1e-2, total_steps=steps)
+    schedule = OneCycleLR(optimiser, max_lr=1e-2, total_steps=steps)
     transform = InnerDistanceTransform(voxel_size, scale, background="signed")
     patches = Patches(image, labels, steps * BATCH, seed)
-    for batch in TargetLoader(DataLoader(patches, batch_size=BATCH), transform.keyed()):
+    loader = DataLoader(patches, batch_size=BATCH)
+    for batch in TargetLoader(loader, transform.keyed()):
         loss = loss_of(network(batch["raw"]), batch)
         optimiser.zero_grad()
         loss.backward()
@@ -222,7 +244,7 @@ smallest = min(size for size in np.bincount(train_labels.ravel()) if size)
 
 
 def without_specks(objects):
-    """Nothing that is less than half as large as the smallest nucleus of the training half."""
+    """Nothing less than half as large as the smallest nucleus of the training half."""
     sizes = np.bincount(objects.ravel())
     return np.where(sizes[objects] < smallest / 2, 0, objects)
 
@@ -246,18 +268,26 @@ def scores(truth, objects):
 ways = all_ways(network, plain, test_image)
 print(f"{count(test_labels)} nuclei; average precision at an overlap of 0.5 and 0.75")
 for way, objects in ways.items():
-    print(f"{way:45}{count(objects):4} objects", *(f"{score:6.2f}" for score in scores(test_labels, objects)))
+    precisions = (f"{score:6.2f}" for score in scores(test_labels, objects))
+    print(f"{way:45}{count(objects):4} objects", *precisions)
 
 # %%
 prediction = np.tanh(predict(network, test_image))
+with_watershed, at_zero, *_ = ways.values()
 colours = np.random.default_rng(1).uniform(0.25, 1, (200, 3))
-figure, axes = plt.subplots(1, 5, figsize=(12.5, 5.4), layout="constrained", sharex=True, sharey=True)
-shown = dict(zip(("distance and watershed", "distance, threshold 0", "foreground"), ways.values(), strict=False))
+figure, axes = plt.subplots(1, 5, figsize=(12.5, 5.4), layout="constrained")
 axes[0].imshow(test_image, cmap="gray")
 axes[1].imshow(prediction, cmap="RdBu_r", vmin=-1, vmax=1)
-for axis, objects in zip(axes[2:], (test_labels, *list(shown.values())[:2]), strict=True):
+for axis, objects in zip(axes[2:], (test_labels, with_watershed, at_zero), strict=True):
     axis.imshow(label2rgb(objects, colors=colours, bg_label=0, bg_color=(0, 0, 0)))
-for axis, title in zip(axes, ("image, held out", "predicted distance", "annotated", *list(shown)[:2]), strict=True):
+titles = (
+    "image, held out",
+    "predicted distance",
+    "annotated",
+    "distance and watershed",
+    "distance, threshold 0",
+)
+for axis, title in zip(axes, titles, strict=True):
     axis.set_title(title, fontsize=10)
     axis.set_axis_off()
 plt.show()
