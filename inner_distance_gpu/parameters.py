@@ -146,6 +146,10 @@ class Task:
     # What engine `cpu` made of this task for each type of labels: it is found without a hash of the whole task.
     prepared: dict[Any, Any] = field(init=False, default_factory=dict, compare=False, repr=False)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy in another process prepares anew: what the engine made lies in this one."""
+        return {**self.__dict__, "prepared": {}}
+
     @functools.cached_property
     def dims(self) -> int:
         """How many axes are spatial."""
