@@ -283,6 +283,6 @@ def _before(
     if counts is None:
         return ClassCounts.start(*of_counts, device=arrays.device_of(labels))
     check_counts(counts, labels, of_counts)
-    if not counts.is_on_host and counts.device.type == "cuda":
+    if not counts.numerators.is_cpu and counts.device.type == "cuda":
         arrays.require_cuda(f"counts on {counts.device}")
     return counts
