@@ -122,10 +122,8 @@ class WeightParameters:
         if channels > 1:
             if leading[-1:] != (channels,):
                 last = f"; numpy.moveaxis(labels, -1, {-dims - 1}) moves them there" if shape[-1] == channels else ""
-                raise ValueError(
-                    f"labels have shape {shape}: expected channels={channels} on axis {-dims - 1}, "
-                    f"in front of {dims} spatial axes{last}"
-                )
+                expected = f"channels={channels} on axis {-dims - 1}, in front of {dims} spatial axes{last}"
+                raise ValueError(f"labels have shape {shape}: expected {expected}")
             leading = (*leading[:-1], 1)
         return cls(2, True, (*leading, *shape[-dims:]), clip, ignore_label, dims)
 
@@ -145,6 +143,10 @@ class Task:
     classes: tuple[tuple[int, ...], ...] | None = None  # the ids of each class; see labels/classes.py
     # What engine `cpu` made of this task for each type of labels: it is found without a hash of the whole task.
     prepared: dict[Any, Any] = field(init=False, default_factory=dict, compare=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy in another process prepares anew: what the engine made lies in this one."""
+        return {**self.__dict__, "prepared": {}}
 
     @functools.cached_property
     def dims(self) -> int:

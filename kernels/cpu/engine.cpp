@@ -209,7 +209,7 @@ void run_volumes(Call& call, const Memory& memory, std::vector<Volume>& all, std
       }
     };
     AtWork& own = at_work[std::size_t(worker)];
-    volumes.take(worker, [&](i64 i) {
+    const auto scan_and_search = [&](i64 i) {
       own.volume = volume_of(call, memory, i, worker, border);
       Scanned found;
       for (i64 g = 0; g < call.groups; ++g) found.add(scan_group(call, own.volume, g, memory.workers.scan(worker)));
@@ -221,7 +221,9 @@ void run_volumes(Call& call, const Memory& memory, std::vector<Volume>& all, std
       own.next.store(0, std::memory_order_release);
       scanned.fetch_add(1, std::memory_order_release);
       search(own);
-    });
+    };
+    // One by one: when no volume is left to take, no worker begins another one in the memory that others help with.
+    volumes.take(worker, scan_and_search, true);
     for (bool more = true; more;) {
       more = scanned.load(std::memory_order_acquire) < call.volumes;
       for (AtWork& at : at_work) search(at);

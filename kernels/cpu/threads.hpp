@@ -23,13 +23,15 @@ class Ranges {
     }
   }
 
-  template <class Use> void take(int worker, const Use& use) {
+  // With `singly`, a worker has taken no other number while it uses one; who finds none left sees all that was done
+  // before the last ones were taken.
+  template <class Use> void take(int worker, const Use& use, bool singly = false) {
     const std::size_t count = ranges_.size();
     for (std::size_t k = 0; k < count; ++k) {
       Range& from = ranges_[(std::size_t(worker) + k) % count];
-      for (std::int64_t i; (i = from.next.load(std::memory_order_relaxed)) < from.end;) {
-        const std::int64_t part = (from.end - i) / 16 + 1;
-        i = from.next.fetch_add(part, std::memory_order_relaxed);
+      for (std::int64_t i; (i = from.next.load(std::memory_order_acquire)) < from.end;) {
+        const std::int64_t part = singly ? 1 : (from.end - i) / 16 + 1;
+        i = from.next.fetch_add(part, std::memory_order_acq_rel);
         for (const std::int64_t end = i + part < from.end ? i + part : from.end; i < end; ++i) use(i);
       }
     }

@@ -3,6 +3,7 @@
 test_cpu_pool.py has forks, and the threads that stay between calls."""
 
 import concurrent.futures
+import pickle
 import re
 import subprocess
 import sys
@@ -126,6 +127,15 @@ def test_an_engine_without_memory_says_what_was_asked_of_it(monkeypatch, functio
     with pytest.raises(kind, match=r"'cpu' .*float64 and shape \(5, 5\).* 100 bytes: CUDA out of memory\. .*2\.00 GiB"):
         calls[function]()
     assert transform.counts.denominators.tolist() == [[1, 1]]
+
+
+def test_a_task_that_was_used_can_be_pickled():
+    task = Task(TargetParameters.checked((1, 1), 1, "zero", "extent", None, 0))
+    cpu.run(task, Arrays(np.eye(3, dtype=np.uint8), None, np.empty((3, 3), np.float32), None), 1)
+    again = pickle.loads(pickle.dumps(task))
+    assert again == task
+    assert task.prepared
+    assert not again.prepared
 
 
 def test_the_binding_refuses_what_does_not_fit():
