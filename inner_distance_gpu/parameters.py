@@ -122,10 +122,8 @@ class WeightParameters:
         if channels > 1:
             if leading[-1:] != (channels,):
                 last = f"; numpy.moveaxis(labels, -1, {-dims - 1}) moves them there" if shape[-1] == channels else ""
-                raise ValueError(
-                    f"labels have shape {shape}: expected channels={channels} on axis {-dims - 1}, "
-                    f"in front of {dims} spatial axes{last}"
-                )
+                expected = f"channels={channels} on axis {-dims - 1}, in front of {dims} spatial axes{last}"
+                raise ValueError(f"labels have shape {shape}: expected {expected}")
             leading = (*leading[:-1], 1)
         return cls(2, True, (*leading, *shape[-dims:]), clip, ignore_label, dims)
 

@@ -144,8 +144,8 @@ def test_arrays_of_other_libraries_say_the_same(in_fork, monkeypatch, labels):
 
 def test_counts_that_moved_to_the_device_say_so(in_fork, monkeypatch):
     counts = ClassCounts.start(1, 2)
-    monkeypatch.setattr(ClassCounts, "device", property(lambda _: torch.device("cuda:0")))
-    monkeypatch.setattr(ClassCounts, "is_on_host", property(lambda _: False))
+    there = types.SimpleNamespace(is_cpu=False, device=torch.device("cuda:0"), shape=(1, 2))
+    monkeypatch.setattr(counts, "numerators", there)
     with pytest.raises(ValueError, match=rf"counts on cuda:0: .*{WAYS_OUT}"):
         balanced_weights(LABELS != 0, counts=counts, engine="cpu")
 

@@ -173,7 +173,7 @@ def test_closed_streams(folder, closed):
 
 def test_output_in_a_file_has_no_control_characters(folder):
     create(folder / "l.zarr", LABELS)
-    for command in (["run", "labels.npy", "t.npy", *OPTIONS], ["volume", "l.zarr", "t.zarr", *OPTIONS]):
+    for command in (["run", "labels.npy", "t.npy", *OPTIONS], ["volume", folder / "l.zarr", "t.zarr", *OPTIONS]):
         done = start(*command, TERM="dumb")
         assert done.returncode == 0
         assert done.stderr == b""

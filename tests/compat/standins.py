@@ -67,7 +67,8 @@ def declare_operators() -> Any:
 
 def real(name: str) -> ModuleType:
     """The library, or a skip of the whole test module where it is not installed."""
-    if importlib.util.find_spec(name.split(".")[0]) is None:
+    spec = importlib.util.find_spec(name.split(".")[0])
+    if spec is None or isinstance(spec.loader, _Finder):
         pytest.skip(f"{name} is not installed; `make compat` makes an environment with it", allow_module_level=True)
     install()
     declare_operators()

@@ -8,6 +8,7 @@ import pytest
 import torch
 from compat.standins import real
 
+real("gunpowder")  # `make bench` installs dacapo-toolbox without it
 toolbox = real("dacapo_toolbox.dataset")
 distances = real("dacapo_toolbox.transforms.distances")
 balancing = real("dacapo_toolbox.transforms.weight_balancing")

@@ -10,8 +10,8 @@ import pytest
 import torch
 from compat.standins import real
 
-PACKAGES = ["dacapo_toolbox.dataset", "cellmap_data", "monai.transforms", "torch_em.data", "pytorch_lightning"]
-PACKAGES += ["torchvision.transforms.v2"]
+PACKAGES = ["gunpowder", "dacapo_toolbox.dataset", "cellmap_data", "monai.transforms", "torch_em.data"]
+PACKAGES += ["pytorch_lightning", "torchvision.transforms.v2"]
 for name in PACKAGES:
     real(name)
 

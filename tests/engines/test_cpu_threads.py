@@ -133,7 +133,9 @@ def test_a_task_that_was_used_can_be_pickled():
     task = Task(TargetParameters.checked((1, 1), 1, "zero", "extent", None, 0))
     cpu.run(task, Arrays(np.eye(3, dtype=np.uint8), None, np.empty((3, 3), np.float32), None), 1)
     again = pickle.loads(pickle.dumps(task))
-    assert again == task and task.prepared and not again.prepared
+    assert again == task
+    assert task.prepared
+    assert not again.prepared
 
 
 def test_the_binding_refuses_what_does_not_fit():
