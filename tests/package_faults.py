@@ -169,6 +169,7 @@ PACKAGE = [
     Fault("run.py", "parameters.of_channel(channel), engine)", "parameters, engine)", ("test_cli_classes.py", "-k", "scale_each")),
     Fault("operators.py", "*channels or (None,))", "len(scales))", ("test_scale_per_channel.py", "-k", "before_a_graph or operators")),
     Fault("groups.py", "if list(range(places[0], places[-1] + 1, step)) == places else places", "", ("test_voxel_sizes_per_sample.py", "-k", "order")),
+    Fault("parameters.py", '{**self.__dict__, "prepared": {}}', "{**self.__dict__}", ("test_cpu_threads.py", "-k", "pickled")),
 ]
 
 # fmt: on
