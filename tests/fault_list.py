@@ -214,6 +214,8 @@ KERNELS = [
     Fault("host.cpp", "for (;;) std::this_thread::sleep_for(std::chrono::hours(1));", "throw;", POOL),
     Fault("engine.cpp", "own.next.store(0, std::memory_order_release);", "own.next.store(1, std::memory_order_release);", POOL),
     Fault("engine.cpp", "counted[std::size_t(i)] = found.counted;", "", POOL),
+    Fault("engine.cpp", "memory.bit_sets == call.volumes ? i : in_wave;", "memory.bit_sets > memory.in_wave ? i : in_wave;", POOL),
+    Fault("engine.cpp", "while (own.left.load(std::memory_order_acquire)) std::this_thread::yield();", "", POOL, invisible="a thread must be held up in a plane while the others do 16 volumes"),
     Fault("engine.cpp", "volume.background == SIGNED ? -inside : 0.0f;", "0.0f;", TARGETS),
     Fault("engine.cpp", "|| volume.annotated || volume.keep ||", "|| volume.keep ||", TARGETS),
     Fault("engine.cpp", "volume.background == TIMES_LABEL || volume.annotated", "volume.annotated", TARGETS),

@@ -165,7 +165,7 @@ void run_planes(Call& call, const std::vector<Volume>& wave, i64 begin, const Wo
 Volume volume_of(const Call& call, const Memory& memory, i64 i, i64 in_wave, bool border) {
   Volume v = call.model;
   unsigned char* scan = memory.scans + std::size_t(in_wave) * memory.per_volume;
-  const i64 set = memory.bit_sets > memory.in_wave ? i : in_wave;
+  const i64 set = memory.bit_sets == call.volumes ? i : in_wave;
   const std::size_t step = call.bits_bytes() / 4;
   u32* own = reinterpret_cast<u32*>(memory.bits + std::size_t(set) * memory.kept_bits);
   v.labels.data = call.labels_of(i);
@@ -188,6 +188,7 @@ Volume volume_of(const Call& call, const Memory& memory, i64 i, i64 in_wave, boo
 // The volume that a worker is at. Its planes are taken one by one, at the end by workers without a volume, too.
 struct alignas(64) AtWork {
   std::atomic<i64> next{std::numeric_limits<i64>::max() / 2};  // plane; beyond the last one where none is left
+  std::atomic<i64> left{0};                                    // planes that are not done
   Volume volume;
   i64 number = 0;
 };
@@ -205,7 +206,9 @@ void run_volumes(Call& call, const Memory& memory, std::vector<Volume>& all, std
     const auto search = [&](AtWork& at) {
       while (at.next.load(std::memory_order_relaxed) < call.plan.n[0]) {
         const i64 z = at.next.fetch_add(1, std::memory_order_acquire);
-        if (z < call.plan.n[0]) run_plane(call, memory.workers, at.volume, at.number, z, worker, weigher);
+        if (z >= call.plan.n[0]) return;
+        run_plane(call, memory.workers, at.volume, at.number, z, worker, weigher);
+        at.left.fetch_sub(1, std::memory_order_release);
       }
     };
     AtWork& own = at_work[std::size_t(worker)];
@@ -218,9 +221,11 @@ void run_volumes(Call& call, const Memory& memory, std::vector<Volume>& all, std
       all[std::size_t(i)] = own.volume;
       counted[std::size_t(i)] = found.counted;
       fractions.fetch_add(found.fractions, std::memory_order_relaxed);
+      own.left.store(call.plan.n[0], std::memory_order_relaxed);
       own.next.store(0, std::memory_order_release);
       scanned.fetch_add(1, std::memory_order_release);
       search(own);
+      while (own.left.load(std::memory_order_acquire)) std::this_thread::yield();  // others may still read the volume
     });
     for (bool more = true; more;) {
       more = scanned.load(std::memory_order_acquire) < call.volumes;

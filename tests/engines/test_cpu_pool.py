@@ -143,9 +143,13 @@ def test_a_process_ends_with_its_threads():
 @pytest.mark.parametrize("border", ["keep", "mask"])
 @pytest.mark.parametrize("ignore_label", [None, 3])
 def test_a_batch_is_its_volumes(border, ignore_label):
-    """Threads take volumes of their own where there are enough: with more and less to do, and none without a site."""
+    """Threads take volumes of their own where there are enough: with more and less to do, and none without a site.
+
+    Seven threads are as many as there are volumes, and each volume is large enough for one. Some come late, so others
+    take more than one volume.
+    """
     rng = np.random.default_rng(3)
-    labels = np.stack([rng.random((20, 24, 33)) < share for share in (0.99, 0, 0.5, 1, 0.02, 0.9, 0.97)]).astype(
+    labels = np.stack([rng.random((20, 25, 33)) < share for share in (0.99, 0, 0.5, 1, 0.02, 0.9, 0.97)]).astype(
         np.uint8
     )
     labels[4:, 3, 5, 7] = 3
@@ -155,7 +159,7 @@ def test_a_batch_is_its_volumes(border, ignore_label):
     for given in (None, mask):
         parts = [alone(part, None if given is None else given[i]) for i, part in enumerate(labels)]
         expected = [np.stack(results) for results in zip(*parts, strict=True)]
-        for threads in (1, 2, 5):
+        for threads in (1, 2, 5, 7):
             together = InnerDistanceTransform((8, 8, 8), 50, channels=len(labels), threads=threads, **keywords)
             for result, same in zip(together(labels, given), expected, strict=True):
                 np.testing.assert_array_equal(result, same)
