@@ -70,3 +70,29 @@ def test_a_disc_whose_samples_all_tie(voxel_size):
     results = [on(level, labels, parameters) for level in native.module.levels()]
     np.testing.assert_allclose(results[0], expected, rtol=3e-7)
     assert all(result.tobytes() == results[0].tobytes() for result in results)
+
+
+@pytest.mark.parametrize("shape", [(40, 420, 2), (1, 40, 420)])
+@pytest.mark.parametrize("flipped", [False, True])
+def test_a_slanted_face_at_the_other_end(shape, flipped):
+    """Chunk after chunk improves the last outputs, and the best one is farther away than the search goes."""
+    first, second = (i for i, n in enumerate(shape) if n >= 40)
+    grid = np.indices(shape)
+    labels = (1 + (3 * grid[first] > grid[second])).astype(np.uint8)
+    labels = np.flip(labels) if flipped else labels
+    voxel_size = tuple(12.0 if i == first else 1.0 for i in range(3))
+    expected = inner_distance(labels, voxel_size, engine="reference")
+    parameters = TargetParameters.checked(voxel_size, None, "zero", "extent", None, 0)
+    for level in native.module.levels():
+        np.testing.assert_allclose(on(level, labels, parameters), expected, rtol=3e-7)
+
+
+def test_samples_that_were_never_written():
+    """The first chunk of every line is background, so memory there holds what it held: labels, here like -1e6."""
+    y, x = np.mgrid[:48, :184]
+    label = np.float32(-1e6).view(np.int32)
+    labels = np.where((x - 68) ** 2 + y**2 < 44**2, label, 0).astype(np.int32)
+    expected = inner_distance(labels, (4.0, 4.0), engine="reference")
+    parameters = TargetParameters.checked((4.0, 4.0), None, "zero", "extent", None, 0)
+    for level in native.module.levels():
+        np.testing.assert_allclose(on(level, labels, parameters), expected, rtol=3e-7)

@@ -157,7 +157,11 @@ def test_a_batch_that_ends_with_help_is_its_volumes():
 @pytest.mark.parametrize("border", ["keep", "mask"])
 @pytest.mark.parametrize("ignore_label", [None, 3])
 def test_a_batch_is_its_volumes(border, ignore_label):
-    """Threads take volumes of their own where there are enough: with more and less to do, and none without a site."""
+    """Threads take volumes of their own where there are enough: with more and less to do, and none without a site.
+
+    Seven threads are as many as there are volumes, and each volume is large enough for one. Some come late, so others
+    take more than one volume.
+    """
     rng = np.random.default_rng(3)
     labels = np.stack([rng.random((20, 24, 36)) < share for share in (0.99, 0, 0.5, 1, 0.02, 0.9, 0.97)]).astype(
         np.uint8
@@ -169,7 +173,7 @@ def test_a_batch_is_its_volumes(border, ignore_label):
     for given in (None, mask):
         parts = [alone(part, None if given is None else given[i]) for i, part in enumerate(labels)]
         expected = [np.stack(results) for results in zip(*parts, strict=True)]
-        for threads in (1, 2, 5):
+        for threads in (1, 2, 5, 7):
             together = InnerDistanceTransform((8, 8, 8), 50, channels=len(labels), threads=threads, **keywords)
             for result, same in zip(together(labels, given), expected, strict=True):
                 np.testing.assert_array_equal(result, same)
