@@ -227,7 +227,6 @@ KERNELS = [
     Fault("engine.cpp", "volume.background == SIGNED ? -inside : 0.0f;", "0.0f;", TARGETS),
     Fault("engine.cpp", "|| volume.annotated || volume.keep ||", "|| volume.keep ||", TARGETS),
     Fault("engine.cpp", "volume.background == TIMES_LABEL || volume.annotated", "volume.annotated", TARGETS),
-    Fault("engine.cpp", "memory.bit_sets == call.volumes ? i : in_wave;", "memory.bit_sets > memory.in_wave ? i : in_wave;", POOL),
     Fault("call.hpp", "if (by_volume) in_wave = call.threads;", "if (by_volume) in_wave = 1;", POOL),
     Fault("threads.hpp", "if ((block_ = spare.exchange(nullptr))) break;", "if ((block_ = spare.load())) break;", THREADS),
     Fault("threads.hpp", "if (block_ && block_->bytes < bytes) {", "if (block_ && block_->bytes * 2 < bytes) {", ("test_cpu_bits.py",)),
