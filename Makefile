@@ -16,19 +16,20 @@ demo: .venv/demo
 # answer no engine changes about terminals, names, signals and processes; new files are in.
 ALIKE := benchmarks block_grid brute_force chunk_codec counts cpu_bits cpu_engine cpu_envelope cpu_indices cpu_threads \
 	cucim_limits cupy_order device_cache device_classes device_compiler device_kernels device_launch device_limits \
-	device_packed device_weights distance_mask documentation earlier_objects file_systems fuzz golden gpu gpu_streams \
-	imports keyed kills label_traps leftovers levels levels_cli levels_errors levels_resume loader loader_in_one_process \
-	loader_like_a_dataloader loader_scripts loader_state loader_streams memory_layouts no_site ome_parts open_labels \
-	packaging precedence quoted_numbers ranks remote_labels scale scale_per_class self_test site spatial \
-	suite_itself surroundings target_layouts targets tiff_places tutorial volume_cluster_ends volume_forks \
-	volume_ome volume_ownership volume_resume volume_signals \
-	volume_sources zarr
+	device_packed device_weights distance_mask documentation earlier_objects fault_list file_systems fuzz golden \
+	gpu gpu_streams imports keyed kills label_traps leftovers levels levels_cli levels_errors levels_resume loader \
+	loader_in_one_process loader_like_a_dataloader loader_scripts loader_state loader_streams memory_layouts \
+	no_site ome_parts open_labels packaging precedence quoted_numbers ranks remote_labels scale scale_per_class \
+	self_test site spatial suite_itself surroundings target_layouts targets tiff_places tutorial volume_cluster \
+	volume_cluster_ends volume_errors volume_forks volume_labels volume_metadata volume_ome volume_ownership \
+	volume_resume volume_signals volume_sources zarr
 # One more than there are cores: some tests wait, for a process that ends or a server that does not answer.
 PROCESSES ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 # Tests of one file stay in one process while there is work for all: what a file compiles is compiled once.
 PYTEST := $(BIN)/pytest -n $(PROCESSES) --dist worksteal
-test: check
-	$(PYTEST)
+# What `check` asks is looked at beside the first run.
+test: .venv/ready
+	$(MAKE) --no-print-directory check & $(PYTEST); tested=$$?; wait $$! && exit $$tested
 	$(PYTEST) --engines-on-host --ignore=tests/kernels/race $(ALIKE:%=--ignore-glob=*/test_%.py)
 
 # For the edit-run loop: those files of which each test is fast. No file that starts processes or compiles for devices.
