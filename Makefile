@@ -27,9 +27,8 @@ ALIKE := benchmarks block_grid brute_force chunk_codec counts cpu_bits cpu_engin
 PROCESSES ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 # Tests of one file stay in one process while there is work for all: what a file compiles is compiled once.
 PYTEST := $(BIN)/pytest -n $(PROCESSES) --dist worksteal
-# What `check` asks is looked at beside the first run.
-test: .venv/ready
-	$(MAKE) --no-print-directory check & $(PYTEST); tested=$$?; wait $$! && exit $$tested
+test: check
+	$(PYTEST)
 	$(PYTEST) --engines-on-host --ignore=tests/kernels/race $(ALIKE:%=--ignore-glob=*/test_%.py)
 
 # For the edit-run loop: those files of which each test is fast. No file that starts processes or compiles for devices.
