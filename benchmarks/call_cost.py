@@ -42,14 +42,14 @@ def arguments() -> argparse.Namespace:
 def calls(batch: bool) -> Calls:
     found: Calls = {}
     for what, side, count in (("one voxel", 1, 50), ("16³", 16, 30)):
-        labels = np.ones((1,) * 3, np.uint8) if side == 1 else next(iter(speed(None, sizes=(side,)))).labels
+        labels = np.ones((1,) * 3, np.uint8) if side == 1 else next(iter(speed(sizes=(side,)))).labels
         for name, call in of_labels("cpu", labels):
             found[f"cpu, {what}: {name}"] = call, count
     start_nothing()
     for name, call in of_labels("cuda", np.eye(8, dtype=np.uint8)[None]):
         found[f"cuda without kernels: {name}"] = call, 40
     if batch:
-        labels = np.stack([case.labels for case in speed(None, sizes=(64,))][:1] * 16).reshape(4, 4, 64, 64, 64)
+        labels = np.stack([case.labels for case in speed(sizes=(64,))][:1] * 16).reshape(4, 4, 64, 64, 64)
         for name, call in of_labels("cpu", labels):
             if name.startswith("transform with weights"):
                 found[f"cpu, (4, 4, 64, 64, 64): {name}"] = call, 1

@@ -34,10 +34,12 @@ def emptied(n: int, what: str) -> npt.NDArray[np.uint8]:
     return labels
 
 
-def instances(em: str) -> npt.NDArray[np.uint8]:
-    """The labels of an .npz file, which has them as its first array."""
+def instances(em: str) -> Iterator[Case]:
+    """The labels of an .npz file, which has them as its first array, as voxels of 40 × 32 × 32."""
     with np.load(em) as archive:
-        return np.asarray(archive[archive.files[0]].astype(np.uint8))
+        labels = archive[archive.files[0]].astype(np.uint8)
+    for scale in (50, 200, None):
+        yield Case(f"EM instances, {f'scale {scale}' if scale else 'no scale'}", labels, CELLS, scale)
 
 
 def cells(

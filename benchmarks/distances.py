@@ -51,9 +51,7 @@ def volumes(em: str | None) -> Iterator[Case]:
                 name = f"cells {mean} {'×'.join(f'{size:g}' for size in voxel_size)} seed {seed}"
                 yield Case(name, cells((24, 48, 384), voxel_size, mean, seed), voxel_size, None)
     if em is not None:
-        labels = instances(em)
-        for scale in (50, 200, None):
-            yield Case(f"EM instances, {f'scale {scale}' if scale else 'no scale'}", labels, (40, 32, 32), scale)
+        yield from instances(em)
     for what in ("voxel", "line", "plane"):
         yield Case(f"background {what}", emptied(128, what), (8, 8, 8), None)
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from cases import Case, speed
+from cases import Case, instances, speed
 from records import RESULTS, machine, write
 from versions import Version, commit_of, serve
 
@@ -37,9 +37,9 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def rows() -> Iterator[tuple[Case, int]]:
+def rows(em: str | None) -> Iterator[tuple[Case, int]]:
     """What is timed, and how many calls a round makes of it."""
-    for case in speed(sizes=(128,)):
+    for case in (*speed(sizes=(128,)), *(() if em is None else instances(em))):
         yield case, 1
     yield Case("one voxel", np.ones((1, 1, 1), np.uint8), (8, 8, 8), 50), 400
     yield Case("16³", next(iter(speed(sizes=(16,)))).labels, (8, 8, 8), 50), 200

@@ -11,18 +11,14 @@ a 95 % interval from resampled rounds. Writes benchmarks/results/small_patches/<
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from cases import speed
-from engine_versions import ratio
-from records import RESULTS, machine, write
-from versions import Version, commit_of, serve
+from engine_versions import compare
 
 from inner_distance_gpu import InnerDistanceTransform
 from inner_distance_gpu.cli.comparison import blobs
@@ -53,7 +49,7 @@ def answering(options: argparse.Namespace) -> Callable[[str], Any]:
         return InnerDistanceTransform((8, 8, 8), 50, engine="cpu", threads=options.threads)
 
     for edge in (1, 16, 32, 64):
-        case = np.ones((1, 1, 1), np.uint8) if edge == 1 else next(iter(speed(None, sizes=(edge,)))).labels
+        case = np.ones((1, 1, 1), np.uint8) if edge == 1 else next(iter(speed(sizes=(edge,)))).labels
         labels = torch.from_numpy(case)
         for pause, calls in PAUSES.items():
             one = transform()
@@ -84,41 +80,5 @@ def answering(options: argparse.Namespace) -> Callable[[str], Any]:
     return answer
 
 
-def main() -> None:
-    options = arguments()
-    if options.serve:
-        serve(answering(options))
-        return
-    words = [Path(word).name for word in sys.argv[1:]]
-    record: dict[str, Any] = {"suite": "engine versions", "machine": machine(options.threads)}
-    record["command"] = " ".join(["python benchmarks/small_patches.py", *words])
-    pythons = {"before": options.before, "after": sys.executable}
-    record["commits"] = {name: commit_of(python) for name, python in pythons.items()}
-    seen: dict[str, dict[str, list[float]]] = {}
-    with (
-        Version(options.before, Path(__file__), *sys.argv[1:]) as before,
-        Version(sys.executable, Path(__file__), *sys.argv[1:]) as after,
-    ):
-        versions = {"before": before, "after": after}
-        names = after.ask(row="")
-        for i in range(-1, options.rounds):
-            for name in names:
-                for version in ("before", "after") if i % 2 else ("after", "before"):
-                    seconds = versions[version].ask(row=name)
-                    if i >= 0:
-                        seen.setdefault(name, {}).setdefault(version, []).append(seconds)
-    record["rows"] = []
-    for name, times in seen.items():
-        middle, low, high = ratio(**times)
-        milliseconds = {version: [round(s * 1e3, 5) for s in seconds] for version, seconds in times.items()}
-        record["rows"].append({"row": name, "after over before": middle, "95 %": [low, high], "ms": milliseconds})
-        old, new = (np.quantile(milliseconds[version], (0, 0.25, 0.5, 0.75)) for version in ("before", "after"))
-        print(
-            f"{name}: {old[2]:.4g} → {new[2]:.4g} ms, {middle:.3f} × ({low:.3f}–{high:.3f}); least {old[0]:.4g} → "
-            f"{new[0]:.4g}, quartiles {old[1]:.4g}–{old[3]:.4g} → {new[1]:.4g}–{new[3]:.4g}"
-        )
-    print(f"written: {write(record, RESULTS / 'small_patches').name}")
-
-
 if __name__ == "__main__":
-    main()
+    compare("small_patches", arguments(), answering)

@@ -151,36 +151,27 @@ static inline i64 chunks_within(float worst, float floor, float half_step_square
 
 // The chunks that are looked at first: some on either side of the outputs, no more than 64.
 struct Window {
+  static constexpr i64 SIDE = 24;
   i64 at, low, high;  // the first chunk of the outputs, the first one of the window, the one behind it
   Window(i64 row, i64 own, i64 chunks) : at(row / ROWS_PER_CHUNK) {
-    constexpr i64 SIDE = 24;
     low = at > SIDE ? at - SIDE : 0, high = at + own + SIDE < chunks ? at + own + SIDE : chunks;
   }
 };
 
 // Goes on outside of the window, no further than FAR_CHUNKS chunks.
 template <class V, bool HALF>
-static void search_beyond(Outputs<V>& best, const Line<V>& line, const LineCosts<V>& costs, i64 row, Window w,
+static void search_beyond(Outputs<V>& best, const Line<V>& line, const LineCosts<V>& costs, i64 row, const Window& w,
                           float half_step_square, i64& seed) {
-  for (bool more = true; more;) {
-    i64 far = chunks_within(best.worst(), line.floor, half_step_square);
-    far = far < FAR_CHUNKS ? far : FAR_CHUNKS;
-    const i64 end = w.at + Outputs<V>::CHUNKS + far;
-    const i64 lowest = w.at - far > 0 ? w.at - far : 0, highest = end < line.chunks ? end : line.chunks;
-    more = w.low > lowest || w.high < highest;
-    if (w.high < highest) {
-      const i64 first = w.high;
-      w.high = first + 64 < highest ? first + 64 : highest;
-      const u64 bits = chunks_to_search<V>(best.worst(), line, costs, w.at, first, w.high);
-      search_chunks<V, HALF>(best, line, costs, row, first, bits, seed);
-    }
-    if (w.low > lowest) {
-      const i64 last = w.low;
-      w.low = last - 64 > lowest ? last - 64 : lowest;
-      const u64 bits = chunks_to_search<V>(best.worst(), line, costs, w.at, w.low, last);
-      search_chunks<V, HALF>(best, line, costs, row, w.low, bits, seed);
-    }
-  }
+  static_assert(FAR_CHUNKS - Window::SIDE <= 64, "what lies on one side of the window is looked at together");
+  const i64 within = chunks_within(best.worst(), line.floor, half_step_square);
+  const i64 far = within < FAR_CHUNKS ? within : FAR_CHUNKS, end = w.at + Outputs<V>::CHUNKS + far;
+  const i64 lowest = w.at - far > 0 ? w.at - far : 0, highest = end < line.chunks ? end : line.chunks;
+  if (w.high < highest)
+    search_chunks<V, HALF>(best, line, costs, row, w.high,
+                           chunks_to_search<V>(best.worst(), line, costs, w.at, w.high, highest), seed);
+  if (w.low > lowest)
+    search_chunks<V, HALF>(best, line, costs, row, lowest,
+                           chunks_to_search<V>(best.worst(), line, costs, w.at, lowest, w.low), seed);
 }
 
 // The samples of N lines, transposed when they are first needed.
