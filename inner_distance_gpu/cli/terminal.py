@@ -23,6 +23,7 @@ _ERRORS = "inner_distance_gpu"  # the name of `_spell` among Python's ways to de
 # The last three are what batch systems send before they kill: at a limit of CPU time, or as a note that was asked for.
 _ENDS = ("SIGTERM", "SIGHUP", "SIGBREAK", "SIGXCPU", "SIGUSR1", "SIGUSR2")
 _ENDING = [getattr(signal, name) for name in _ENDS if hasattr(signal, name)]
+_MOMENT = 0.05  # s until a signal is sent again
 _VALUE = r"""'(?P<quoted>[^']*)'|[(\[](?P<several>[^)\]]*)[)\]]|(?P<plain>[^\s,;:()]*)"""
 
 
@@ -98,21 +99,41 @@ codecs.register_error(_ERRORS, _spell)
 def _ended_by_signals() -> Iterator[None]:
     """SIGTERM and the like end the block with SystemExit, so that it tidies up; exit code 128 and the signal's number.
 
-    A signal that is ignored, as under nohup, or that something else handles stays with that.
+    A signal that is ignored, as under nohup, or that something else handles stays with that. Python ignores what is
+    raised in a destructor or in a callback, and while a class is made it becomes another exception; both happen in
+    imports. The signal is sent again then, and the exit code is its own all the same.
     """
+    seen: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
         for other in handled:
             signal.signal(other, signal.SIG_IGN)  # a second one does not end the tidying
+        seen.append(number)
         raise SystemExit(128 + number)
+
+    def listen() -> None:
+        for number in handled:
+            signal.signal(number, end)
+
+    def ignored(unraisable: Any) -> None:
+        if not (seen and isinstance(unraisable.exc_value, SystemExit)):
+            before(unraisable)
+            return
+        listen()
+        threading.Timer(_MOMENT, signal.raise_signal, (seen[-1],)).start()
 
     main = threading.current_thread() is threading.main_thread()  # no other may set handlers
     handled = [number for number in _ENDING if main and signal.getsignal(number) is signal.SIG_DFL]
-    for number in handled:
-        signal.signal(number, end)
+    before, sys.unraisablehook = sys.unraisablehook, ignored
+    listen()
     try:
         yield
+    except BaseException as error:
+        if seen:
+            raise SystemExit(128 + seen[-1]) from error
+        raise
     finally:
+        sys.unraisablehook = before
         for number in handled:
             signal.signal(number, signal.SIG_DFL)
 

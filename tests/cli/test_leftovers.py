@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sysconfig
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -130,12 +131,41 @@ def test_a_signal_leaves_no_hidden_files(tmp_path, number, output):
     program.send_signal(number)
     try:
         said = program.communicate(timeout=10)[1]
-    except subprocess.TimeoutExpired:  # Python ignores what a signal raises in a destructor; the work goes on
+    except subprocess.TimeoutExpired:  # what it raised was lost in some import; the work goes on
         program.send_signal(number)
         said = program.communicate(timeout=60)[1]
     assert "Traceback" not in said or output == "t.zarr", "threads of zarr-python may say that they were interrupted"
     assert program.returncode == 128 + number
     assert os.listdir(tmp_path) == ["many.npy"]
+
+
+def in_a_callback(thing):
+    return weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGTERM))
+
+
+def in_a_class(thing):
+    class Signals:
+        def __set_name__(self, owner, name):
+            signal.raise_signal(signal.SIGTERM)
+
+    type("Made", (), {"signals": Signals()})
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends processes without a signal")
+@pytest.mark.parametrize("where", [in_a_callback, in_a_class])
+def test_a_signal_whose_exception_is_lost_ends_the_command_all_the_same(where):
+    """As in imports: Python ignores exceptions in callbacks, and makes others of those where a class is made."""
+
+    def command():
+        thing = type("Thing", (), {})()
+        kept = where(thing)
+        del thing
+        time.sleep(5)
+        assert kept is None, "no signal has ended it"
+
+    with pytest.raises(SystemExit) as left, terminal.surroundings():
+        command()
+    assert left.value.code == 128 + signal.SIGTERM
 
 
 @pytest.mark.skipif(not CAN_FORK, reason="no forkserver")
