@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import codecs
 import contextlib
 import io
@@ -10,6 +11,7 @@ import re
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Collection, Iterator
 from types import FrameType
@@ -99,13 +101,18 @@ codecs.register_error(_ERRORS, _spell)
 def _ended_by_signals() -> Iterator[None]:
     """SIGTERM and the like end the block with SystemExit, so that it tidies up; exit code 128 and the signal's number.
 
-    A signal that is ignored, as under nohup, or that something else handles stays with that. Python ignores what is
-    raised in a destructor or in a callback, and while a class is made it becomes another exception; both happen in
-    imports. The signal is sent again then, and the exit code is its own all the same.
+    A signal that is ignored, as under nohup, or that something else handles stays with that. An import waits for its
+    end: code there may catch what is raised and go on. What is raised in a destructor or a callback Python ignores, so
+    the signal is sent again; where a class is made it becomes another exception, and the exit code is its own all the
+    same.
     """
     seen: list[int] = []
+    outside = _imports(sys._getframe())
 
     def end(number: int, frame: FrameType | None) -> None:
+        if _imports(frame) > outside:
+            _send_again(number)
+            return
         for other in handled:
             signal.signal(other, signal.SIG_IGN)  # a second one does not end the tidying
         seen.append(number)
@@ -120,7 +127,7 @@ def _ended_by_signals() -> Iterator[None]:
             before(unraisable)
             return
         listen()
-        threading.Timer(_MOMENT, signal.raise_signal, (seen[-1],)).start()
+        _send_again(seen[-1])
 
     main = threading.current_thread() is threading.main_thread()  # no other may set handlers
     handled = [number for number in _ENDING if main and signal.getsignal(number) is signal.SIG_DFL]
@@ -129,13 +136,38 @@ def _ended_by_signals() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if seen:
+        if seen and not (isinstance(error, SystemExit) and not error.code):  # that is the end of work that was done
             raise SystemExit(128 + seen[-1]) from error
         raise
     finally:
         sys.unraisablehook = before
         for number in handled:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _imports(frame: FrameType | None) -> int:
+    """How many imports are under way in a frame and its callers, counted in frames."""
+    count = 0
+    while frame is not None:
+        count += frame.f_code.co_filename.startswith("<frozen importlib")
+        frame = frame.f_back
+    return count
+
+
+def _send_again(number: int) -> None:
+    """In a moment, to the main thread. For handlers: it takes no lock that what they interrupt may hold."""
+
+    def send() -> None:
+        time.sleep(_MOMENT)
+        if signal.getsignal(number) is signal.SIG_DFL:  # the command has ended meanwhile
+            return
+        if sys.platform == "win32":
+            signal.raise_signal(number)
+        else:
+            signal.pthread_kill(main, number)  # also where it waits
+
+    main = threading.main_thread().ident or 0
+    _thread.start_new_thread(send, ())
 
 
 def print_error(error: BaseException, options: Collection[str]) -> None:
