@@ -1,3 +1,4 @@
+import signal
 import sys
 
 import pytest
@@ -18,6 +19,12 @@ __all__ = [
     "pytest_pyfunc_call",
     "pytest_report_header",
 ]
+
+
+def pytest_sessionstart():
+    """Under nohup SIGHUP is ignored, here and in what the tests start."""
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items):
