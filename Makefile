@@ -5,6 +5,9 @@
 # builds and tries the packages, docs builds the site and serve shows it. Each makes its own environment.
 PYTHON ?= python3
 BIN := .venv/bin
+# Python keeps what it compiles of a module when it is first imported. Images of containers often forbid that, and then
+# each of some hundred processes that the tests start would compile torch anew, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test quick check bench docs serve compat sanitize fuzz race faults dist torch-ends FORCE
 
