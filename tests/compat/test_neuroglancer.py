@@ -1,6 +1,6 @@
 """Does neuroglancer show labels and target of `volume` at the same place? Seen in a headless Chromium.
 
-`python tests/compat/test_neuroglancer.py docs/neuroglancer.png` draws the picture of docs/volumes.md.
+`PYTHONPATH=tests python tests/compat/test_neuroglancer.py docs/neuroglancer.png` draws the picture of docs/volumes.md.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pytest
 from compat.standins import real
+from zarr_stores import ZARR_2, create
 
 neuroglancer: Any = real("neuroglancer")
 BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
@@ -73,9 +74,9 @@ def write(folder: Path) -> None:
 
     described = {"axes": [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]}
     described["datasets"] = [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": VOXEL_SIZE}]}]
-    group = zarr.open_group(str(folder / "labels.zarr"), mode="w", zarr_format=2)
+    group = zarr.open_group(str(folder / "labels.zarr"), mode="w", **({} if ZARR_2 else {"zarr_format": 2}))
     group.attrs["multiscales"] = [described | {"version": "0.4"}]
-    group.create_array("0", shape=SHAPE, chunks=(48, 80, 80), dtype="u4")[...] = labels()
+    create(folder / "labels.zarr" / "0", labels(), chunks=(48, 80, 80))
     blockwise.write(folder / "labels.zarr", folder / "target.zarr", scale=80, dtype="int8")
     blockwise.write_levels(folder / "target.zarr")
 
