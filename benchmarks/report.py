@@ -173,7 +173,7 @@ def gains_table(record: Record) -> Iterator[str]:
             off = difference(their["largest difference"])
             yield [user, ratio(their, our), *both, memory, off]
 
-    yield from lines("a user of | × | waits | here | memory per voxel | Δ at most", cells())
+    yield from lines("a user of | × | their time | this package | memory per voxel | Δ at most", cells())
     yield from ["", "What is called, and what differs in its result:", ""]
     for user, name, their, _, differs in gains(record):
         yield f"- {user}: {name}, on {their['shape'][0]}³. {differs[0].upper()}{differs[1:]}."

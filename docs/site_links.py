@@ -1,4 +1,4 @@
-"""Pages of the site that lie outside docs/, and links between them, docs/ and the rest of the repository."""
+"""Pages of the site that lie outside docs/, links between them, docs/ and the rest of the repository."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _BROUGHT = {
 }
 _MADE = {"docs/tutorial/nuclei.py": "nuclei.md"}  # by docs/tutorial/cells.py
 _MARK = re.compile(r"<!-- (?:quote: .*?|end) -->")  # what benchmarks/quote.py fills in; the text between stays
+_GAP = re.compile(r"(?<=\d) (?=(?:B|GB|ms|ns|s|µs|µm|%)(?!\w))|(?<=\d–)(?=\d)")  # in a number with its unit, in a range
 _LINK = re.compile(r"(?P<picture>!?)\[(?P<text>[^\]]*)\]\((?P<path>[^)\s:#]+)(?P<anchor>#[^)\s]*)?\)")
 
 
@@ -52,4 +53,14 @@ def on_page_markdown(markdown: str, page: Page, config: Any, **_: Any) -> str:
             return f"[{text}]({repository.rstrip('/')}/blob/main/{path}{anchor})"
         return f"`{path}`" if path == text.strip("`") else f"{text} (`{path}` in the repository)"
 
-    return _LINK.sub(led, _MARK.sub("", markdown))
+    return _LINK.sub(led, _unbroken(_MARK.sub("", markdown)))
+
+
+def _unbroken(markdown: str) -> str:
+    """Rows of tables in which no line ends between a number and its unit, or within a range of numbers."""
+    rows = [_GAP.sub(_glue, line) if line.startswith("|") else line for line in markdown.split("\n")]
+    return "\n".join(rows)
+
+
+def _glue(gap: re.Match[str]) -> str:
+    return "\N{NO-BREAK SPACE}" if gap[0] else "\N{WORD JOINER}"

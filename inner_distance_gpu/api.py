@@ -44,7 +44,8 @@ def inner_distance(
     scale : positive number or None, or one number per class
         The target is `tanh(±d / scale)`, world units; None leaves ±d in world units.
     background : {"zero", "signed", "times_label"}
-        0 where label = 0; the negative side kept; or the result times the label (DaCapo to the letter).
+        What a voxel of label 0 gets: 0; its negative distance; or 0, where the target is multiplied by the label as
+        in DaCapo.
     no_boundary : {"extent", "saturate"}
         Distance in a volume without any site: half its shortest extent, or infinity.
     ignore_label : number or None
@@ -151,7 +152,7 @@ def balanced_weights(
     engine: str = "auto",
     threads: int | None = None,
 ) -> tuple[Any, ClassCounts]:
-    """Weights that give every class the same share of the loss, from class counts that move along.
+    """Weights that give every class the same share of the loss, from class counts that are carried from call to call.
 
     Per slab the counts grow by (voxels of the class where mask ≠ 0, sum of the mask); the fraction of a
     class is `clip(numerator / denominator)`; a voxel weighs `mask / (num_classes × fraction)`.
@@ -161,6 +162,7 @@ def balanced_weights(
     labels : array of any shape
         Classes 0 … num_classes − 1, as in `inner_distance`. NaN marks unannotated voxels.
     num_classes : positive int
+        How many classes there are, the background included.
     mask : array or None
         Finite, not negative; None is ones. Shape of the labels, but for leading axes (all but the last two)
         that are 1 or missing. On the labels' device.
@@ -168,7 +170,7 @@ def balanced_weights(
         Extents of blocks with counts of their own, in C order; −1 is the whole axis, the last block may be
         ragged. None is one slab, the whole array.
     clip : (low, high)
-        0 < low <= high <= 1.
+        Bounds of a class's fraction, 0 < low <= high <= 1. The default is (0.05, 0.95).
     counts : ClassCounts or None
         Counts so far, of shape (slabs, classes); None starts at 0 of 1. Not changed.
     ignore_label : number or None

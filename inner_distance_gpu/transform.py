@@ -59,7 +59,7 @@ class InnerDistanceTransform(torch.nn.Module):
         True carries the counts from call to call in `.counts`, in training and in evaluation mode alike;
         False starts at 0 of 1 in every call.
     clip : (low, high)
-        Bounds of a class's fraction.
+        Bounds of a class's fraction, (0.05, 0.95) by default.
     border : {"keep", "mask"}
         "mask" sets the weight to 0 where an object outside the array could be nearer: where the distance is
         larger than the one from the voxel's centre to the nearest border of the array. Such voxels are counted.

@@ -27,7 +27,7 @@ SHOWN = 120  # voxels along each side of a picture
 def case(image: str) -> tuple[np.ndarray, tuple[float, ...]]:
     """The instances of an image of the demo, and their voxel size."""
     opened = open_labels(images_folder() / image)
-    return opened.read((0,) * len(opened.shape), opened.shape), CASES[image]
+    return opened.read(), CASES[image]
 
 
 def view(values: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -57,7 +57,8 @@ def run(
     scale: Annotated[
         str,
         typer.Option(
-            help="World units. The target is tanh(distance / scale); 50,20: one per class or id; none leaves distances."
+            help="World units; the command scale suggests one. The target is tanh(distance / scale); 50,20: one per "
+            "class or id; none leaves distances."
         ),
     ],
     voxel_size: Annotated[str | None, typer.Option(help=VOXEL_SIZE)] = None,

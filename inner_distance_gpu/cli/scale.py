@@ -65,7 +65,9 @@ def scale(
     console.print(
         "An object of the median half-width has 0.9 in its middle then; no scale is below the largest voxel size."
     )
-    console.print(f"Flat: objects wider than {SCALES_OF_FLAT} scales, whose target is 0.995 and more inside.")
+    console.print(
+        f"Flat: objects of a half-width above {SCALES_OF_FLAT} scales. In their middle the target is above 0.995."
+    )
 
 
 def half_widths(

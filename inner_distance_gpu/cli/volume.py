@@ -54,7 +54,11 @@ def volume(
         ),
     ],
     scale: Annotated[
-        str, typer.Option(help="World units. The target is tanh(distance / scale); 50,20: one per class or id.")
+        str,
+        typer.Option(
+            help="World units; the command scale suggests one. The target is tanh(distance / scale); 50,20: one per "
+            "class or id."
+        ),
     ],
     voxel_size: Annotated[str | None, typer.Option(help=VOXEL_SIZE)] = None,
     ids: Annotated[str | None, typer.Option(help="One binary channel per id: 1,2,7.")] = None,

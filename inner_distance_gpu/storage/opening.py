@@ -93,13 +93,13 @@ class Labels:
         self.voxel_size, self.unit, self.stated_by, self.notice = found.sizes, found.unit, found.by, found.notice
         self.translation = found.translation
 
-    def read(self, begin: Sequence[int], end: Sequence[int]) -> npt.NDArray[Any]:
-        """The labels of a box.
+    def read(self, begin: Sequence[int] | None = None, end: Sequence[int] | None = None) -> npt.NDArray[Any]:
+        """The labels of a box, or all of them.
 
         Parameters
         ----------
-        begin, end : sequence of int
-            Over all axes of `shape`; clipped to it.
+        begin, end : sequence of int, or None
+            Over all axes of `shape`; clipped to it. None is the first and the last corner.
 
         Returns
         -------
@@ -110,7 +110,8 @@ class Labels:
         ValueError, OSError
             They cannot be read; the message begins with the place as it was spelt.
         """
-        low, high = self._clipped(begin, end)
+        first = [0] * len(self.shape) if begin is None else begin
+        low, high = self._clipped(first, self.shape if end is None else end)
         shape = tuple(h - b for b, h in zip(low, high, strict=True))
         if 0 in shape:
             return np.empty(shape, self.dtype)

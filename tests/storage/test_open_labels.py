@@ -43,6 +43,15 @@ def test_all_values(case):
     assert read.flags.c_contiguous
 
 
+def test_a_corner_that_is_not_named_is_that_of_the_array(case):
+    store, where = case
+    labels = open_labels(where, store.key)
+    np.testing.assert_array_equal(labels.read(), store.values)
+    middle = [n // 2 for n in labels.shape]
+    np.testing.assert_array_equal(labels.read(middle), store.values[tuple(slice(n, None) for n in middle)])
+    np.testing.assert_array_equal(labels.read(end=middle), store.values[tuple(map(slice, middle))])
+
+
 def test_a_part_is_clipped(case):
     store, where = case
     labels = open_labels(where, store.key)
