@@ -18,10 +18,11 @@ constexpr int TILE_ELEMENTS = FAMILIES * 32;  // scan distances of 32 neighbours
 constexpr int CHUNK_TILE_ELEMENTS = 2 * 32;   // the same for chunks: the least of families z and a, then that of b
 constexpr int SQUARES_AT_MOST = 256;  // entries of the scan's table of squares, once for whole and once for half steps
 
-constexpr int ROWS = 4;            // rows of a band in kernel `plane`
-constexpr int PAIR_ROWS = 8;       // rows of a band in kernel `pairs`
-constexpr int PAIRS = 16;          // pairs of neighbours along x in a word of bits
-constexpr int PAIR_THREADS = 128;  // threads of a block of kernel `pairs`, at most
+constexpr int ROWS = 4;             // rows of a band in kernel `plane`
+constexpr int PLANE_THREADS = 256;  // threads of a block of kernel `plane`, at most
+constexpr int PAIR_ROWS = 8;        // rows of a band in kernel `pairs`
+constexpr int PAIRS = 16;           // pairs of neighbours along x in a word of bits
+constexpr int PAIR_THREADS = 128;   // threads of a block of kernel `pairs`, at most
 // Entries of a table of costs: 128 half steps reach NO_SQUARE in any unit, and a search reads 8 steps further.
 constexpr int COSTS = 144;
 
@@ -51,7 +52,7 @@ struct Job {
   i64 volumes;
   i64 leading[LEADING];
   i64 slabs;             // volume i belongs to slab i % slabs
-  void *scans, *chunks;  // [buf] scan distances, and the least of each chunk or null; see tiles.cuh
+  void *scans, *chunks;  // [buf] scan distances, and the least of each chunk; see tiles.cuh
   u32* inside;           // [buf] (volumes, nz, ny, words) bits: the voxel is annotated and its label is not 0
   u32* annotated;        // [buf] the same shape: the voxel is annotated; null where every voxel is
   u32* flags;            // [buf] (volumes) values of Flag, cleared before the first launch

@@ -102,13 +102,12 @@ void plan_scan(Planner& planner, bool packed, int scan_bytes, const Limits& limi
   const Job& job = planner.job();
   const i64 rows = job.volumes * job.n[0] * job.n[1], chunk_rows = parts_of(job.n[1], ROWS_PER_CHUNK),
             label_bytes = job.table.classes ? 0 : job.label.width;
-  planner.piece("scans", rows * job.words * TILE_ELEMENTS * (packed ? 2 : scan_bytes), {JOB_FIELD(scans)});
+  const i64 element_bytes = packed ? i64(sizeof(u16)) : scan_bytes;
+  planner.piece("scans", rows * job.words * TILE_ELEMENTS * element_bytes, {JOB_FIELD(scans)});
+  planner.piece("chunks", job.volumes * job.n[0] * chunk_rows * job.words * CHUNK_TILE_ELEMENTS * element_bytes,
+                {JOB_FIELD(chunks)});
   plan_bits(planner);
-  if (packed) {
-    planner.piece("values", (i64(job.limit) + 1) * 4, {JOB_FIELD(values)});
-    planner.piece("chunks", job.volumes * job.n[0] * chunk_rows * job.words * CHUNK_TILE_ELEMENTS * 2,
-                  {JOB_FIELD(chunks)});
-  }
+  if (packed) planner.piece("values", (i64(job.limit) + 1) * 4, {JOB_FIELD(values)});
   const i64 segments = parts_of(job.n[0], STEPS), words_bytes = segments * ROWS_PER_CHUNK * KINDS * 32 * 4;
   i64 grid = job.volumes * chunk_rows * job.words, shared = packed ? SQUARES_BYTES : 0;
   if (shared + words_bytes > limits.shared_bytes) {
@@ -131,7 +130,7 @@ void plan_plane(Planner& planner, int scan_bytes, const Limits& limits) {
     planner.piece("rows", grid * row_bytes, {JOB_FIELD(rows)});
     shared = 0;
   }
-  const int threads = std::min(256, (job.n[2] + 31) / 32 * 32);
+  const int threads = std::min(PLANE_THREADS, (job.n[2] + 31) / 32 * 32);
   planner.plan.launches.push_back(launch_of("plane.cu", plane_name(scan_bytes, in_scratch), grid, threads, 1, shared));
 }
 

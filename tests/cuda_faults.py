@@ -31,6 +31,11 @@ CUDA = [
     Fault("scan.cu", "counts = u32(__popc(inside)) | u32(__popc(annotated)) << 16;", "counts = u32(__popc(inside)) | 32u << 16;", PACKED),
     Fault("scan.cu", "sizeof(T) == 1 && !job.annotated && view.step[2] == 1 && (all & 3) == 0;", "sizeof(T) == 1 && !job.annotated && view.step[2] == 1;", PACKED),
     Fault("scan.cu", "column.beside = column.here + (x + 4 < nx ? 4 : 3);", "column.beside = column.here + 4;", PACKED),
+    Fault("scan.cu", "const K nearer = face_z < face_a ? face_z : face_a;", "const K nearer = face_z;", DEVICE),
+    # plane: chunks
+    Fault("plane.cu", "square_of(before, 0, along_z) + nearest < worst", "square_of(before, 0, along_z) + even < worst", DEVICE),
+    Fault("plane.cu", "square_of(behind, 0, along_z) + even < worst", "square_of(behind, 1, along_z) + even < worst", DEVICE),
+    Fault("plane.cu", "away += ROWS_PER_CHUNK, least_away += samples.least_step;", "away += ROWS_PER_CHUNK;", DEVICE),
     # pairs: costs, chunks, two rows or columns per register
     Fault("pairs.cu", "costs[away + 1].even, best[r]);", "costs[away].even, best[r]);", PACKED),
     Fault("pairs.cu", "BEFORE ? costs[away].odd : costs[away + 1].odd", "costs[away + 1].odd", PACKED),

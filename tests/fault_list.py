@@ -238,10 +238,10 @@ KERNELS = [
     Fault("host.cpp", "if (labels.shape.size() < task.voxel_size.size())", "if (false)", BINDING),
     Fault("plane.cu", "      __syncthreads();\n      fill_d", "      fill_d", DEVICE),
     Fault("plane.cu", "finish_band(job, c, d, band, site);\n    __syncthreads();", "finish_band(job, c, d, band, site);", DEVICE),
-    Fault("plane.cu", "h + ways.odd[ROWS - i]", "h + ways.odd[ROWS - 1 - i]", DEVICE),
+    Fault("plane.cu", "ways.odd[BEFORE ? away : away + 1]", "ways.odd[away]", DEVICE),
     Fault("plane.cu", "if (!(worst_of(best) > odd)) return;", "if (!(worst_of(best) > 2 * odd)) return;", DEVICE),
     Fault("plane.cu", "job.everywhere || (flags & HAS_MISSING);", "job.everywhere;", DEVICE),
     Fault("plane.cu", "i64(blockIdx.x) * 2 * nx", "i64(0) * 2 * nx", DEVICE),
-    Fault("plane.cu", "(pair && bit_at(words, x + 1))", "false", DEVICE),
+    Fault("plane.cu", "least(left.row[i], right.row[i]) < infinity();", "left.row[i] < infinity();", DEVICE),
 ]
 # fmt: on

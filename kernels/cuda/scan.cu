@@ -1,7 +1,7 @@
 // Kernel `scan`: for every voxel the distance along z to the nearest face of each family, see half_grid.hpp.
 //
 //   labels     [inp]  (volumes, nz, ny, nx), any width T and steps; with classes T is ClassBits, and none are read
-//   scans      [out]  distances or squares of type K, see tiles.cuh; with squares also `chunks`
+//   scans      [out]  distances or squares of type K, and the least of each chunk in `chunks`, see tiles.cuh
 //   inside     [out]  (volumes, nz, ny, words) bits: the voxel is annotated and its label is not 0; with classes [inp]
 //   annotated  [out]  the same shape, where labels can be unannotated: the voxel is annotated; with classes [inp]
 //   flags      [out]  (volumes) whether there is a site, and whether there is an unannotated voxel

@@ -62,12 +62,35 @@ struct Block {
 
 struct alignas(16) FourWords { u32 word[4]; };
 
-// Writes the distances of one segment. Face i lies at step i (families a and b), or between the steps i and i + 1
-// (family z, where k stands for k + 1/2).
+// Writes the distances of one segment, and the least of each chunk. Face i lies at step i (families a and b), or between
+// the steps i and i + 1 (family z, where k stands for k + 1/2).
 template <class K> struct Writer {
   DEVICE_MEMBER static void segment(const Job& job, const Block& block, const FaceBits& bits, int segment, int segments,
                                     const Stored<K>& stored);
 };
+
+// The least of what this thread has written of a segment: of its column, over the rows of the block.
+template <class K> DEVICE_FN void write_least(const Job& job, const Block& block, int first, int steps) {
+  const int x = block.tile * 32 + int(threadIdx.x);
+  const i64 plane = block.volume * job.n[0] + first, row_step = row_at(job, 1);
+  const K* p = static_cast<const K*>(job.scans) + row_at(job, plane * job.n[1] + block.y) + tile_at(x);
+  K* out = static_cast<K*>(job.chunks) + chunk_row_at(job, plane * chunks_of(job) + block.y / ROWS_PER_CHUNK) +
+           chunk_tile_at(x);
+#pragma unroll 1
+  for (int i = 0; i < steps; ++i, p += row_at(job, job.n[1]), out += chunk_row_at(job, chunks_of(job))) {
+    K za = Scan<K>::none, b = Scan<K>::none;
+#pragma unroll
+    for (int row = 0; row < ROWS_PER_CHUNK; ++row) {
+      if (row >= block.rows) break;
+      const K* q = p + row * row_step;
+      const K face_z = q[0], face_a = q[32], face_b = q[64];
+      const K nearer = face_z < face_a ? face_z : face_a;
+      za = nearer < za ? nearer : za;
+      b = face_b < b ? face_b : b;
+    }
+    out[0] = za, out[32] = b;
+  }
+}
 
 template <class K> DEVICE_MEMBER void Writer<K>::segment(const Job& job, const Block& block, const FaceBits& bits,
                                                          int segment, int segments, const Stored<K>& stored) {
@@ -99,6 +122,7 @@ template <class K> DEVICE_MEMBER void Writer<K>::segment(const Job& job, const B
       }
     }
   }
+  write_least<K>(job, block, first, steps);
 }
 
 // Whether a segment is all background without a face, and distances of background are not needed. Then none of its

@@ -3,8 +3,9 @@
 //   scans  (volumes, nz, ny, words, FAMILIES, 32) of a type K: for each row and 32 neighbours along x the families
 //          z, a, b side by side, so that one pointer serves all three. Rows are padded to whole words; the padding is
 //          never part of a result.
-//   chunks (volumes, nz, ny / ROWS_PER_CHUNK rounded up, words, 2, 32) of Square, with squares only: the least of a
-//          chunk of rows, of families z and a together, and of family b.
+//   chunks (volumes, nz, ny / ROWS_PER_CHUNK rounded up, words, 2, 32) of K: the least of a chunk of rows, of families
+//          z and a together, and of family b. Of distances in voxels it is the least k, though in family z k stands for
+//          k + 1/2: a bound may be too low.
 //
 // K is u8, u16 or u32 for a distance in voxels (in family z, k stands for k + 1/2), or Square for the square of the
 // distance. Squares are for kernel `pairs`, which searches two of them per register.

@@ -101,7 +101,7 @@ PLANTED = [  # file, what stands there, what is planted; kernel that is wrong; w
         "pairs",
         "pairs, case 'packed', target",
     ),
-    ("plane.cu", "ways.next += 2.0f;", "ways.next += 3.0f;", "plane<unsigned char, false>", "plane<.*'float', target"),
+    ("plane.cu", "w + ways.even[away]", "w + ways.odd[away]", "plane<unsigned char, false>", "plane<.*'float', target"),
     (
         "weights.cu",
         "length += counts;",
