@@ -34,6 +34,13 @@ def test_numpy_bool():
     assert balanced_weights(VALUES != 0)[1].to_dicts() == balanced_weights((VALUES != 0).astype(int))[1].to_dicts()
 
 
+@pytest.mark.parametrize("dtype", [*FLOATS, ml_dtypes.bfloat16], ids=str)
+def test_infinity_is_a_label_and_nan_is_none(dtype):
+    ids = np.resize([0, 2, 2, 2, 1, 1, 3, 3, 4, 2, 0], (3, 4, 40))
+    labels = np.select([ids == 2, ids == 3, ids == 4], [np.inf, -np.inf, np.nan], ids).astype(dtype)
+    np.testing.assert_array_equal(target(labels, fill=9), target(ids, ignore_label=4, fill=9))
+
+
 def test_numpy_bfloat16():
     np.testing.assert_array_equal(target(VALUES.astype(ml_dtypes.bfloat16)), EXPECTED)
 
