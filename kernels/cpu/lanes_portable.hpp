@@ -13,7 +13,6 @@ struct WholeLanes {
   typedef u16 E;
   typedef u32 Cost;
   static constexpr int N = 8;
-  static constexpr u16 NONE = 65535;
   Vector16 v;
   static WholeLanes load(const u16* p) {
     WholeLanes a;
@@ -29,6 +28,8 @@ struct WholeLanes {
     return {sum | Vector16(sum < a.v)};  // a sum that overflowed is less than its parts: saturate it
   }
   friend WholeLanes operator*(WholeLanes a, WholeLanes b) { return {a.v * b.v}; }
+  friend WholeLanes operator&(WholeLanes a, WholeLanes b) { return {a.v & b.v}; }
+  friend WholeLanes sum(WholeLanes a, WholeLanes b) { return {a.v + b.v}; }
   static WholeLanes pick(Vector16 set, Vector16 yes, Vector16 no) { return {(yes & set) | (no & ~set)}; }
   friend WholeLanes min(WholeLanes a, WholeLanes b) { return pick(Vector16(a.v < b.v), a.v, b.v); }
   friend WholeLanes max(WholeLanes a, WholeLanes b) { return pick(Vector16(a.v < b.v), b.v, a.v); }
@@ -60,6 +61,7 @@ struct FloatLanes {
     return {Vector32{float(p[0]), float(p[1]), float(p[2]), float(p[3])}};
   }
   friend FloatLanes operator+(FloatLanes a, FloatLanes b) { return {a.v + b.v}; }
+  friend FloatLanes sum(FloatLanes a, FloatLanes b) { return a + b; }
   friend FloatLanes operator-(FloatLanes a, FloatLanes b) { return {a.v - b.v}; }
   friend FloatLanes operator*(FloatLanes a, FloatLanes b) { return {a.v * b.v}; }
   friend FloatLanes operator/(FloatLanes a, FloatLanes b) { return {a.v / b.v}; }
