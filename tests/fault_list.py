@@ -123,7 +123,7 @@ KERNELS = [
     Fault("codes.hpp", "some && !all ? 2 : 1, all ? 1 : 0};", "some && !all ? 2 : 1, 0};", CODES),
     Fault("codes.hpp", "z = square[0] > 0 ? i64(square[0]) : y;", "z = i64(square[0]);", CODES, "two remainders are told apart where there is one: codes that reach less far"),
     Fault("codes.hpp", "all &= 28 * (", "all &= 7 * (", CODES),
-    Fault("codes.hpp", "plan.scan_bytes != 1 ||", "", CODES),
+    Fault("codes.hpp", "plan.scan_bytes != 1 ||", "", CODES, "codes of 16 bits reach less far than 254 voxels, whatever their sizes"),
     Fault("plane.hpp", "const double c = (double(i) * double(i) - double(i & 1)) * square;", "const double c = double(i) * double(i) * square;", CODES),
     Fault("plane.hpp", "(code_beyond(v.codes, v.plan->cap) + 1));", "(code_beyond(v.codes, v.plan->cap)));", CODES),
     Fault("plane.hpp", "ways[WAYS * j + STEP + i] = (way < most ? way : most) * 65537u;", "ways[WAYS * j + STEP + i] = way * 65537u;", CODES),
