@@ -78,7 +78,7 @@ template <class V> struct Samples {
 
 // Searches for the outputs of chunk `at`. Unless the reach is short, it gives up when it has searched SEARCHES chunks,
 // because the search of lines.hpp is then faster. Returns the lanes that something farther away may still improve.
-static constexpr int SEARCHES = 10;
+static constexpr int SEARCHES = 20;
 
 template <class V, bool HALF>
 ALWAYS_INLINE u32 search_outputs(V (&b)[ROWS_PER_CHUNK], const Samples<V>& samples, i64 at) {
