@@ -45,11 +45,13 @@ template <class V> static void bands(const PlaneTask& task) {
   E *const found = arena.take<E>(s.width * N), *const least = arena.take<E>((chunks + N - 1) / N * N * N);
   E* const transposed = arena.take<E>(s.width * N);
   u32* const unsettled = arena.take<u32>(chunks);
-  fill_cost(cost, 2 * s.width + COST_PADDING, v.plan->square[2]);
+  Cost* const ways = arena.take<Cost>(ways_elements<V>(s.width));
+  fill_cost(cost, 2 * s.width + COST_PADDING, v, 2);
+  fill_ways(ways, cost, s.width, v);
   Lines<V> lines(cost, s.width, chunks, v.plan->square[2], [&arena](i64 n) { return arena.take<E>(n); });
   lines.hull = arena.take<Parabola>(0);                         // all that is left
   const bool clears = !v.near_only && chunks > FAR_CHUNKS + 1;  // the envelope reads all samples
-  const V none = V::all(V::NONE);
+  const V none = none_of<V>(v);
   Finish f = finish_of(v);
   for (i64 band = task.first; band < task.last; ++band) {
     const u8* filled = task.c + filled_at<V>(v) + band * s.panels();
@@ -69,7 +71,7 @@ template <class V> static void bands(const PlaneTask& task) {
         }
       }
       OpenLanes open(unsettled);
-      const Samples<V> samples = {whole, half, least, floor, chunks, v.near_only, cost};
+      const Samples<V> samples = {whole, half, least, floor, chunks, v.near_only, cost, ways};
       for (i64 at = 0; at < chunks; ++at) {
         if (!filled[at / PER_PANEL]) {
           open.found(at, 0);
@@ -77,7 +79,8 @@ template <class V> static void bands(const PlaneTask& task) {
           continue;
         }
         V b[ROWS_PER_CHUNK];
-        for (int i = 0; i < ROWS_PER_CHUNK; ++i) b[i] = none_to_zero(V::load(whole + (at * ROWS_PER_CHUNK + i) * N));
+        for (int i = 0; i < ROWS_PER_CHUNK; ++i)
+          b[i] = none_to_zero(V::load(whole + (at * ROWS_PER_CHUNK + i) * N), none);
         open.template search<V, true>(b, samples, at);
         for (int i = 0; i < ROWS_PER_CHUNK; ++i) b[i].store(found + (at * ROWS_PER_CHUNK + i) * N);
       }

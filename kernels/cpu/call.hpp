@@ -87,7 +87,8 @@ struct Call {
     v.background = classes && task.background == TIMES_LABEL ? int(ZERO) : task.background;
     v.fill = task.fill, v.is_class = classes != nullptr;
     v.everywhere = plan.everywhere;
-    whole = task.units.whole && plan.cap <= 65534 && !task.always_float;
+    v.codes = task.units.whole ? codes_of(plan) : Codes{1, 1, 0};
+    whole = task.units.whole && !task.always_float && fit(v.codes, plan);
     // Decided without the shape, so that blocks of a volume get the same bits as the whole.
     v.near_only = std::max({reach_of(plan, 0), reach_of(plan, 1), reach_of(plan, 2)}) <= 255;
     choose_lanes();

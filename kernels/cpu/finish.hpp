@@ -4,16 +4,27 @@ struct Finish {
   float factor;      // converts units to the argument of tanh, or to world units
   bool usual;        // the common case: tanh, background 0, every voxel annotated, no border, contiguous rows
   float border_y_z;  // the squared distance to the border along z and y
+  float slots, modulus, least;  // of codes
 };
 
 static inline Finish finish_of(const Volume& v) {
   const bool usual =
       !v.plan->world_units && v.background == ZERO && !v.annotated && !v.keep && !v.has_no_site && v.out_stride[2] == 4;
-  return {float(v.plan->factor), usual, 0};
+  return {float(v.plan->factor), usual, 0, float(v.codes.slots), float(v.codes.modulus), float(v.codes.least)};
 }
 
-static inline FloatLanes squares_at(const float* p) { return FloatLanes::load(p); }
-static inline FloatLanes squares_at(const u16* p) { return FloatLanes::scanned(p); }
+static inline FloatLanes squares_at(const Finish&, const float* p) { return FloatLanes::load(p); }
+// The squares of codes.
+static inline FloatLanes squares_at(const Finish& f, const u16* p) {
+  const FloatLanes code = FloatLanes::scanned(p), modulus = FloatLanes::all(f.modulus),
+                   least = FloatLanes::all(f.least);
+  if (f.slots == 1) return code * modulus + least;
+  const FloatLanes shift = FloatLanes::all(12582912.0f);  // 1.5 · 2²³: adding it rounds to a whole number
+  const FloatLanes middle = code - FloatLanes::all((f.slots - 1) / 2);
+  const FloatLanes quotient = (middle * FloatLanes::all(1 / f.slots) + shift) - shift;
+  const FloatLanes rank = code - quotient * FloatLanes::all(f.slots);
+  return quotient * modulus + rank * rank;
+}
 
 // Bit i is set where the square in lane i is greater than that of the distance to the border, with BORDER_SLACK.
 static inline u32 beyond_border(const Volume& v, const Finish& f, FloatLanes squares, i64 x, i64 n) {
@@ -46,7 +57,7 @@ static inline i64 finish_usual(const Volume& v, const Finish& f, i64 z, i64 y, c
       continue;
     }
     for (int i = 0; i < V::N; i += W) {
-      const FloatLanes square = squares_at(squares + x + i);
+      const FloatLanes square = squares_at(f, squares + x + i);
       const FloatLanes t = any_greater(saturated, square) ? saturating_tanh(root(square) * factor) : one;
       FloatLanes::choose(bits >> i, t, zero).store(out + x + i);
     }
@@ -83,7 +94,7 @@ static inline void finish_row(const Volume& v, const Finish& f, i64 z, i64 y, i6
     FloatLanes t = FloatLanes::all(v.plan->no_site_value);
     FloatLanes s = FloatLanes::all(v.plan->no_site_square);
     if (squares) {
-      s = squares_at(squares + i);
+      s = squares_at(f, squares + i);
       t = root(s) * FloatLanes::all(f.factor);
       if (!v.plan->world_units) t = saturating_tanh(t);
       else if (!v.plan->factor_is_normal) {

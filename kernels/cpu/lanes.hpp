@@ -3,7 +3,7 @@
 //
 //   load, store   N elements at any address        any_greater(a, b)   whether a > b in any lane
 //   at(cost)      one cost in all lanes             choose(bits, a, b)  lane i of a where bit i is set, else of b
-//   scanned(p, …) squares of N scan distances       none_to_zero(a)     NONE, the mark of idle lanes, becomes 0
+//   scanned(p, …) squares of N scan distances       none_to_zero(a, …)  the mark of idle lanes, becomes 0
 //   greater_bits(a, b)  bit i is set where a > b    greatest_lane(a)    the greatest of a's lanes
 //
 // Every width does the same operations in the same order, so all return the same bits. This file is included once per
@@ -15,7 +15,6 @@ struct WholeLanes {
   typedef u16 E;
   typedef u32 Cost;
   static constexpr int N = 32;
-  static constexpr u16 NONE = 65535;
   __m512i v;
   static WholeLanes load(const u16* p) { return {_mm512_loadu_si512(p)}; }
   void store(u16* p) const { _mm512_storeu_si512(p, v); }
@@ -24,6 +23,8 @@ struct WholeLanes {
   static WholeLanes scanned(const u8* p) { return {_mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i*)p))}; }
   friend WholeLanes operator+(WholeLanes a, WholeLanes b) { return {_mm512_adds_epu16(a.v, b.v)}; }
   friend WholeLanes operator*(WholeLanes a, WholeLanes b) { return {_mm512_mullo_epi16(a.v, b.v)}; }
+  friend WholeLanes operator&(WholeLanes a, WholeLanes b) { return {_mm512_and_si512(a.v, b.v)}; }
+  friend WholeLanes sum(WholeLanes a, WholeLanes b) { return {_mm512_add_epi16(a.v, b.v)}; }
   friend WholeLanes min(WholeLanes a, WholeLanes b) { return {_mm512_min_epu16(a.v, b.v)}; }
   friend WholeLanes max(WholeLanes a, WholeLanes b) { return {_mm512_max_epu16(a.v, b.v)}; }
   friend bool any_greater(WholeLanes a, WholeLanes b) { return _mm512_cmpgt_epu16_mask(a.v, b.v) != 0; }
@@ -51,6 +52,7 @@ struct FloatLanes {
   }
   static FloatLanes scanned(const u32* p) { return {_mm512_cvtepu32_ps(_mm512_loadu_si512(p))}; }
   friend FloatLanes operator+(FloatLanes a, FloatLanes b) { return {_mm512_add_ps(a.v, b.v)}; }
+  friend FloatLanes sum(FloatLanes a, FloatLanes b) { return a + b; }
   friend FloatLanes operator-(FloatLanes a, FloatLanes b) { return {_mm512_sub_ps(a.v, b.v)}; }
   friend FloatLanes operator*(FloatLanes a, FloatLanes b) { return {_mm512_mul_ps(a.v, b.v)}; }
   friend FloatLanes operator/(FloatLanes a, FloatLanes b) { return {_mm512_div_ps(a.v, b.v)}; }
@@ -79,7 +81,6 @@ struct WholeLanes {
   typedef u16 E;
   typedef u32 Cost;
   static constexpr int N = 16;
-  static constexpr u16 NONE = 65535;
   __m256i v;
   static WholeLanes load(const u16* p) { return {_mm256_loadu_si256((const __m256i*)p)}; }
   void store(u16* p) const { _mm256_storeu_si256((__m256i*)p, v); }
@@ -88,6 +89,8 @@ struct WholeLanes {
   static WholeLanes scanned(const u8* p) { return {_mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i*)p))}; }
   friend WholeLanes operator+(WholeLanes a, WholeLanes b) { return {_mm256_adds_epu16(a.v, b.v)}; }
   friend WholeLanes operator*(WholeLanes a, WholeLanes b) { return {_mm256_mullo_epi16(a.v, b.v)}; }
+  friend WholeLanes operator&(WholeLanes a, WholeLanes b) { return {_mm256_and_si256(a.v, b.v)}; }
+  friend WholeLanes sum(WholeLanes a, WholeLanes b) { return {_mm256_add_epi16(a.v, b.v)}; }
   friend WholeLanes min(WholeLanes a, WholeLanes b) { return {_mm256_min_epu16(a.v, b.v)}; }
   friend WholeLanes max(WholeLanes a, WholeLanes b) { return {_mm256_max_epu16(a.v, b.v)}; }
   friend bool any_greater(WholeLanes a, WholeLanes b) {
@@ -128,6 +131,7 @@ struct FloatLanes {
     return load(f);
   }
   friend FloatLanes operator+(FloatLanes a, FloatLanes b) { return {_mm256_add_ps(a.v, b.v)}; }
+  friend FloatLanes sum(FloatLanes a, FloatLanes b) { return a + b; }
   friend FloatLanes operator-(FloatLanes a, FloatLanes b) { return {_mm256_sub_ps(a.v, b.v)}; }
   friend FloatLanes operator*(FloatLanes a, FloatLanes b) { return {_mm256_mul_ps(a.v, b.v)}; }
   friend FloatLanes operator/(FloatLanes a, FloatLanes b) { return {_mm256_div_ps(a.v, b.v)}; }
@@ -161,10 +165,7 @@ struct FloatLanes {
 #include "lanes_portable.hpp"
 #endif
 
-template <class V> static inline V none_to_zero(V a) {
-  const V none = V::all(V::NONE);
-  return V::where_greater(none, a, a, V::all(0));
-}
+template <class V> static inline V none_to_zero(V a, V none) { return V::where_greater(none, a, a, V::all(0)); }
 
 template <class V> static inline u32 lanes_below(i64 n) {
   if (n >= V::N) return V::N == 32 ? ~0u : (1u << (V::N & 31)) - 1;

@@ -1,28 +1,38 @@
 // A panel of N columns of a plane: its memory, and the samples that are loaded for it. See panels.hpp.
 
-// From scan distances to squares: k stands for 2k half voxels, or for 2k + 1 where `is_odd`.
+// From scan distances to squares. The families are z, a and b: k stands for 2k + 1 half voxels in the first one, and for
+// 2k in the others.
 template <class V, class K> struct Squares;
 template <class K> struct Squares<FloatLanes, K> {
   FloatLanes q, odd, most;
-  Squares(double square, int is_odd)
-      : q(FloatLanes::all(float(square))), odd(FloatLanes::all(float(is_odd))),
+  Squares(const Volume& v, int family)
+      : q(FloatLanes::all(float(v.plan->square[0]))), odd(FloatLanes::all(family == 0 ? 1.0f : 0.0f)),
         most(FloatLanes::all(sizeof(K) == 4 ? 4.29e9f : float(Scan<K>::none - 1))) {}
   FloatLanes at(const K* p) const {
     const FloatLanes k = FloatLanes::scanned(p), steps = (k + k) + odd;
     return FloatLanes::where_greater(k, most, FloatLanes::all(FloatLanes::NONE), steps * steps * q);
   }
 };
+// Codes, which grow by a square of k: z·(2k + 1)² is 4z·k·(k + 1) + z. Samples of the other families begin with the first
+// half step along y or x. There an odd k and an even one have remainders of their own.
 template <> struct Squares<WholeLanes, u8> {
-  WholeLanes q, odd, most;
-  Squares(double square, int is_odd)
-      : q(WholeLanes::all(u16(square < 65535 ? square : 65535))), odd(WholeLanes::all(u16(is_odd))), most(q) {
-    int last = 0;  // the last distance whose square fits; the very first may not: then none does
-    while (last < 253 && (2.0 * (last + 1) + is_odd) * (2.0 * (last + 1) + is_odd) * square < 65535) ++last;
-    most = WholeLanes::all(u16(last));
+  WholeLanes step, first, odd, beyond, most, none;  // `beyond` is 1 where k · (k + 1) is meant
+  Squares(const Volume& v, int family)
+      : step(WholeLanes::all(0)), first(step), odd(step), beyond(WholeLanes::all(family == 0)), most(step),
+        none(none_of<WholeLanes>(v)) {
+    const i64 cap = code_beyond(v.codes, v.plan->cap), greatest = square_of(v.codes, cap);
+    const i64 z = i64(v.plan->square[0]), begin = i64(v.plan->square[family]), at_first = code_of(v.codes, begin);
+    const auto square = [=](i64 k) { return 4 * z * k * (family == 0 ? k + 1 : k) + begin; };
+    const i64 per_step = 4 * z * v.codes.slots / v.codes.modulus;
+    i64 last = 0;  // the last distance within the cap; the very first may not be: then none is
+    while (last < 253 && square(last + 1) <= greatest) ++last;
+    step = WholeLanes::all(u16(per_step)), most = WholeLanes::all(u16(last));
+    first = WholeLanes::all(u16(at_first <= cap ? at_first : cap + 1));
+    odd = WholeLanes::all(u16(family == 0 ? 0 : code_of(v.codes, square(1)) - at_first - per_step));
   }
   WholeLanes at(const u8* p) const {
-    const WholeLanes k = WholeLanes::scanned(p), steps = (k + k) + odd;
-    return WholeLanes::where_greater(k, most, WholeLanes::all(WholeLanes::NONE), steps * steps * q);
+    const WholeLanes k = WholeLanes::scanned(p), square = k * (k + beyond) * step + (first + (k & odd));
+    return WholeLanes::where_greater(k, most, none, square);
   }
 };
 
@@ -42,24 +52,24 @@ template <class V, class K> struct Panels {
   typedef typename V::E E;
   const Volume& v;
   const PlaneShape<V> s;
-  typename V::Cost* cost;   // of half steps along y
-  E *whole, *half, *least;  // samples of the panel and the least of each chunk, as search.hpp reads them
-  E *c, *d;                 // the results: rows of C are `gap` apart and hold N columns and the next panel's first one
-  E *right, *edge;          // that column of C, for every row: for the next panel, and for this one
-  u32 *voxels, *pairs;      // per row, one bit for each lane that is not idle in C, in D
+  typename V::Cost *cost, *ways;  // of half steps along y
+  E *whole, *half, *least;        // samples of the panel and the least of each chunk, as search.hpp reads them
+  E *c, *d;             // the results: rows of C are `gap` apart and hold N columns and the next panel's first one
+  E *right, *edge;      // that column of C, for every row: for the next panel, and for this one
+  u32 *voxels, *pairs;  // per row, one bit for each lane that is not idle in C, in D
   u32 *some_voxels, *some_pairs;  // the same for each chunk: all its rows together
   u32* open;                      // per chunk, the lanes that search.hpp has not settled
   const u32* bits;                // of this plane: foreground
   const u8* swept;                // of this plane: rows that hold scan distances
   i64 plane;                      // elements from the start of a family to this plane
   bool clears;                    // chunks that are not converted are cleared: the envelope reads them
-  Squares<V, K> from_z, from_pairs;
+  Squares<V, K> from_z, from_a, from_b;
   V cap, none;
 
-  Panels(const PlaneTask& task, Arena& arena)
-      : v(*task.volume), s(v), from_z(v.plan->square[0], 1), from_pairs(v.plan->square[0], 0) {
+  Panels(const PlaneTask& task, Arena& arena) : v(*task.volume), s(v), from_z(v, 0), from_a(v, 1), from_b(v, 2) {
     constexpr int N = V::N;
     cost = arena.take<typename V::Cost>(2 * s.rows + COST_PADDING);
+    ways = arena.take<typename V::Cost>(ways_elements<V>(s.rows));
     whole = arena.take<E>(s.rows * N), half = arena.take<E>(s.rows * N);
     d = arena.take<E>(s.rows * N), least = arena.take<E>((s.chunks + N - 1) / N * N * N);
     c = arena.take<E>(s.rows * s.gap), right = arena.take<E>(s.rows), edge = arena.take<E>(s.rows);
@@ -68,8 +78,9 @@ template <class V, class K> struct Panels {
     some_voxels = arena.take<u32>(chunks), some_pairs = arena.take<u32>(chunks), open = arena.take<u32>(chunks);
     bits = v.inside + task.z * v.ny * v.words, swept = v.swept + task.z * v.ny, plane = task.z * v.ny * v.nx;
     clears = !v.near_only && s.chunks > FAR_CHUNKS + 1;
-    fill_cost(cost, 2 * s.rows + COST_PADDING, v.plan->square[1]);
-    cap = V::all(E(v.plan->cap)), none = V::all(V::NONE);
+    fill_cost(cost, 2 * s.rows + COST_PADDING, v, 1);
+    cap = cap_of<V>(v), none = none_of<V>(v);
+    fill_ways(ways, cost, s.rows, v);
     for (i64 y = v.ny; y < s.rows; ++y) {
       voxels[y] = pairs[y] = 0;
       none.store(whole + y * N);
@@ -80,7 +91,7 @@ template <class V, class K> struct Panels {
     no_column_to_the_right();
   }
   void no_column_to_the_right() {
-    for (i64 y = 0; y < s.rows; ++y) right[y] = V::NONE;
+    for (i64 y = 0; y < s.rows; y += V::N) none.store(right + y);
   }
 };
 
@@ -120,7 +131,7 @@ template <class V, class K> ALWAYS_INLINE V load_voxels(const Panels<V, K>& p, i
         continue;
       }
       const i64 at_row = p.plane + y * v.nx + x;
-      const V z_square = p.from_z.at((const K*)v.z + at_row), a_square = p.from_pairs.at((const K*)v.a + at_row);
+      const V z_square = p.from_z.at((const K*)v.z + at_row), a_square = p.from_a.at((const K*)v.a + at_row);
       z_square.store(p.whole + y * N);
       a_square.store(p.half + y * N);
       low = min(low, min(z_square, a_square));
@@ -145,7 +156,7 @@ template <class V, class K> ALWAYS_INLINE V load_pairs(const Panels<V, K>& p, i6
           p.none.store(p.whole + y * N);
           continue;
         }
-        const V square = p.from_pairs.at((const K*)v.b + p.plane + y * v.nx + x);
+        const V square = p.from_b.at((const K*)v.b + p.plane + y * v.nx + x);
         square.store(p.whole + y * N);
         low = min(low, square);
       }

@@ -9,7 +9,7 @@
 // C, as far as search.hpp goes. Returns whether there may be something better beyond that.
 template <class V, class K> ALWAYS_INLINE bool fill_c(Panels<V, K>& p, V floor) {
   constexpr int N = V::N;
-  const Samples<V> samples = {p.whole, p.half, p.least, floor, p.s.chunks, p.v.near_only, p.cost};
+  const Samples<V> samples = {p.whole, p.half, p.least, floor, p.s.chunks, p.v.near_only, p.cost, p.ways};
   OpenLanes open(p.open);
   for (i64 at = 0; at < p.s.chunks; ++at) {
     const i64 y0 = at * ROWS_PER_CHUNK;
@@ -41,7 +41,7 @@ template <class V, class K> ALWAYS_INLINE bool fill_c(Panels<V, K>& p, V floor) 
 template <class V, class K> ALWAYS_INLINE bool fill_d(const Panels<V, K>& p, V floor) {
   constexpr int N = V::N;
   const bool skips_equal = p.v.near_only && !p.v.annotated;
-  const Samples<V> samples = {p.whole, p.whole, p.least, floor, p.s.chunks, p.v.near_only, p.cost};
+  const Samples<V> samples = {p.whole, p.whole, p.least, floor, p.s.chunks, p.v.near_only, p.cost, p.ways};
   OpenLanes open(p.open);
   for (i64 at = 0; at < p.s.chunks; ++at) {
     const i64 y0 = at * ROWS_PER_CHUNK;
@@ -90,7 +90,7 @@ static void improve(Panels<V, K>& p, Lines<V>& lines, V floor, const u8* filled,
       const bool here = band < p.s.bands && filled[band * p.s.panels()];
       for (int k = 0; k < N; ++k, outputs += Outputs<V>::N) {
         V best = V::all(0);
-        if (here) best = none_to_zero(V::load(t.at + band * t.step + k * N));
+        if (here) best = none_to_zero(V::load(t.at + band * t.step + k * N), p.none);
         if (here && !IS_C) {
           const E* const c = t.c + band * t.step + k * N;
           best = min(best, max(V::load(c), V::load(k + 1 < N ? c + N : t.edge + band * N)));

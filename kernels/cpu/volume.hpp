@@ -1,7 +1,7 @@
 // What one volume needs to be computed. The structs hold nothing but data, because the engine and the loops of every
 // SIMD level share them.
 #pragma once
-#include "volume_plan.hpp"
+#include "codes.hpp"
 
 namespace half_grid {
 
@@ -14,6 +14,7 @@ struct Labels {
 
 struct Volume {
   const VolumePlan* plan;
+  Codes codes;  // of squares in 16 bits
   i64 nz, ny, nx;
   i64 words;  // 32-bit words per row of bits
   Labels labels;
