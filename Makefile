@@ -17,8 +17,8 @@ demo: .venv/demo
 # Twice: as the machine is, and as on one with a GPU, whose kernels then run on the host. The files left out the second
 # time ask for no engine but `cpu` and `reference`, bring the kernels on the host themselves, or ask a program whose
 # answer no engine changes about terminals, names, signals and processes; new files are in.
-ALIKE := benchmarks block_grid brute_force chunk_codec counts cpu_bits cpu_engine cpu_envelope cpu_indices cpu_threads \
-	cucim_limits cupy_order device_cache device_classes device_compiler device_kernels device_launch device_limits \
+ALIKE := benchmarks block_grid brute_force chunk_codec counts cpu_bits cpu_codes cpu_engine cpu_envelope cpu_indices \
+	cpu_threads cucim_limits cupy_order device_cache device_classes device_compiler device_kernels device_launch device_limits \
 	device_packed device_weights distance_mask documentation earlier_objects fault_list file_systems fuzz golden \
 	gpu gpu_streams imports keyed kills label_traps leftovers levels levels_cli levels_errors levels_resume loader \
 	loader_in_one_process loader_like_a_dataloader loader_scripts loader_state loader_streams memory_layouts \
