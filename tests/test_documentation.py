@@ -59,6 +59,14 @@ def test_no_block_is_left_out():
     assert len(there) >= 14
 
 
+def test_the_readme_names_the_commands_that_need_nothing_else():
+    """The demo, and the tests as CI runs them."""
+    commands = "\n".join(block.code for block in pages.blocks(ROOT / "README.md") if block.language == "sh")
+    for target in ("demo", "test"):
+        assert re.search(rf"^make {target}\b", commands, re.M)
+        assert target in pages.make_targets()
+
+
 def test_messages_in_tables_are_in_the_code():
     """Those that no machine can show all of; the others are shown by running into them."""
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
