@@ -94,7 +94,7 @@ def run(folder: Path, engine: str) -> Iterator[Result]:
     panels = []
     for case in CASES:
         opened = open_labels(images / case.image)
-        labels = opened.read((0,) * len(opened.shape), opened.shape)
+        labels = opened.read()
         labels = (labels != 0).astype(np.uint8) if case.binary else labels
         transform = InnerDistanceTransform(case.voxel_size, case.scale, background=case.background, engine=engine)
         start = time.perf_counter()

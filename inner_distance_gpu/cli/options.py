@@ -16,6 +16,7 @@ from ..storage import Labels, open_labels
 from ..storage.disk import local_path
 from .terminal import errors
 
+SCALE = "World units; the command scale suggests one. The target is tanh(distance / scale); 50,20: one per class or id"
 VOXEL_SIZE = "In the order of the array's axes, in world units: 40,4,4. Default: that of the labels."
 CLASSES = "One channel per class: mito=3+4,nucleus=7, or 3+4,7 without names."
 KEY = "Which array of an .npz or HDF5 file or of a group."

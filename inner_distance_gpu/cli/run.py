@@ -24,6 +24,7 @@ from .options import (
     CLASSES,
     KEY,
     LEVEL,
+    SCALE,
     SELECT,
     UNIT,
     VOXEL_SIZE,
@@ -54,13 +55,7 @@ def run(
             help="Target to write: .npy, TIFF, HDF5 or NIfTI, described in a .json beside it, or OME-Zarr.",
         ),
     ],
-    scale: Annotated[
-        str,
-        typer.Option(
-            help="World units; the command scale suggests one. The target is tanh(distance / scale); 50,20: one per "
-            "class or id; none leaves distances."
-        ),
-    ],
+    scale: Annotated[str, typer.Option(help=f"{SCALE}; none leaves distances.")],
     voxel_size: Annotated[str | None, typer.Option(help=VOXEL_SIZE)] = None,
     background: Annotated[str, typer.Option(help="zero, signed or times_label.")] = "zero",
     no_boundary: Annotated[
@@ -110,7 +105,7 @@ def run(
     mark = figures.mark("run", out)
     if preview is not None:
         files.check_writable(preview, (".png",), overwrite or figures.mark_of(preview) == mark, inputs)
-    array = opened.read((0,) * len(opened.shape), opened.shape)
+    array = opened.read()
     if ignored is not None:
         check_ignored(ignored, array.dtype)
     if wanted is not None:

@@ -37,7 +37,7 @@ def scale(
     ignored = None if ignore_label is None else number("ignore-label", ignore_label)
     class_map = classes_of(classes, ignored)
     opened, sizes = labels_of(labels, key, voxel_size)
-    array = opened.read((0,) * len(opened.shape), opened.shape)
+    array = opened.read()
     if ignored is not None:
         check_ignored(ignored, array.dtype)
     if class_map is not None:

@@ -24,6 +24,7 @@ from .options import (
     KEY,
     LEVEL,
     LEVELS,
+    SCALE,
     SELECT,
     UNIT,
     VOXEL_SIZE,
@@ -53,13 +54,7 @@ def volume(
             parser=path, metavar="DESTINATION", help="OME-Zarr to write: a new *.zarr, or a place in a group."
         ),
     ],
-    scale: Annotated[
-        str,
-        typer.Option(
-            help="World units; the command scale suggests one. The target is tanh(distance / scale); 50,20: one per "
-            "class or id."
-        ),
-    ],
+    scale: Annotated[str, typer.Option(help=f"{SCALE}.")],
     voxel_size: Annotated[str | None, typer.Option(help=VOXEL_SIZE)] = None,
     ids: Annotated[str | None, typer.Option(help="One binary channel per id: 1,2,7.")] = None,
     binary: Annotated[bool, typer.Option("--binary", help="Take every label ≠ 0 as one and the same object.")] = False,
